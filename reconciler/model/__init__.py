@@ -1,0 +1,1 @@
+"""The frozen nouns that the rooms hand on. Nothing here decides, reads or writes."""

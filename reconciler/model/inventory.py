@@ -1,0 +1,97 @@
+"""What an instance owns in its cluster, and what was proven of it.
+
+Kept in that cluster as an ApplySet parent (KEP-3659). Only `applied` is proof; `intent` tells what a sync that may have
+died was about to do; `members` is the union of everything that may exist because of us.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from reconciler.model.manifest import ObjectKey
+from reconciler.model.revision import Closure
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An object that may exist because of us. `since` is the API server's time at which we first meant to write it;
+    an object created before it is not ours to delete. `adopted` marks one that we found and took over."""
+
+    since: datetime
+    adopted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What is known of one applied object: its manifest's digest and the fingerprint of the API server's answer."""
+
+    manifest_digest: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What a sync was about to do when it wrote the inventory."""
+
+    fence: int
+    revision: str
+    digest: str
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a sync did: the proof by which later passes do nothing. `removed` are members found or made gone."""
+
+    fence: int
+    revision: str
+    digest: str
+    at: datetime
+    proofs: Mapping[ObjectKey, Proof] = field(default_factory=dict)
+    removed: frozenset[ObjectKey] = frozenset()
+    closure: Closure = field(default_factory=Closure)
+    complete: bool = True
+    """False when some object failed or was held: the digest then proves nothing as a whole, each proof still does."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One past sync that wrote, for `app history`."""
+
+    at: datetime
+    revision: str
+    reason: str
+    result: str
+    message: str
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """An instance's inventory as read, or as it would be written. `resource_version` is empty when there is none."""
+
+    installation: str
+    members: Mapping[ObjectKey, Member] = field(default_factory=dict)
+    intent: Intent | None = None
+    applied: Applied | None = None
+    history: tuple[HistoryEntry, ...] = ()
+    resource_version: str = ""
+
+    @property
+    def exists(self) -> bool:
+        return bool(self.resource_version)
+
+    @property
+    def fence(self) -> int:
+        return self.intent.fence if self.intent else 0
+
+    def flushed(self, applied: Applied | None, entry: HistoryEntry | None, *, keep: int = 20) -> Inventory:
+        """This inventory with the results of the sync before, if they are newer than what it holds."""
+        held = self.applied.fence if self.applied else 0
+        if applied is None or applied.fence <= held:
+            return self
+        members = {key: member for key, member in self.members.items() if key not in applied.removed}
+        history = ((entry, *self.history) if entry else self.history)[:keep]
+        return replace(self, members=members, applied=applied, history=history)

@@ -1,0 +1,50 @@
+"""Where manifests come from, the exact commit, and what one render read of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from reconciler.ports import SourceTree
+
+ABSENT = "absent"
+"""Stands for a path that was looked for and missing in a closure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One commit of one repository, and the ref that led to it."""
+
+    source: str
+    ref: str
+    commit: str
+
+    @property
+    def short(self) -> str:
+        return self.commit[:7]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """The files of a revision, and the folder in them that an instance renders; `path` is normalised, "" is the root."""
+
+    revision: Revision
+    tree: SourceTree
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Closure:
+    """What one render read.
+
+    `paths` maps a path from the repository's root to the Git object id found there (a blob's, or a listed folder's
+    tree id), or to `absent`. `inputs` is the digest of everything else that went in: options, values, renderer version.
+    `capabilities` maps each cluster capability that the render looked at to the digest of its value; empty when none.
+    Two renders with equal closures give equal manifests.
+    """
+
+    paths: Mapping[str, str] = field(default_factory=dict)
+    inputs: str = ""
+    capabilities: Mapping[str, str] = field(default_factory=dict)

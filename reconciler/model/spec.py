@@ -1,0 +1,263 @@
+"""What a person may ask for, resolved for one instance.
+
+The option groups (`SyncPolicy`, `RenderOptions`, …) are shared by the fleet's documents (`reconciler.fleet`) and by
+`InstanceSpec`, which is what the leader publishes and a worker runs. All are closed to unknown fields, camelCase
+outside and snake_case inside, and hold references to credentials, never credentials.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic.alias_generators import to_camel
+
+from reconciler.model.instance import InstanceKey
+
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
+_UNIT_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+
+
+def parse_duration(value: object) -> object:
+    """A Go duration (`1h30m`, `90s`, `250ms`, `0`) as a timedelta; anything else unchanged, for pydantic to refuse."""
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, str):
+        if value in ("0", "0s"):
+            return timedelta(0)
+        parts = _DURATION_PART.findall(value)
+        if parts and "".join(number + unit for number, unit in parts) == value:
+            return timedelta(seconds=sum(float(number) * _UNIT_S[unit] for number, unit in parts))
+    raise ValueError("expected a duration such as 90s, 15m or 1h30m")
+
+
+def format_duration(value: timedelta) -> str:
+    """The shortest Go duration that means `value`."""
+    seconds = value.total_seconds()
+    if seconds == 0:
+        return "0s"
+    if seconds != int(seconds):
+        return f"{int(seconds * 1000)}ms"
+    text, rest = "", int(seconds)
+    for unit, size in (("h", 3600), ("m", 60), ("s", 1)):
+        count, rest = divmod(rest, size)
+        text += f"{count}{unit}" if count else ""
+    return text
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str)]
+
+
+class Spec(BaseModel):
+    """The common shape: frozen, camelCase outside, unknown fields refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
+class CredentialRef(Spec):
+    """Where the process that connects finds a secret value: exactly one of the three."""
+
+    env: str | None = Field(None, pattern=r"^UNDRIFT_CRED_[A-Z0-9_]+$")
+    file: str | None = None
+    """A path below the one folder configured for credentials."""
+    secret: str | None = None
+    """`namespace/name/key` of a Secret of the hub cluster."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> CredentialRef:
+        if sum(value is not None for value in (self.env, self.file, self.secret)) != 1:
+            raise ValueError("expected exactly one of env, file and secret")
+        return self
+
+
+class RepositoryCredentials(Spec):
+    """How to log in to a Git host. Token is sent as Bearer, or as the password when a username is given."""
+
+    token: CredentialRef | None = None
+    username: str | None = None
+    password: CredentialRef | None = None
+    ssh_key: CredentialRef | None = None
+    known_hosts: CredentialRef | None = None
+    ca: CredentialRef | None = None
+
+
+class RepositoryLimits(Spec):
+    """What a fetch may cost before it is refused."""
+
+    size_bytes: int = Field(2 * 1024**3, gt=0)
+    objects: int = Field(5_000_000, gt=0)
+    timeout: Duration = timedelta(minutes=5)
+
+
+class RepositoryAccess(Spec):
+    """One repository and how to reach it."""
+
+    url: str
+    credentials: RepositoryCredentials = RepositoryCredentials()
+    limits: RepositoryLimits = RepositoryLimits()
+    poll: Duration = timedelta(seconds=60)
+
+
+class Ref(Spec):
+    """Which commit of a repository: exactly one of the three; a bare string is a branch."""
+
+    branch: str | None = None
+    tag: str | None = None
+    commit: str | None = Field(None, pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, value: Any) -> Any:
+        return {"branch": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Ref:
+        if sum(value is not None for value in (self.branch, self.tag, self.commit)) != 1:
+            raise ValueError("expected exactly one of branch, tag and commit")
+        return self
+
+    def __str__(self) -> str:
+        return self.branch or self.tag or self.commit or ""
+
+
+class Source(Spec):
+    """A folder of a repository at a ref."""
+
+    repo: RepositoryAccess
+    ref: Ref
+    path: str = "."
+
+
+class HelmOptions(Spec):
+    """Inputs of a Helm render. `values` wins over `value_files`, later files over earlier ones."""
+
+    values: dict[str, Any] = {}
+    value_files: tuple[str, ...] = ()
+    release_name: str | None = None
+    skip_crds: bool = False
+
+
+class DirectoryOptions(Spec):
+    """Which files of a plain folder are manifests; globs are relative to the folder, `**` crosses folders."""
+
+    recurse: bool = True
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+class RenderOptions(Spec):
+    """How to turn a checkout into manifests. `kind` is found out by what the folder holds when left out."""
+
+    kind: Literal["Directory", "Kustomize", "Helm"] | None = None
+    helm: HelmOptions = HelmOptions()
+    directory: DirectoryOptions = DirectoryOptions()
+    hooks: Literal["Fail", "Skip"] = "Fail"
+
+
+class SyncPolicy(Spec):
+    """When and how an instance is written."""
+
+    mode: Literal["Auto", "Manual", "Observe"] = "Auto"
+    prune: bool = True
+    create_namespace: bool = False
+    adopt: Literal["Never", "Unclaimed", "Always"] = "Unclaimed"
+    resync_interval: Duration = timedelta(hours=6)
+    health_timeout: Duration = timedelta(minutes=15)
+    apply_timeout: Duration = timedelta(seconds=60)
+
+
+class DriftPolicy(Spec):
+    """What to do when a field we own was changed by another."""
+
+    action: Literal["Heal", "Report", "Ignore"] = "Heal"
+
+
+class KubeconfigRef(CredentialRef):
+    """A kubeconfig, and which of its contexts; its current one when left out."""
+
+    context: str | None = None
+
+
+class ClusterAccess(Spec):
+    """How to reach a cluster: a kubeconfig, or the service account of the Pod we run in."""
+
+    kubeconfig: KubeconfigRef | None = None
+    in_cluster: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> ClusterAccess:
+        if (self.kubeconfig is None) == (self.in_cluster is None):
+            raise ValueError("expected exactly one of kubeconfig and inCluster")
+        return self
+
+
+class ClusterDrift(Spec):
+    """How drift is looked for on a cluster."""
+
+    detect: Literal["Scan"] = "Scan"
+    every: Duration = timedelta(minutes=3)
+
+
+class ClusterTarget(Spec):
+    """A cluster as an instance sees it."""
+
+    name: str
+    labels: dict[str, str] = {}
+    access: ClusterAccess
+    drift: ClusterDrift = ClusterDrift()
+    mode: Literal["Active", "Observe"] = "Active"
+
+
+class KindRule(Spec):
+    """A group and kind, `*` for any."""
+
+    group: str = "*"
+    kind: str = "*"
+
+
+class ProjectRules(Spec):
+    """What a project's instances may write; `None` (project `default`, not defined) allows all."""
+
+    namespaces: tuple[str, ...] = ()
+    cluster_kinds: tuple[KindRule, ...] = ()
+    namespaced_kinds: tuple[KindRule, ...] = ()
+
+
+class InstanceSpec(Spec):
+    """All that a worker needs to sync one instance, without secrets. Stored and leased by its `digest`."""
+
+    project: str
+    application: str
+    cluster: ClusterTarget
+    sources: tuple[Source, ...] = Field(min_length=1)
+    render: RenderOptions = RenderOptions()
+    namespace: str | None = None
+    sync: SyncPolicy = SyncPolicy()
+    drift: DriftPolicy = DriftPolicy()
+    labels: dict[str, str] = {}
+    rules: ProjectRules | None = None
+
+    @property
+    def key(self) -> InstanceKey:
+        return InstanceKey(self.project, self.application, self.cluster.name)
+
+    @property
+    def source(self) -> Source:
+        """The one source of part 1; several sources are a later part."""
+        return self.sources[0]
+
+    @property
+    def release_name(self) -> str:
+        return self.render.helm.release_name or self.application
+
+    def to_json(self) -> bytes:
+        """Canonical JSON: sorted keys, so that equal specs have equal digests."""
+        return orjson.dumps(self.model_dump(mode="json", by_alias=True), option=orjson.OPT_SORT_KEYS)
+
+    @property
+    def digest(self) -> str:
+        return "sha256:" + hashlib.sha256(self.to_json()).hexdigest()

@@ -1,0 +1,1 @@
+"""What is true of any Kubernetes object, wherever it came from. Pure."""

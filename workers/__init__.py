@@ -1,0 +1,1 @@
+"""Everything that runs the engine: Celery, Redis, the scheduler and the command line."""
