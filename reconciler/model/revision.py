@@ -28,7 +28,7 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """The files of a revision, and the folder in them that an instance renders; `path` is normalised, "" is the root."""
+    """A revision's files, and the folder in them that an instance renders; `path` is normalised, "" is the root."""
 
     revision: Revision
     tree: SourceTree
