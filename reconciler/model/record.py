@@ -71,6 +71,9 @@ class Order:
     commit: str | None = None
     """The target commit as the scheduler knew it; None: look the ref up."""
     full: bool = False
+    """Re-render and re-apply everything, whatever is proven."""
+    by_operator: bool = False
+    """A person asked for this pass; `sync.mode: Manual` writes on nothing else."""
     approved_plan: str | None = None
 
 

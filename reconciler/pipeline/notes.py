@@ -1,0 +1,247 @@
+"""What a pass writes down as it goes, so that its record is true wherever it stopped.
+
+Each step is named before it begins and timed; an error ends the pass and becomes the record's reason. Nothing here
+decides what to do: `pipeline.verdict` turns these notes into the sentence that people read.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from reconciler import health
+from reconciler.clock import Clock
+from reconciler.errors import FirstContact, LeaseError, UndriftError
+from reconciler.model.changeset import ChangeSet, Drift, Outcome, Result
+from reconciler.model.health import HealthReport
+from reconciler.model.inventory import Applied, HistoryEntry, Inventory, Proof
+from reconciler.model.live import Observation
+from reconciler.model.manifest import ManifestSet, ObjectKey, Raw
+from reconciler.model.plan import Action, Cause, Plan
+from reconciler.model.record import Heals, Memory, ObjectStatus, Order, Sync, SyncRecord
+from reconciler.model.revision import Revision
+from reconciler.model.spec import InstanceSpec
+from reconciler.pipeline import verdict
+from reconciler.plan import contest
+
+APPLIED_RESULTS = frozenset(
+    {Result.CREATED, Result.CONFIGURED, Result.UNCHANGED, Result.HEALED, Result.ADOPTED, Result.REPLACED}
+)
+GONE_RESULTS = frozenset({Result.DELETED, Result.GONE, Result.LEFT})
+
+
+class Notes:
+    """The notes of one pass. `record()` may be called at any point and tells what is known by then."""
+
+    def __init__(self, spec: InstanceSpec, order: Order, memory: Memory, fence: int, clock: Clock) -> None:
+        self.spec, self.order, self.memory, self.fence = spec, order, memory, fence
+        self._clock = clock
+        self._started_at = clock.now()
+        self._requests: Callable[[], int] = lambda: 0
+        self._durations: dict[str, float] = {}
+        self._outcomes: list[Outcome] = []
+        self.error: UndriftError | None = None
+        self.step_name = "begin"
+        self.revision: Revision | None = None
+        self.desired: ManifestSet | None = None
+        self.inventory: Inventory | None = None
+        self.seen: Observation | None = None
+        self.plan: Plan | None = None
+        self.wrote = False
+
+    # ── while the pass runs
+
+    @contextmanager
+    def catching(self) -> Iterator[None]:
+        """End the pass on an error of the tree; a lost lease goes on up, since there is nothing to record."""
+        try:
+            yield
+        except LeaseError:
+            raise
+        except UndriftError as error:
+            self.error = error
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time a step. Steps may nest; the inner one's time counts for both."""
+        outer, self.step_name = self.step_name, name
+        begun = self._clock.boot_s()
+        try:
+            yield
+        finally:
+            self._durations[name] = self._durations.get(name, 0.0) + self._clock.boot_s() - begun
+        self.step_name = outer
+
+    def counting(self, requests: Callable[[], int]) -> None:
+        self._requests = requests
+
+    def read(self, inventory: Inventory) -> None:
+        self.inventory = inventory
+
+    def fetched(self, revision: Revision) -> None:
+        self.revision = revision
+
+    def planned(self, desired: ManifestSet, inventory: Inventory, seen: Observation, plan: Plan) -> None:
+        self.desired, self.inventory, self.seen, self.plan = desired, inventory, seen, plan
+
+    def replanned(self, plan: Plan) -> None:
+        self.plan = plan
+
+    def begun(self) -> None:
+        """The inventory was written: from here on the pass counts as one that wrote."""
+        self.wrote = True
+
+    def applied(self, changes: ChangeSet) -> None:
+        """Add outcomes; a later outcome of the same object replaces the earlier one."""
+        fresh = {outcome.key for outcome in changes}
+        self._outcomes = [outcome for outcome in self._outcomes if outcome.key not in fresh] + list(changes)
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        return tuple(self._outcomes)
+
+    @property
+    def commit(self) -> str:
+        return self.revision.commit if self.revision else ""
+
+    @property
+    def failures(self) -> tuple[Outcome, ...]:
+        return tuple(outcome for outcome in self._outcomes if outcome.error is not None)
+
+    @property
+    def first_contact(self) -> tuple[ObjectKey, ...]:
+        """The objects that turned out to exist without being ours."""
+        return tuple(outcome.key for outcome in self.failures if isinstance(outcome.error, FirstContact))
+
+    def may_prune(self, plan: Plan) -> bool:
+        """Nothing is deleted in a pass in which something else went wrong, or that waits for a person."""
+        return not plan.holds and not self.failures
+
+    # ── afterwards
+
+    def record(self) -> SyncRecord:
+        """The pass as told to people, and the memory for the next one."""
+        now = self._clock.now()
+        report = self.health(now)
+        told = verdict.tell(self, report, now)
+        applied = self._applied(now)
+        entry = HistoryEntry(now, self.commit, ", ".join(self.order.reasons), told.reason, told.message, self.fence)
+        return SyncRecord(
+            instance=self.spec.key,
+            fence=self.fence,
+            reasons=self.order.reasons,
+            started_at=self._started_at,
+            finished_at=now,
+            sync=told.sync,
+            phase=told.phase,
+            health=report.worst,
+            reason=told.reason,
+            message=told.message,
+            revision=self.revision,
+            digest=self.desired.digest if self.desired else "",
+            plan_id=self.plan.id if self.plan and self.plan.holds else "",
+            counts=Counter(str(outcome.result) for outcome in self._outcomes),
+            objects=self._objects(report),
+            drift=self.drift,
+            warnings=self.desired.warnings if self.desired else (),
+            durations_s=dict(self._durations),
+            requests=self._requests(),
+            retry=told.retry,
+            memory=Memory(
+                unflushed=applied or self.memory.unflushed,
+                unflushed_entry=entry if applied else self.memory.unflushed_entry,
+                heals=self._heals(now),
+                waiting_since=told.waiting_since,
+            ),
+            wrote=self.wrote,
+        )
+
+    @property
+    def drift(self) -> tuple[Drift, ...]:
+        """What others had changed of ours, with who; also what was seen but not healed."""
+        found = [drift for outcome in self._outcomes for drift in outcome.drift]
+        healed = {drift.key for drift in found}
+        changes = self.plan.changes if self.plan else ()
+        for change in changes:
+            if change.cause in (Cause.DRIFT, Cause.GONE) and change.key not in healed:
+                found.append(Drift(change.key, "" if change.cause is Cause.DRIFT else "(deleted)", ""))
+        return tuple(found)
+
+    def health(self, now: datetime) -> HealthReport:
+        """The health of every desired object, by the newest answer about it."""
+        if self.desired is None or self.seen is None:
+            return HealthReport({})
+        return health.report({key: self._live(key) for key in self._keys()}, now)
+
+    def _keys(self) -> list[ObjectKey]:
+        return [manifest.key for manifest in self.desired] if self.desired else []
+
+    def _live(self, key: ObjectKey) -> Raw | None:
+        for outcome in self._outcomes:
+            if outcome.key == key and outcome.live is not None and outcome.change.action is not Action.DELETE:
+                return outcome.live
+        return self.seen.live.get(key) if self.seen else None
+
+    def _applied(self, now: datetime) -> Applied | None:
+        """The proof that this pass leaves. None when it wrote nothing: then the earlier proof stands."""
+        if not self.wrote or self.desired is None or self.plan is None or self.inventory is None:
+            return None
+        return Applied(
+            fence=self.fence,
+            revision=self.commit,
+            digest=self.desired.digest,
+            at=now,
+            proofs=self._proofs(),
+            removed=self._removed(),
+            closure=self.desired.closure,
+            complete=verdict.is_complete(self),
+        )
+
+    def _proofs(self) -> dict[ObjectKey, Proof]:
+        before = self.inventory.applied.proofs if self.inventory and self.inventory.applied else {}
+        untouched = set(self.plan.kept if self.plan else ()) | set(self.plan.contested if self.plan else ())
+        proofs = {key: proof for key, proof in before.items() if key in untouched}
+        for outcome in self._outcomes:
+            if outcome.result in APPLIED_RESULTS and outcome.change.manifest is not None:
+                proofs[outcome.key] = Proof(outcome.change.manifest.digest, outcome.fingerprint)
+        return proofs
+
+    def _removed(self) -> frozenset[ObjectKey]:
+        """Members to forget: gone, let go, or never ours although this pass had to name them before it looked."""
+        before = self.inventory.members if self.inventory else {}
+        gone = {outcome.key for outcome in self._outcomes if outcome.result in GONE_RESULTS}
+        never = {outcome.key for outcome in self.failures if outcome.key not in before}
+        refused = {
+            outcome.key for outcome in self.failures if outcome.key in never and verdict.is_not_ours(outcome.error)
+        }
+        return frozenset(gone | refused)
+
+    def _heals(self, now: datetime) -> dict[ObjectKey, Heals]:
+        healed = [
+            drift
+            for outcome in self._outcomes
+            if outcome.result in APPLIED_RESULTS and outcome.change.cause in (Cause.DRIFT, Cause.GONE)
+            for drift in (outcome.drift or (Drift(outcome.key, "", ""),))
+        ]
+        return dict(contest.after_heals(self.memory.heals, healed, now))
+
+    def _objects(self, report: HealthReport) -> tuple[ObjectStatus, ...]:
+        by_key = {outcome.key: outcome for outcome in self._outcomes}
+        kept = set(self.plan.kept if self.plan else ())
+        found = []
+        for key, state in report.objects.items():
+            outcome = by_key.get(key)
+            in_sync = key in kept or (outcome is not None and outcome.result in APPLIED_RESULTS)
+            error = outcome.error.message if outcome and outcome.error else ""
+            found.append(
+                ObjectStatus(
+                    key=key,
+                    sync=Sync.SYNCED if in_sync else Sync.OUT_OF_SYNC,
+                    health=state.health,
+                    result=str(outcome.result) if outcome else "",
+                    message=error or state.message,
+                )
+            )
+        return tuple(found)

@@ -1,0 +1,136 @@
+"""Proves the instances of one cluster in sync, without re-applying, dry-running or fetching anything.
+
+One list of the cluster's inventories and one metadata list per kind give, for every applied object, the fingerprint as
+it is now. Equal to the recorded one: nobody changed a field of ours. Different, or not there: the instance is due. An
+object that is not in the list is looked up by name, since its label may have been removed. What the last syncs have not
+flushed into their inventories is written on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from reconciler import cluster
+from reconciler.cluster import Survey
+from reconciler.errors import FencedOut, PreconditionFailed
+from reconciler.model.changeset import Drift
+from reconciler.model.instance import InstanceKey
+from reconciler.model.inventory import Inventory, Proof
+from reconciler.model.manifest import ObjectKey, Raw
+from reconciler.model.record import Memory
+from reconciler.model.spec import ClusterTarget
+from reconciler.objects import managedfields
+from reconciler.pipeline.rooms import Rooms
+from reconciler.ports import ClusterApi, Guard
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a scan found of one instance. Proven when there is proof for every member and nothing drifted or is unseen;
+    `known` is False when its inventory holds no complete proof, so that only a sync can tell."""
+
+    drift: tuple[Drift, ...] = ()
+    known: bool = True
+    unseen: bool = False
+    applied_commit: str = ""
+    applied_digest: str = ""
+    at_fence: int = 0
+
+    @property
+    def is_proven(self) -> bool:
+        return self.known and not self.drift and not self.unseen
+
+
+@dataclass(frozen=True, slots=True)
+class ScanReport:
+    """One scan of one cluster. `began_at` is before its first list: an instance that was synced later, or that holds a
+    lease, is not judged by it. `flushed` are the instances whose last results now stand in their inventory."""
+
+    cluster: str
+    began_at: datetime
+    findings: Mapping[InstanceKey, Finding] = field(default_factory=dict)
+    flushed: frozenset[InstanceKey] = frozenset()
+    requests: int = 0
+
+
+def scan(target: ClusterTarget, known: Mapping[InstanceKey, Memory], guard: Guard, rooms: Rooms) -> ScanReport:
+    """Compare every inventory of a cluster with what is live.
+
+    Raises the ClusterErrors: then nothing is concluded about any instance.
+    """
+    began_at = rooms.clock.now()
+    api = rooms.clusters.api(target, guard, agent=f"scan {target.name} fence={guard.fence}")
+    stored = rooms.inventories.read_all(api)
+    newest = {key: _newest(inventory, known.get(key)) for key, inventory in stored.items()}
+    kinds = {member.group_kind for inventory in newest.values() for member in _proofs(inventory)}
+    survey = cluster.survey(api, kinds, rooms.clock)
+    findings = {key: _judge(api, key, inventory, survey) for key, inventory in newest.items()}
+    flushed = {key for key, inventory in newest.items() if _flush(api, key, stored[key], inventory, rooms)}
+    return ScanReport(target.name, began_at, findings, frozenset(flushed), api.requests)
+
+
+def _newest(inventory: Inventory, memory: Memory | None) -> Inventory:
+    return inventory.flushed(memory.unflushed, memory.unflushed_entry) if memory else inventory
+
+
+def _proofs(inventory: Inventory) -> Mapping[ObjectKey, Proof]:
+    return inventory.applied.proofs if inventory.applied else {}
+
+
+def _judge(api: ClusterApi, key: InstanceKey, inventory: Inventory, survey: Survey) -> Finding:
+    applied = inventory.applied
+    if applied is None:
+        return Finding(known=False)
+    proofs = _proofs(inventory)
+    drift = [found for member, proof in proofs.items() if (found := _drift(api, key, member, proof, survey))]
+    return Finding(
+        drift=tuple(drift),
+        known=applied.complete and inventory.fence <= applied.fence,
+        unseen=any(member.group_kind in survey.unseen for member in proofs),
+        applied_commit=applied.revision,
+        applied_digest=applied.digest,
+        at_fence=applied.fence,
+    )
+
+
+def _drift(api: ClusterApi, key: InstanceKey, member: ObjectKey, proof: Proof, survey: Survey) -> Drift | None:
+    """How a member differs from its proof; None when it does not, or when its kind could not be looked at."""
+    if member.group_kind in survey.unseen:
+        return None
+    live = survey.live.get(member) or _by_name(api, member)
+    if live is None:
+        return Drift(member, "(deleted)", "")
+    if managedfields.fingerprint(live, key.manager) == proof.fingerprint:
+        return None
+    return Drift(member, "", _last_writer(live, key.manager))
+
+
+def _by_name(api: ClusterApi, member: ObjectKey) -> Raw | None:
+    resource = api.discovery().find(member.group_kind)
+    if resource is None:
+        return None
+    return api.get(resource, member.namespace, member.name, metadata_only=True)
+
+
+def _last_writer(live: Raw, ours: str) -> str:
+    """The manager that wrote last besides us; empty when none is recorded."""
+    others = [entry for entry in _entries(live) if entry.get("manager") != ours and not entry.get("subresource")]
+    newest = max(others, key=lambda entry: str(entry.get("time", "")), default=None)
+    return str(newest["manager"]) if newest else ""
+
+
+def _entries(live: Raw) -> Iterable[Mapping[str, object]]:
+    return (live.get("metadata") or {}).get("managedFields") or ()
+
+
+def _flush(api: ClusterApi, key: InstanceKey, stored: Inventory, newest: Inventory, rooms: Rooms) -> bool:
+    """Write what the last sync left in memory. A sync that began meanwhile writes it itself."""
+    if newest is stored:
+        return False
+    try:
+        rooms.inventories.flush(api, key, newest)
+    except (PreconditionFailed, FencedOut):
+        return False
+    return True

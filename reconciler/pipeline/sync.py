@@ -1,0 +1,166 @@
+"""One pass from source to status: the sentence that the rest of the engine spells out.
+
+A pass takes an instance's spec and what is remembered of it, and returns a record, also when it fails. It never waits:
+while objects are still settling the record says so and when to look again. Killed anywhere, it leaves work that the next
+pass completes: before the first write to a member, the inventory names everything that may come to exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from reconciler import apply, cluster, plan
+from reconciler.errors import GitUnreachable
+from reconciler.model.changeset import ChangeSet
+from reconciler.model.inventory import Intent, Inventory, Member
+from reconciler.model.live import Discovery
+from reconciler.model.manifest import ManifestSet
+from reconciler.model.plan import Action, Plan, Wave
+from reconciler.model.record import Memory, Order, SyncRecord
+from reconciler.model.revision import Checkout
+from reconciler.model.spec import InstanceSpec
+from reconciler.objects import scope
+from reconciler.pipeline.notes import Notes
+from reconciler.pipeline.rooms import Rooms
+from reconciler.ports import ClusterApi, Guard
+
+
+def sync(spec: InstanceSpec, order: Order, memory: Memory, guard: Guard, rooms: Rooms) -> SyncRecord:
+    """Bring one instance one step nearer to its declared state. Returns a record even when it fails.
+
+    Raises LeaseError when the right to run was lost: then nothing more was written, and there is nothing to record.
+    """
+    notes = Notes(spec, order, memory, guard.fence, rooms.clock)
+    with notes.catching():
+        api = rooms.clusters.api(spec.cluster, guard, agent=f"{spec.key} fence={guard.fence}")
+        notes.counting(lambda: api.requests)
+        inventory = read_inventory(api, spec, memory, rooms)
+        notes.read(inventory)
+        desired = render(spec, order, inventory, api.discovery(), notes, rooms)
+        with notes.step("observe"):
+            seen = cluster.observe(api, inventory, spec.key, rooms.clock)
+        with notes.step("plan"):
+            decided = plan.make_plan(
+                desired, inventory, seen, spec=spec, order=order, heals=memory.heals, now=rooms.clock.now()
+            )
+        notes.planned(desired, inventory, seen, decided)
+        if not decided.is_noop and may_write(spec, order):
+            carry_out(decided, Desk(api, spec, order, inventory, notes, rooms))
+    return notes.record()
+
+
+def render(
+    spec: InstanceSpec, order: Order, inventory: Inventory, discovery: Discovery, notes: Notes, rooms: Rooms
+) -> ManifestSet:
+    """The desired objects of an instance, each with the namespace it will live in."""
+    with notes.step("fetch"), checkout(spec, order, inventory, rooms) as found:
+        notes.fetched(found.revision)
+        with notes.step("render"):
+            desired = rooms.renderer.render(found, spec, discovery)
+            return scope.place(desired, discovery, spec.namespace)
+
+
+@contextmanager
+def checkout(spec: InstanceSpec, order: Order, inventory: Inventory, rooms: Rooms) -> Iterator[Checkout]:
+    """The files at the ordered commit, or at the ref's newest one. A Git host that is away does not stop a heal: then
+    the commit that was applied last is taken from the mirror."""
+    source, commit = spec.source, order.commit
+    if commit is None:
+        try:
+            commit = rooms.source.resolve(source.repo, source.ref).commit
+        except GitUnreachable:
+            if inventory.applied is None:
+                raise
+            commit = inventory.applied.revision
+    with rooms.source.checkout(source, commit) as found:
+        yield found
+
+
+def read_inventory(api: ClusterApi, spec: InstanceSpec, memory: Memory, rooms: Rooms) -> Inventory:
+    """The inventory with what the sync before has not flushed yet.
+
+    When its parent was deleted under us it is rebuilt from the objects that are provably ours; the plan of that pass
+    prunes nothing, as nothing it finds was known to be stale before.
+    """
+    inventory = rooms.inventories.read(api, spec.key)
+    if not inventory.exists and memory.unflushed is not None:
+        return rooms.inventories.rebuild(api, spec.key, {key.group_kind for key in memory.unflushed.proofs})
+    return inventory.flushed(memory.unflushed, memory.unflushed_entry)
+
+
+def may_write(spec: InstanceSpec, order: Order) -> bool:
+    """Whether this pass may change the cluster at all."""
+    if spec.sync.mode == "Observe" or spec.cluster.mode == "Observe":
+        return False
+    return spec.sync.mode == "Auto" or order.by_operator
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What carrying out a plan needs at hand."""
+
+    api: ClusterApi
+    spec: InstanceSpec
+    order: Order
+    inventory: Inventory
+    notes: Notes
+    rooms: Rooms
+
+
+def carry_out(decided: Plan, desk: Desk) -> None:
+    """Write the inventory once, apply wave by wave, settle first contact, and prune what nobody holds."""
+    with desk.notes.step("begin"):
+        inventory = begin(decided, desk)
+    with desk.notes.step("apply"):
+        for wave in decided.waves:
+            desk.notes.applied(apply_wave(wave, inventory, desk))
+        decided = settle_first_contact(decided, inventory, desk)
+    if decided.prune and desk.notes.may_prune(decided):
+        with desk.notes.step("prune"):
+            desk.notes.applied(apply.prune(desk.api, decided.prune, key=desk.spec.key, inventory=inventory))
+
+
+def begin(decided: Plan, desk: Desk) -> Inventory:
+    """The inventory as written before the first member write: our fence, what we mean to do, and the union of members.
+
+    A new member's `since` is the API server's own time, cut to the second as creation timestamps are, so that an object
+    that existed before can be told from one that we made.
+    """
+    now = desk.api.server_time() or desk.rooms.clock.now()
+    since = now.replace(microsecond=0)
+    new = {
+        change.key: Member(since)
+        for wave in decided.waves
+        for change in wave.changes
+        if change.key not in desk.inventory.members
+    }
+    intent = Intent(desk.notes.fence, desk.notes.commit, decided.digest, desk.rooms.clock.now())
+    written = desk.rooms.inventories.begin(desk.api, desk.spec.key, desk.inventory, intent, new)
+    desk.notes.begun()
+    return written
+
+
+def apply_wave(wave: Wave, inventory: Inventory, desk: Desk) -> ChangeSet:
+    return apply.apply_wave(
+        desk.api,
+        wave,
+        key=desk.spec.key,
+        inventory=inventory,
+        adopt=desk.spec.sync.adopt,
+        create_namespace=desk.spec.namespace if desk.spec.sync.create_namespace else None,
+    )
+
+
+def settle_first_contact(decided: Plan, inventory: Inventory, desk: Desk) -> Plan:
+    """The plan with the objects that turned out to exist already; adopted now when a person approved exactly that."""
+    found = desk.notes.first_contact
+    if not found:
+        return decided
+    decided = plan.with_first_contact(decided, found, approved=desk.order.approved_plan)
+    desk.notes.replanned(decided)
+    for wave in decided.waves:
+        if any(change.action is Action.ADOPT for change in wave.changes):
+            desk.notes.applied(apply_wave(wave, inventory, desk))
+    return decided

@@ -1,0 +1,169 @@
+"""Turns the notes of a pass into what people read: sync, phase, a stable reason, one line, and when to look again.
+
+Truthful before kind: a pass that failed before it had a desired set says Unknown, one that wants a person says Held, and
+an object that did not become what Git says is never called Synced.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from reconciler.errors import (
+    BACKOFF,
+    NEVER,
+    FirstContact,
+    InvalidObject,
+    OwnedByAnother,
+    Retry,
+    UndriftError,
+)
+from reconciler.model.changeset import Outcome, Result
+from reconciler.model.health import Health, HealthReport
+from reconciler.model.plan import Cause
+from reconciler.model.record import Phase, Sync
+
+if TYPE_CHECKING:
+    from reconciler.pipeline.notes import Notes
+
+UNSETTLED = frozenset({Health.PROGRESSING, Health.MISSING})
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The verdict over one pass."""
+
+    sync: Sync
+    phase: Phase
+    reason: str
+    message: str
+    retry: Retry = NEVER
+    waiting_since: datetime | None = None
+
+
+def tell(notes: Notes, report: HealthReport, now: datetime) -> Told:
+    """The first of these that is true: the pass ended early, objects failed, it is held, it only looked, it did it."""
+    if notes.error is not None:
+        return _ended_early(notes, notes.error)
+    if failed := [found for found in notes.failures if not isinstance(found.error, FirstContact)]:
+        return _failed(failed)
+    if notes.plan is not None and notes.plan.holds:
+        return _held(notes)
+    if notes.plan is not None and not notes.plan.is_noop and not notes.wrote:
+        return _looked_only(notes)
+    if notes.plan is not None and notes.plan.contested:
+        return _contested(notes, now)
+    return _done(notes, report, now)
+
+
+def is_complete(notes: Notes) -> bool:
+    """Whether everything that was desired stands as desired, and nothing stale is left that should have gone."""
+    plan = notes.plan
+    return plan is not None and not notes.failures and not plan.holds and not plan.contested and notes.error is None
+
+
+def is_not_ours(error: UndriftError | None) -> bool:
+    """Whether an object that could not be applied exists and belongs to somebody else, or was refused outright."""
+    return isinstance(error, (FirstContact, OwnedByAnother, InvalidObject))
+
+
+def _ended_early(notes: Notes, error: UndriftError) -> Told:
+    return Told(Sync.UNKNOWN, Phase.FAILED, error.reason, error.message, error.retry)
+
+
+def _failed(failed: list[Outcome]) -> Told:
+    first = failed[0].error
+    assert first is not None  # only outcomes with an error come here
+    more = f" (and {len(failed) - 1} more objects failed)" if len(failed) > 1 else ""
+    return Told(
+        Sync.OUT_OF_SYNC,
+        Phase.FAILED,
+        first.reason,
+        first.message + more,
+        soonest([found.error.retry for found in failed if found.error is not None]),
+    )
+
+
+def soonest(retries: list[Retry]) -> Retry:
+    """The retry that comes first: back-off before seconds, seconds before never."""
+    if BACKOFF in retries:
+        return BACKOFF
+    seconds = [retry for retry in retries if isinstance(retry, float)]
+    return min(seconds) if seconds else NEVER
+
+
+def _held(notes: Notes) -> Told:
+    plan = notes.plan
+    assert plan is not None
+    hold = plan.holds[0]
+    more = f" (and {len(plan.holds) - 1} more reasons)" if len(plan.holds) > 1 else ""
+    return Told(Sync.OUT_OF_SYNC, Phase.HELD, hold.reason, hold.message + more)
+
+
+def _looked_only(notes: Notes) -> Told:
+    plan = notes.plan
+    assert plan is not None
+    count = sum(1 for _ in plan.changes)
+    if notes.spec.sync.mode == "Manual":
+        way = f"sync.mode is Manual: `undrift app sync {notes.spec.key.short}` applies them"
+        return Told(Sync.OUT_OF_SYNC, Phase.IDLE, "ManualSync", f"{count} changes wait; {way}")
+    return Told(Sync.OUT_OF_SYNC, Phase.IDLE, "Observed", f"{count} changes would be made; mode Observe writes nothing")
+
+
+def _contested(notes: Notes, now: datetime) -> Told:
+    plan = notes.plan
+    assert plan is not None
+    key = plan.contested[0]
+    fight = notes.memory.heals[key]
+    wait = max(0.0, (fight.until - now).total_seconds()) if fight.until else 0.0
+    who = fight.manager or "another writer"
+    message = (
+        f"{key}: {fight.field or 'a field'} is changed again and again by {who}; the next heal waits {wait:.0f} s. "
+        "Stop that writer, or stop declaring the field in Git"
+    )
+    return Told(Sync.OUT_OF_SYNC, Phase.WAITING, "Contested", message, max(wait, 1.0))
+
+
+def _done(notes: Notes, report: HealthReport, now: datetime) -> Told:
+    waits = notes.seen is not None and report.worst in UNSETTLED
+    since = notes.memory.waiting_since or now
+    if waits and now - since < notes.spec.sync.health_timeout:
+        message = f"{_what_was_done(notes)}; waiting for {_worst(report)}"
+        return Told(Sync.SYNCED, Phase.WAITING, "WaitingForHealth", message, BACKOFF, since)
+    if waits:
+        message = f"{_worst(report)} did not become healthy within the health timeout"
+        return Told(Sync.SYNCED, Phase.IDLE, "HealthTimeout", message, waiting_since=since)
+    if report.worst is Health.DEGRADED:
+        return Told(Sync.SYNCED, Phase.IDLE, "Degraded", f"{_what_was_done(notes)}; degraded: {_worst(report)}")
+    healed = sum(outcome.result is Result.HEALED for outcome in notes.outcomes)
+    return Told(Sync.SYNCED, Phase.IDLE, "Healed" if healed else "Synced", _what_was_done(notes))
+
+
+def _worst(report: HealthReport) -> str:
+    key, state = next((key, state) for key, state in report.objects.items() if state.health is report.worst)
+    return f"{key}" + (f": {state.message}" if state.message else "")
+
+
+def _what_was_done(notes: Notes) -> str:
+    at = f" at {notes.revision.ref} {notes.revision.short}" if notes.revision else ""
+    parts = [_counted(notes, result) for result in Result]
+    done = ", ".join(part for part in parts if part) or "nothing to do"
+    if healed := [drift for drift in notes.drift if drift.manager or drift.field]:
+        first = healed[0]
+        what = f"{first.field or 'a field'} changed by {first.manager or 'somebody'}"
+        gone = first.field == "(deleted)"
+        done += f"; {first.key}: {'was deleted' if gone else what}, put back"
+    left = f"; left alone: {notes.plan.left_alone[0][0]} ({notes.plan.left_alone[0][1]})" if _left(notes) else ""
+    return f"{done}{at}{left}"
+
+
+def _left(notes: Notes) -> bool:
+    return notes.plan is not None and bool(notes.plan.left_alone)
+
+
+def _counted(notes: Notes, result: Result) -> str:
+    count = sum(outcome.result is result for outcome in notes.outcomes)
+    if not count or (result is Result.UNCHANGED and any(o.change.cause is Cause.FULL for o in notes.outcomes)):
+        return ""
+    return f"{count} {str(result).lower()}"
