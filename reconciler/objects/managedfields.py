@@ -1,0 +1,148 @@
+"""Who owns which field: `metadata.managedFields` as server-side apply keeps it.
+
+A fingerprint is a hash of an object's uid and of our Apply entry. The API server takes a field out of our entry when
+another writer changes it, and renews the entry's time when we apply another value, so an equal fingerprint means that
+nobody took a field of ours and nobody made the object anew. Format: fieldsV1 of structured-merge-diff (keys `f:<field>`,
+`k:{"name":"x"}`, `v:<json>`, `i:<index>`, and `.` for the item itself).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from reconciler.model.manifest import Raw
+
+Entry = Mapping[str, Any]
+
+
+def entries(body: Raw) -> Sequence[Entry]:
+    """The managedFields entries of an object, as they stand."""
+    return (body.get("metadata") or {}).get("managedFields") or ()
+
+
+def apply_entry(body: Raw, manager: str) -> Entry | None:
+    """The manager's own Apply entry on the main resource; entries of a subresource are not it."""
+    for entry in entries(body):
+        if entry.get("manager") == manager and entry.get("operation") == "Apply" and not entry.get("subresource"):
+            return entry
+    return None
+
+
+def fingerprint(body: Raw, manager: str) -> str:
+    """The proof that nobody changed what `manager` applied; empty when it has no Apply entry on the object."""
+    entry = apply_entry(body, manager)
+    if entry is None:
+        return ""
+    seen = {
+        "uid": body["metadata"].get("uid"),
+        "operation": entry.get("operation"),
+        "time": entry.get("time"),
+        "fieldsV1": entry.get("fieldsV1"),
+    }
+    return hashlib.sha256(orjson.dumps(seen, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
+
+
+def owns_label(body: Raw, manager: str, label: str) -> bool:
+    """Whether the manager's Apply entry owns a label. A label that a controller copied here is not owned by us."""
+    entry = apply_entry(body, manager)
+    fields = (entry or {}).get("fieldsV1") or {}
+    labels = (fields.get("f:metadata") or {}).get("f:labels") or {}
+    return f"f:{label}" in labels
+
+
+def paths(fields_v1: Mapping[str, Any]) -> frozenset[str]:
+    """The leaf fields of a fieldsV1 as the API server writes them in conflicts: `.spec.containers[name="x"].image`."""
+    return frozenset(_walk(fields_v1, ""))
+
+
+def _walk(fields: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    for key, below in fields.items():
+        if key == ".":
+            if len(fields) == 1:
+                yield prefix
+            continue
+        here = prefix + _segment(key)
+        if below:
+            yield from _walk(below, here)
+        else:
+            yield here
+
+
+def _segment(key: str) -> str:
+    kind, _, rest = key.partition(":")
+    if kind == "f":
+        return f".{rest}"
+    if kind == "k":
+        parts = (f"{name}={orjson.dumps(value).decode()}" for name, value in orjson.loads(rest).items())
+        return f"[{','.join(parts)}]"
+    return f"[={rest}]" if kind == "v" else f"[{rest}]"
+
+
+def lost_to(body: Raw, manager: str, declared: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    """The (field, manager) pairs among `declared` fields that others own now and `manager` does not, newest first."""
+    own = apply_entry(body, manager)
+    held = paths((own or {}).get("fieldsV1") or {})
+    found: list[tuple[str, str]] = []
+    for entry in sorted(entries(body), key=lambda one: str(one.get("time", "")), reverse=True):
+        if entry is own:
+            continue
+        taken = (paths(entry.get("fieldsV1") or {}) & declared) - held
+        found += [(path, str(entry.get("manager"))) for path in sorted(taken)]
+    return tuple(dict(reversed(found)).items()) if found else ()
+
+
+def declared_paths(body: Raw) -> frozenset[str]:
+    """The plain map fields that a manifest declares, as paths; list items are left out, their keys need a schema."""
+    return frozenset(_declared(body, ""))
+
+
+def _declared(value: Any, prefix: str) -> Iterator[str]:
+    if isinstance(value, Mapping) and value:
+        for key, below in value.items():
+            yield from _declared(below, f"{prefix}.{key}")
+    else:
+        yield prefix
+
+
+def last_writer(body: Raw, ours: str) -> str:
+    """The manager that wrote last besides us, status writers left out; empty when none is recorded."""
+    others = [one for one in entries(body) if one.get("manager") != ours and one.get("subresource") != "status"]
+    newest = max(others, key=lambda one: str(one.get("time", "")), default=None)
+    return str(newest["manager"]) if newest else ""
+
+
+def absorb(body: Raw, from_managers: frozenset[str], into: str) -> list[dict[str, Any]] | None:
+    """The managedFields with the Update entries of `from_managers` folded into `into`'s Apply entry.
+
+    None when there is nothing to fold. The next apply by `into` then removes those fields that it does not declare, as
+    kubectl's own upgrade from client-side apply does (csaupgrade in client-go: only entries without subresource).
+    """
+    folded = [one for one in entries(body) if _is_update_of(one, from_managers)]
+    if not folded:
+        return None
+    rest = [dict(one) for one in entries(body) if not _is_update_of(one, from_managers)]
+    target = next((one for one in rest if one.get("manager") == into and one.get("operation") == "Apply"), None)
+    if target is None:
+        target = {**folded[0], "manager": into, "operation": "Apply"}
+        rest.insert(0, target)
+    same_version = [one for one in folded if one.get("apiVersion") == target.get("apiVersion")]
+    fields = target.get("fieldsV1") or {}
+    for one in same_version:
+        fields = _union(fields, one.get("fieldsV1") or {})
+    target["fieldsV1"] = fields
+    return rest
+
+
+def _is_update_of(entry: Entry, managers: frozenset[str]) -> bool:
+    return entry.get("operation") == "Update" and entry.get("manager") in managers and not entry.get("subresource")
+
+
+def _union(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(left)
+    for key, below in right.items():
+        merged[key] = _union(merged[key], below) if key in merged else below
+    return merged
