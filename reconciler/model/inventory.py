@@ -78,6 +78,8 @@ class Inventory:
     applied: Applied | None = None
     history: tuple[HistoryEntry, ...] = ()
     resource_version: str = ""
+    rebuilt: bool = False
+    """Made anew from live objects since the parent was lost: the pass that did so prunes nothing."""
 
     @property
     def exists(self) -> bool:

@@ -78,6 +78,8 @@ class Plan:
     """Stale members that are not deleted, each with why (`undrift.dev/prune: disabled`, not ours any more, …)."""
     contested: tuple[ObjectKey, ...] = ()
     """Objects whose heal waits since another writer keeps changing them."""
+    reported: tuple[Change, ...] = ()
+    """Drift that is told and not healed, since `drift.action` is Report or Ignore."""
     first_contact: tuple[ObjectKey, ...] = ()
     """Objects that exist and were never ours, as far as a look has found them."""
 

@@ -1,0 +1,36 @@
+"""Refuses what an instance's project does not allow, over the rendered manifests (invariant 14)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from reconciler.errors import NotAllowed
+from reconciler.model.manifest import Manifest, ManifestSet
+from reconciler.model.spec import InstanceSpec, KindRule, ProjectRules
+
+
+def require_allowed(desired: ManifestSet, spec: InstanceSpec) -> None:
+    """Raises NotAllowed for the first object outside the project, naming what the project lists."""
+    if spec.rules is None:
+        return
+    for manifest in desired:
+        if why := _refusal(manifest, spec.rules):
+            raise NotAllowed(
+                f"{manifest.key} ({manifest.origin}): project {spec.project} {why}; "
+                "change the manifest, or let the project's document list it",
+                subject=manifest.key,
+            )
+
+
+def _refusal(manifest: Manifest, rules: ProjectRules) -> str:
+    key = manifest.key
+    if not key.namespace:
+        return "" if _lists(rules.cluster_kinds, manifest) else f"lists no cluster-scoped kind {key.group_kind}"
+    if not ({"*", key.namespace} & set(rules.namespaces)):
+        return f"lists no namespace {key.namespace}"
+    return "" if _lists(rules.namespaced_kinds, manifest) else f"lists no kind {key.group_kind}"
+
+
+def _lists(rules: Iterable[KindRule], manifest: Manifest) -> bool:
+    key = manifest.key
+    return any(rule.group in ("*", key.group) and rule.kind in ("*", key.kind) for rule in rules)
