@@ -23,7 +23,8 @@ def degraded(reason: str, message: str) -> ObjectHealth:
 
 def find(body: Raw, kind: str) -> Mapping[str, Any] | None:
     """The condition of a type, None when it is not reported."""
-    for condition in (body.get("status") or {}).get("conditions") or ():
+    listed: list[Mapping[str, Any]] = (body.get("status") or {}).get("conditions") or []
+    for condition in listed:
         if condition.get("type") == kind:
             return condition
     return None

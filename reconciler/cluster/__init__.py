@@ -1,0 +1,7 @@
+"""Talks to clusters: connections, discovery, and looks at what is live. Changing them is `apply`'s work."""
+
+from reconciler.cluster.connect import Clusters
+from reconciler.cluster.guard import OpenGuard
+from reconciler.cluster.observe import Survey, observe, survey
+
+__all__ = ["Clusters", "OpenGuard", "Survey", "observe", "survey"]

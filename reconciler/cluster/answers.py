@@ -1,0 +1,178 @@
+"""What the API server's answers mean: each refusal becomes one error of the tree, with a sentence a person can act on.
+
+The texts matched here are the API server's own (Kubernetes 1.37, read in its source): it tells several permanent user
+errors from passing ones by text only. Where an answer is not a Kubernetes Status at all, something in between answered,
+and the cluster is unreachable, whatever the status code says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from reconciler.errors import (
+    AccessDenied,
+    AdmissionDenied,
+    ClusterError,
+    FieldConflict,
+    ImmutableField,
+    InvalidObject,
+    NamespaceMissing,
+    NamespaceTerminating,
+    PreconditionFailed,
+    QuotaExceeded,
+    TooManyRequests,
+    UndriftError,
+    UnknownKind,
+    Unreachable,
+)
+from reconciler.model.manifest import Raw
+from reconciler.objects import keys, mask
+
+_MANAGER = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
+_IMMUTABLE = re.compile(r"field is immutable|may not change once set|is immutable|updates to \w+ spec for fields other")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    data: bytes
+
+
+def parsed(answer: Answer, cluster: str) -> dict[str, Any]:
+    """The JSON of a good answer. Raises Unreachable for anything else than a JSON object."""
+    try:
+        body = orjson.loads(answer.data)
+    except orjson.JSONDecodeError as error:
+        raise _not_an_api_server(answer, cluster) from error
+    if not isinstance(body, dict):
+        raise _not_an_api_server(answer, cluster)
+    return body
+
+
+def is_object_missing(answer: Answer) -> bool:
+    """Whether this 404 is the API server's word that one object does not exist: a Status with the object's name."""
+    if answer.status != 404:
+        return False
+    status = _status(answer)
+    details = status.get("details") or {}
+    return status.get("reason") == "NotFound" and bool(details.get("name")) and details.get("kind") != "namespaces"
+
+
+def error_of(answer: Answer, *, cluster: str, subject: str, sent: Raw | None = None) -> UndriftError:
+    """The error that a refusal means. `sent` is the body that was refused: secrets in it are cut from the message."""
+    status = _status(answer)
+    if status.get("kind") != "Status":
+        return _not_an_api_server(answer, cluster)
+    message = _safe(str(status.get("message") or status.get("reason") or ""), sent)
+    reason = str(status.get("reason") or "")
+    causes = (status.get("details") or {}).get("causes") or []
+    if answer.status == 401:
+        return AccessDenied(f"cluster {cluster}: our credentials are not accepted (401); renew its kubeconfig")
+    if answer.status == 403:
+        return _forbidden(message, causes, cluster, subject)
+    if answer.status == 404:
+        return _not_found(status, message, subject)
+    if answer.status == 409:
+        return _conflict(reason, message, causes, subject)
+    if answer.status == 429 or answer.status == 503:
+        return _later(answer, message, cluster)
+    if "failed to create typed patch object" in message:
+        return InvalidObject(f"{subject}: {message}; correct the manifest", subject=subject)
+    if answer.status == 422 and _IMMUTABLE.search(message):
+        return ImmutableField(
+            f'{subject}: {message}; the object must be made anew: annotate it with {keys.REPLACE}: "true"',
+            subject=subject,
+        )
+    return _refused(answer, message, cluster, subject)
+
+
+def _status(answer: Answer) -> Mapping[str, Any]:
+    try:
+        body = orjson.loads(answer.data)
+    except orjson.JSONDecodeError:
+        return {}
+    return body if isinstance(body, dict) and body.get("kind") == "Status" else {}
+
+
+def _not_an_api_server(answer: Answer, cluster: str) -> Unreachable:
+    return Unreachable(
+        f"cluster {cluster}: HTTP {answer.status} that is no Kubernetes API server's answer (a proxy in between?); "
+        "nothing is concluded from it",
+        subject=cluster,
+    )
+
+
+def _forbidden(message: str, causes: list[Mapping[str, Any]], cluster: str, subject: str) -> UndriftError:
+    if any(cause.get("reason") == "NamespaceTerminating" for cause in causes):
+        return NamespaceTerminating(f"{subject}: its namespace is being deleted; tried again when it is gone")
+    if "exceeded quota" in message or "must specify limits" in message:
+        return QuotaExceeded(f"{subject}: {message}; raise the quota or ask for less", subject=subject)
+    if "admission webhook" in message or "ValidatingAdmissionPolicy" in message or "denied request" in message:
+        return AdmissionDenied(f"{subject}: {message}", subject=subject)
+    if "while custom resource definition is terminating" in message:
+        return UnknownKind(f"{subject}: {message}", subject=subject)
+    if " cannot " in message:
+        return AccessDenied(f"cluster {cluster}: {subject}: {message}; grant it to Undrift's user", subject=subject)
+    return AdmissionDenied(f"{subject}: {message}", subject=subject)
+
+
+def _not_found(status: Mapping[str, Any], message: str, subject: str) -> UndriftError:
+    details = status.get("details") or {}
+    if details.get("kind") == "namespaces":
+        return NamespaceMissing(
+            f"{subject}: its namespace {details.get('name')} does not exist; declare it in Git, or set "
+            "sync.createNamespace: true",
+            subject=subject,
+        )
+    return UnknownKind(f"{subject}: the cluster does not serve this kind ({message})", subject=subject)
+
+
+def _conflict(reason: str, message: str, causes: list[Mapping[str, Any]], subject: str) -> UndriftError:
+    fields = tuple(
+        (str(cause.get("field", "")), _manager(str(cause.get("message", ""))))
+        for cause in causes
+        if cause.get("reason") == "FieldManagerConflict"
+    )
+    if fields:
+        field, manager = fields[0]
+        more = f" and {len(fields) - 1} more fields" if len(fields) > 1 else ""
+        return FieldConflict(f"{subject}: {field}{more} belongs to {manager}", causes=fields, subject=subject)
+    return PreconditionFailed(f"{subject}: {message}", subject=subject)
+
+
+def _manager(text: str) -> str:
+    match = _MANAGER.search(text)
+    return match[1] if match else "an unknown manager"
+
+
+def _later(answer: Answer, message: str, cluster: str) -> ClusterError:
+    after = answer.headers.get("Retry-After", "")
+    retry = float(after) if after.isdigit() else 5.0
+    return TooManyRequests(f"cluster {cluster}: asks us to come back later: {message}", subject=cluster, retry=retry)
+
+
+def _refused(answer: Answer, message: str, cluster: str, subject: str) -> UndriftError:
+    if "admission webhook" in message or "denied request" in message or "ValidatingAdmissionPolicy" in message:
+        return AdmissionDenied(f"{subject}: {message}", subject=subject)
+    if answer.status in (400, 413, 422) or "request is too large" in message:
+        return InvalidObject(f"{subject}: {message}; correct the manifest", subject=subject)
+    if answer.status == 410:
+        return PreconditionFailed(f"{subject}: {message}", subject=subject)
+    return Unreachable(f"cluster {cluster}: HTTP {answer.status}: {message}", subject=cluster)
+
+
+def _safe(message: str, sent: Raw | None) -> str:
+    """The API server repeats parts of what it refuses; a Secret's values must not come back in a message."""
+    if sent is None or not mask.is_secret(sent):
+        return message
+    for field in ("data", "stringData"):
+        for value in (sent.get(field) or {}).values():
+            if len(str(value)) > 2:
+                message = message.replace(str(value), "(hidden)")
+    return message

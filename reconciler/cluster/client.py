@@ -1,0 +1,249 @@
+"""One cluster through raw JSON: the real `ClusterApi`.
+
+Each request asks the guard first and gets no more time than the lease has left, so that no request begun in time can be
+finished by us long after. Nothing is retried but a request that found its keep-alive connection closed by the server:
+every verb used here can be repeated safely.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+import orjson
+import urllib3
+from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError, SSLError, TimeoutError
+
+from reconciler.cluster import answers
+from reconciler.errors import LeaseLost, PreconditionFailed, UndriftError, UnknownKind, Unreachable
+from reconciler.model.live import Discovery, Listing, Resource
+from reconciler.model.manifest import Raw
+from reconciler.ports import Guard
+
+if TYPE_CHECKING:
+    from reconciler.cluster.connect import Connection
+
+READ_TIMEOUT_S = 15.0
+WRITE_TIMEOUT_S = 34.0  # the API server itself gives a PATCH 34 s
+CONNECT_TIMEOUT_S = 5.0
+PAGE = 500
+METADATA = "as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+METADATA_LIST = "as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
+class Client:
+    """A cluster, bound to one guard and one User-Agent. Safe to use from several threads."""
+
+    def __init__(self, name: str, connection: Connection, guard: Guard, *, agent: str) -> None:
+        self.name = name
+        self._connection, self._guard, self._agent = connection, guard, agent
+        self._lock = threading.Lock()
+        self._requests = 0
+        self._server_time: datetime | None = None
+
+    @property
+    def requests(self) -> int:
+        return self._requests
+
+    @property
+    def fence(self) -> int:
+        return self._guard.fence
+
+    @property
+    def known_namespaces(self) -> set[str]:
+        """Namespaces that this process knows to exist; shared by all clients of the cluster."""
+        return self._connection.namespaces_made
+
+    def server_time(self) -> datetime | None:
+        return self._server_time
+
+    def discovery(self, *, refresh: bool = False) -> Discovery:
+        return self._connection.discovery.get(self._read, refresh=refresh)
+
+    def get(self, resource: Resource, namespace: str, name: str, *, metadata_only: bool = False) -> Raw | None:
+        accept = f"application/json;{METADATA}" if metadata_only else "application/json"
+        answer = self._send("GET", _path(resource, namespace, name), accept=accept)
+        if answers.is_object_missing(answer):
+            return None
+        return _with_type(self._body(answer, f"{resource.kind} {namespace}/{name}", resource), resource)
+
+    def list(
+        self, resource: Resource, *, namespace: str = "", selector: str = "", metadata_only: bool = False
+    ) -> Listing:
+        items: list[Raw] = []
+        token = ""
+        while True:
+            page = self._page(resource, namespace, selector, token, metadata_only=metadata_only)
+            meta = page.get("metadata") or {}
+            version = str(meta.get("resourceVersion") or "")
+            if not version or not isinstance(page.get("items"), list):
+                raise Unreachable(
+                    f"cluster {self.name}: the list of {resource.plural} has no resourceVersion: not an API server's "
+                    "answer, so nothing is concluded from it",
+                    subject=self.name,
+                )
+            items += [_with_type(item, resource) for item in page["items"]]
+            token = str(meta.get("continue") or "")
+            if not token:
+                return Listing(tuple(items), version)
+
+    def apply(self, resource: Resource, body: Raw, *, manager: str, force: bool, dry_run: bool = False) -> Raw:
+        meta = body["metadata"]
+        query = {"fieldManager": manager, "force": str(force).lower()}
+        if dry_run:
+            query["dryRun"] = "All"
+        path = _path(resource, str(meta.get("namespace") or ""), str(meta["name"]))
+        answer = self._send("PATCH", path, query, body, content="application/apply-patch+yaml")
+        return _with_type(self._body(answer, _subject(body), resource, body), resource)
+
+    def create(self, resource: Resource, body: Raw) -> Raw:
+        path = _path(resource, str(body["metadata"].get("namespace") or ""))
+        answer = self._send("POST", path, {"fieldManager": "undrift"}, body)
+        return self._body(answer, _subject(body), resource, body)
+
+    def replace(self, resource: Resource, body: Raw) -> Raw:
+        meta = body["metadata"]
+        path = _path(resource, str(meta.get("namespace") or ""), str(meta["name"]))
+        answer = self._send("PUT", path, {"fieldManager": "undrift"}, body)
+        if answers.is_object_missing(answer):
+            raise PreconditionFailed(f"{_subject(body)} is gone", subject=_subject(body))
+        return self._body(answer, _subject(body), resource, body)
+
+    def patch_json(self, resource: Resource, namespace: str, name: str, patch: Sequence[Mapping[str, Any]]) -> Raw:
+        path = _path(resource, namespace, name)
+        query = {"fieldManager": "undrift"}
+        answer = self._send("PATCH", path, query, list(patch), content="application/json-patch+json")
+        if answers.is_object_missing(answer):
+            raise PreconditionFailed(f"{resource.kind} {namespace}/{name} is gone")
+        return _with_type(self._body(answer, f"{resource.kind} {namespace}/{name}", resource), resource)
+
+    def delete(
+        self, resource: Resource, namespace: str, name: str, *, uid: str, resource_version: str = ""
+    ) -> Raw | None:
+        preconditions = {"uid": uid} | ({"resourceVersion": resource_version} if resource_version else {})
+        options = {
+            "kind": "DeleteOptions",
+            "apiVersion": "v1",
+            "propagationPolicy": "Background",
+            "preconditions": preconditions,
+        }
+        answer = self._send("DELETE", _path(resource, namespace, name), body=options)
+        if answers.is_object_missing(answer):
+            return None
+        return self._body(answer, f"{resource.kind} {namespace}/{name}", resource)
+
+    def _page(
+        self, resource: Resource, namespace: str, selector: str, token: str, *, metadata_only: bool
+    ) -> Mapping[str, Any]:
+        query = {"limit": str(PAGE)}
+        if selector:
+            query["labelSelector"] = selector
+        if token:
+            query["continue"] = token
+        accept = f"application/json;{METADATA_LIST}" if metadata_only else "application/json"
+        answer = self._send("GET", _path(resource, namespace), query, accept=accept)
+        return self._body(answer, f"the list of {resource.plural}", resource)
+
+    def _read(self, path: str, accept: str) -> Mapping[str, Any]:
+        """A GET outside of resources, for discovery."""
+        return self._body(self._send("GET", path, accept=accept), path, None)
+
+    def _body(self, answer: answers.Answer, subject: str, resource: Resource | None, sent: Raw | None = None) -> Raw:
+        if answer.status < 300:
+            return answers.parsed(answer, self.name)
+        error = answers.error_of(answer, cluster=self.name, subject=subject, sent=sent)
+        if isinstance(error, UnknownKind) and resource is not None:
+            raise self._judge_missing_kind(error, resource)
+        raise error
+
+    def _judge_missing_kind(self, error: UndriftError, resource: Resource) -> UndriftError:
+        """A 404 for a kind that discovery serves is a lie of something in between, never the kind's absence."""
+        found = self.discovery(refresh=True).find(resource.group_kind, resource.version)
+        if found is None:
+            return error
+        return Unreachable(
+            f"cluster {self.name}: answered 404 for {resource.plural}, which its discovery serves; "
+            "nothing is concluded from it",
+            subject=self.name,
+        )
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+        *,
+        content: str = "application/json",
+        accept: str = "application/json",
+    ) -> answers.Answer:
+        url = self._connection.server + path + (f"?{urlencode(query)}" if query else "")
+        payload = orjson.dumps(body) if body is not None else None
+        headers = {"Accept": accept, "User-Agent": self._agent}
+        if payload is not None:
+            headers["Content-Type"] = content
+        if authorization := self._connection.authorization():
+            headers["Authorization"] = authorization
+        try:
+            return self._once(method, url, payload, headers)
+        except ProtocolError:
+            # The server closed a kept-alive connection as we sent; a fresh one tells whether it is there at all.
+            return self._last_try(method, url, payload, headers)
+        except HTTPError as error:
+            raise self._unreachable(error) from error
+
+    def _last_try(self, method: str, url: str, payload: bytes | None, headers: Mapping[str, str]) -> answers.Answer:
+        try:
+            return self._once(method, url, payload, headers)
+        except HTTPError as error:
+            raise self._unreachable(error) from error
+
+    def _once(self, method: str, url: str, payload: bytes | None, headers: Mapping[str, str]) -> answers.Answer:
+        left_s = self._guard.remaining_s()
+        if left_s <= 0:
+            raise LeaseLost(f"cluster {self.name}: the lease ended before {method} {url.partition('?')[0]}")
+        limit_s = min(READ_TIMEOUT_S if method == "GET" else WRITE_TIMEOUT_S, left_s)
+        timeout = urllib3.Timeout(total=limit_s, connect=min(CONNECT_TIMEOUT_S, limit_s))
+        with self._lock:
+            self._requests += 1
+        response = self._connection.pool.request(
+            method, url, body=payload, headers=headers, timeout=timeout, redirect=False, preload_content=True
+        )
+        if date := response.headers.get("Date"):
+            self._server_time = parsedate_to_datetime(date)
+        return answers.Answer(response.status, response.headers, response.data)
+
+    def _unreachable(self, error: HTTPError) -> Unreachable:
+        if isinstance(error, SSLError):
+            what = f"its certificate is not accepted: {error}"
+        elif isinstance(error, NewConnectionError):
+            what = "it refuses connections"
+        elif isinstance(error, TimeoutError):
+            what = "it did not answer in time"
+        else:
+            what = f"{type(error).__name__}: {error}"
+        where = self._connection.server
+        return Unreachable(
+            f"cluster {self.name} ({where}) is unreachable: {what}; what runs there stays as it is", subject=self.name
+        )
+
+
+def _path(resource: Resource, namespace: str, name: str = "") -> str:
+    root = f"/apis/{resource.group}/{resource.version}" if resource.group else f"/api/{resource.version}"
+    place = f"/namespaces/{quote(namespace, safe='')}" if resource.namespaced and namespace else ""
+    return f"{root}{place}/{resource.plural}" + (f"/{quote(name, safe='')}" if name else "")
+
+
+def _with_type(body: Raw, resource: Resource) -> Raw:
+    """List items and metadata-only answers carry no kind of their own, or PartialObjectMetadata."""
+    return {**body, "apiVersion": resource.api_version, "kind": resource.kind}
+
+
+def _subject(body: Raw) -> str:
+    meta = body["metadata"]
+    place = f"{meta['namespace']}/" if meta.get("namespace") else ""
+    return f"{body['kind']} {place}{meta['name']}"

@@ -1,0 +1,152 @@
+"""Opens connections to clusters and keeps them.
+
+A cluster's way in (`ClusterAccess`) is read by the `kubernetes` package's own loaders, so that exec plugins, client
+certificates and rotating tokens work as they do for kubectl; its typed models and its client are not used. One pool of
+keep-alive connections and one discovery are kept per cluster, for as long as its way in stays the same; the least
+recently used are closed when there are many.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import urllib3
+import yaml
+
+from reconciler.clock import Clock
+from reconciler.cluster.client import Client
+from reconciler.cluster.discovery import DiscoveryCache
+from reconciler.credentials import CredentialMissing, Credentials
+from reconciler.errors import Unreachable
+from reconciler.model.spec import ClusterTarget
+from reconciler.ports import ClusterApi, Guard
+
+MOST_CLUSTERS = 64
+POOL_SIZE = 16
+PRODUCT = "undrift/0.1"
+
+
+@dataclass
+class Connection:
+    """One cluster's pool, how it authenticates, and what is cached of it."""
+
+    server: str
+    pool: urllib3.PoolManager
+    authorization: Callable[[], str | None]
+    way_in: str
+    discovery: DiscoveryCache = field(default_factory=DiscoveryCache)
+    namespaces_made: set[str] = field(default_factory=set)
+    """Namespaces that this process has seen or made, so that no request asks again."""
+
+
+class Clusters:
+    """The clusters that this process has connected to."""
+
+    def __init__(self, credentials: Credentials, folder: Path | None, clock: Clock) -> None:
+        """`folder` is where kubeconfigs named by `file` lie, when that is not the credentials folder."""
+        self._credentials, self._clock = credentials, clock
+        self._folder = folder
+        self._connections: OrderedDict[str, Connection] = OrderedDict()
+
+    def api(self, target: ClusterTarget, guard: Guard, *, agent: str) -> ClusterApi:
+        """The cluster, bound to a guard and a User-Agent. Connects at its first request, not here.
+
+        Raises CredentialMissing, and Unreachable for a kubeconfig that can't be used.
+        """
+        return Client(target.name, self._connection(target), guard, agent=f"{PRODUCT} ({agent})")
+
+    def close(self) -> None:
+        for connection in self._connections.values():
+            connection.pool.clear()
+        self._connections.clear()
+
+    def _connection(self, target: ClusterTarget) -> Connection:
+        text = self._kubeconfig(target)
+        way_in = hashlib.sha256((text + (_context(target) or "")).encode()).hexdigest()
+        known = self._connections.get(target.name)
+        if known is not None and known.way_in == way_in:
+            self._connections.move_to_end(target.name)
+            return known
+        self._connections[target.name] = opened = _open(target, text, way_in)
+        if len(self._connections) > MOST_CLUSTERS:
+            _, oldest = self._connections.popitem(last=False)
+            oldest.pool.clear()
+        return opened
+
+    def _kubeconfig(self, target: ClusterTarget) -> str:
+        ref = target.access.kubeconfig
+        if ref is None:
+            return ""
+        if ref.file is not None and self._folder is not None:
+            path = (self._folder / ref.file).resolve()
+            if path.is_relative_to(self._folder.resolve()) and path.is_file():
+                return path.read_text()
+        try:
+            return self._credentials.read(ref).decode()
+        except CredentialMissing as error:
+            raise CredentialMissing(
+                f"cluster {target.name}: kubeconfig: {error.message}", subject=target.name
+            ) from error
+
+
+def _context(target: ClusterTarget) -> str | None:
+    return target.access.kubeconfig.context if target.access.kubeconfig else None
+
+
+def _open(target: ClusterTarget, text: str, way_in: str) -> Connection:
+    try:
+        configuration = _configuration(target, text)
+        pool = _pool(configuration)
+    except Exception as error:  # the loader's errors share no base; each means that this kubeconfig can't be used
+        kind = type(error).__name__
+        raise Unreachable(f"cluster {target.name}: its kubeconfig can't be used: {kind}: {error}") from error
+    return Connection(configuration.host.rstrip("/"), pool, lambda: _authorization(configuration), way_in)
+
+
+def _configuration(target: ClusterTarget, text: str) -> Any:
+    # Imported here since it costs half a second and 36 MB, which `undrift version` need not pay.
+    from kubernetes import client, config
+
+    configuration = client.Configuration()
+    if target.access.in_cluster is not None:
+        config.load_incluster_config(client_configuration=configuration)
+    else:
+        config.load_kube_config_from_dict(
+            yaml.safe_load(text), context=_context(target), client_configuration=configuration
+        )
+    return configuration
+
+
+def _authorization(configuration: Any) -> str | None:
+    """The Authorization header of now: the loader's hook renews a token that is about to end."""
+    if configuration.refresh_api_key_hook is not None:
+        configuration.refresh_api_key_hook(configuration)
+    found: str | None = configuration.get_api_key_with_prefix("authorization") or configuration.get_basic_auth_token()
+    return found or None
+
+
+def _pool(configuration: Any) -> urllib3.PoolManager:
+    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert or None)
+    if not configuration.verify_ssl:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if configuration.cert_file:
+        context.load_cert_chain(configuration.cert_file, configuration.key_file)
+    options: dict[str, Any] = {
+        "num_pools": 2,
+        "maxsize": POOL_SIZE,
+        "block": True,
+        "retries": False,
+        "ssl_context": context,
+    }
+    if configuration.tls_server_name:
+        options |= {"server_hostname": configuration.tls_server_name, "assert_hostname": configuration.tls_server_name}
+    if configuration.proxy:
+        return urllib3.ProxyManager(configuration.proxy, **options)
+    return urllib3.PoolManager(**options)

@@ -1,0 +1,90 @@
+"""Looks at what is live: the objects of one instance, or the metadata of everything that is ours on a cluster.
+
+Both list by kind, with the part-of label as selector. A kind that could not be listed is `unseen`: nothing follows from
+the absence of its objects. A cluster that refuses cluster-wide lists is asked namespace by namespace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from reconciler.clock import Clock
+from reconciler.errors import AccessDenied, PreconditionFailed, UnknownKind
+from reconciler.model.instance import InstanceKey
+from reconciler.model.inventory import Inventory
+from reconciler.model.live import Observation, Resource
+from reconciler.model.manifest import GroupKind, ObjectKey, Raw
+from reconciler.objects import applyset, keys
+from reconciler.ports import ClusterApi
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The metadata of all objects with a part-of label, of the kinds asked for; `at` is before the first list."""
+
+    at: datetime
+    live: Mapping[ObjectKey, Raw] = field(default_factory=dict)
+    unseen: frozenset[GroupKind] = frozenset()
+
+
+def observe(api: ClusterApi, inventory: Inventory, key: InstanceKey, clock: Clock) -> Observation:
+    """The live objects of an instance: one list per kind of its inventory."""
+    at = clock.now()
+    places: dict[GroupKind, set[str]] = {}
+    for member in inventory.members:
+        places.setdefault(member.group_kind, set()).add(member.namespace)
+    selector = f"{keys.PART_OF}={applyset.part_of(key)}"
+    live, unseen = _look(api, places, selector, metadata_only=False)
+    return Observation(at, live, unseen)
+
+
+def survey(api: ClusterApi, kinds: Mapping[GroupKind, set[str]], clock: Clock) -> Survey:
+    """The metadata of everything that carries a part-of label. `kinds` says in which namespaces members are known."""
+    at = clock.now()
+    live, unseen = _look(api, kinds, keys.PART_OF, metadata_only=True)
+    return Survey(at, live, unseen)
+
+
+def _look(
+    api: ClusterApi, kinds: Mapping[GroupKind, set[str]], selector: str, *, metadata_only: bool
+) -> tuple[dict[ObjectKey, Raw], frozenset[GroupKind]]:
+    live: dict[ObjectKey, Raw] = {}
+    unseen: set[GroupKind] = set()
+    for kind, namespaces in sorted(kinds.items()):
+        resource = api.discovery().find(kind)
+        if resource is None or kind.group in api.discovery().stale_groups:
+            unseen.add(kind)
+            continue
+        try:
+            items = _list(api, resource, namespaces, selector, metadata_only=metadata_only)
+        except (AccessDenied, UnknownKind):
+            unseen.add(kind)
+            continue
+        live |= {ObjectKey.of(item): item for item in items}
+    return live, frozenset(unseen)
+
+
+def _list(
+    api: ClusterApi, resource: Resource, namespaces: Collection[str], selector: str, *, metadata_only: bool
+) -> Iterable[Raw]:
+    try:
+        return _whole(api, resource, "", selector, metadata_only=metadata_only)
+    except AccessDenied:
+        if not resource.namespaced or not namespaces:
+            raise
+        found: list[Raw] = []
+        for namespace in sorted(namespaces):
+            found += _whole(api, resource, namespace, selector, metadata_only=metadata_only)
+        return found
+
+
+def _whole(
+    api: ClusterApi, resource: Resource, namespace: str, selector: str, *, metadata_only: bool
+) -> tuple[Raw, ...]:
+    """One consistent list. A continue token that expired under us (410) means to begin again, once."""
+    try:
+        return api.list(resource, namespace=namespace, selector=selector, metadata_only=metadata_only).items
+    except PreconditionFailed:
+        return api.list(resource, namespace=namespace, selector=selector, metadata_only=metadata_only).items
