@@ -67,6 +67,10 @@ class ClusterApi(Protocol):
     def requests(self) -> int:
         """How many requests were sent so far."""
 
+    @property
+    def known_namespaces(self) -> set[str]:
+        """Namespaces that this process has seen to exist on the cluster; add to it what you make."""
+
     def discovery(self, *, refresh: bool = False) -> Discovery:
         """The kinds served; cached per cluster, asked anew on `refresh`."""
 

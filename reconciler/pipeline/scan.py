@@ -8,7 +8,7 @@ flushed into their inventories is written on the way.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -18,7 +18,7 @@ from reconciler.errors import FencedOut, PreconditionFailed
 from reconciler.model.changeset import Drift
 from reconciler.model.instance import InstanceKey
 from reconciler.model.inventory import Inventory, Proof
-from reconciler.model.manifest import ObjectKey, Raw
+from reconciler.model.manifest import GroupKind, ObjectKey, Raw
 from reconciler.model.record import Memory
 from reconciler.model.spec import ClusterTarget
 from reconciler.objects import managedfields
@@ -64,8 +64,11 @@ def scan(target: ClusterTarget, known: Mapping[InstanceKey, Memory], guard: Guar
     api = rooms.clusters.api(target, guard, agent=f"scan {target.name} fence={guard.fence}")
     stored = rooms.inventories.read_all(api)
     newest = {key: _newest(inventory, known.get(key)) for key, inventory in stored.items()}
-    kinds = {member.group_kind for inventory in newest.values() for member in _proofs(inventory)}
-    survey = cluster.survey(api, kinds, rooms.clock)
+    places: dict[GroupKind, set[str]] = {}
+    for inventory in newest.values():
+        for member in _proofs(inventory):
+            places.setdefault(member.group_kind, set()).add(member.namespace)
+    survey = cluster.survey(api, places, rooms.clock)
     findings = {key: _judge(api, key, inventory, survey) for key, inventory in newest.items()}
     flushed = {key for key, inventory in newest.items() if _flush(api, key, stored[key], inventory, rooms)}
     return ScanReport(target.name, began_at, findings, frozenset(flushed), api.requests)
@@ -104,7 +107,7 @@ def _drift(api: ClusterApi, key: InstanceKey, member: ObjectKey, proof: Proof, s
         return Drift(member, "(deleted)", "")
     if managedfields.fingerprint(live, key.manager) == proof.fingerprint:
         return None
-    return Drift(member, "", _last_writer(live, key.manager))
+    return Drift(member, "", managedfields.last_writer(live, key.manager))
 
 
 def _by_name(api: ClusterApi, member: ObjectKey) -> Raw | None:
@@ -112,17 +115,6 @@ def _by_name(api: ClusterApi, member: ObjectKey) -> Raw | None:
     if resource is None:
         return None
     return api.get(resource, member.namespace, member.name, metadata_only=True)
-
-
-def _last_writer(live: Raw, ours: str) -> str:
-    """The manager that wrote last besides us; empty when none is recorded."""
-    others = [entry for entry in _entries(live) if entry.get("manager") != ours and not entry.get("subresource")]
-    newest = max(others, key=lambda entry: str(entry.get("time", "")), default=None)
-    return str(newest["manager"]) if newest else ""
-
-
-def _entries(live: Raw) -> Iterable[Mapping[str, object]]:
-    return (live.get("metadata") or {}).get("managedFields") or ()
 
 
 def _flush(api: ClusterApi, key: InstanceKey, stored: Inventory, newest: Inventory, rooms: Rooms) -> bool:

@@ -1,0 +1,107 @@
+"""First contact: an object that exists and was never ours, and who claims it.
+
+What another tool tracks is never taken without a person's word: its next pass would fight us, or delete the object as
+its own. Fields that `kubectl apply` (client-side) wrote are folded into our entry at adoption, as kubectl itself does when
+it moves to server-side apply; else a field removed from Git later would stay, still owned by kubectl.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from reconciler.errors import FieldConflict, FirstContact, OwnedByAnother, PreconditionFailed
+from reconciler.model.instance import InstanceKey
+from reconciler.model.live import Resource
+from reconciler.model.manifest import ObjectKey, Raw
+from reconciler.objects import applyset, managedfields
+from reconciler.objects.keys import PART_OF
+from reconciler.ports import ClusterApi
+
+KUBECTL_MANAGERS = frozenset({"kubectl-client-side-apply", "kubectl-create"})
+OURS = "undrift:"
+_CLAIMS_BY_LABEL = {
+    "argocd.argoproj.io/instance": "Argo CD",
+    "kustomize.toolkit.fluxcd.io/name": "a Flux Kustomization",
+    "helm.toolkit.fluxcd.io/name": "a Flux HelmRelease",
+}
+_CLAIMS_BY_ANNOTATION = {
+    "argocd.argoproj.io/tracking-id": "Argo CD",
+    "meta.helm.sh/release-name": "the Helm release",
+}
+
+
+def is_ours(live: Raw, key: InstanceKey) -> bool:
+    """Whether an existing object is provably this instance's: our label, put there by our own apply."""
+    return _labels(live).get(PART_OF) == applyset.part_of(key) and managedfields.owns_label(live, key.manager, PART_OF)
+
+
+def require_allowed(live: Raw, key: InstanceKey, subject: ObjectKey, policy: str) -> None:
+    """Raises OwnedByAnother for an object of another application of ours, FirstContact for one that must not be taken."""
+    if other := _our_other(live, key):
+        raise OwnedByAnother(
+            f"{subject}: application {other} declares this object too; let one of the two declare it", subject=subject
+        )
+    if policy == "Always":
+        return
+    claims = list(_claims(live))
+    if claims:
+        raise FirstContact(
+            f"{subject} exists and is claimed by {claims[0]}; nothing was written to it", subject=subject
+        )
+    if policy == "Never":
+        raise FirstContact(f"{subject} exists, and sync.adopt is Never; nothing was written to it", subject=subject)
+
+
+def contested_contact(conflict: FieldConflict, subject: ObjectKey) -> FirstContact:
+    """The refusal of an adoption that would change fields of others, naming them."""
+    fields = ", ".join(f"{field} ({manager})" for field, manager in conflict.causes[:3])
+    return FirstContact(
+        f"{subject} exists, and Git wants other values for {fields}; nothing was written to it", subject=subject
+    )
+
+
+def absorb_kubectl(api: ClusterApi, resource: Resource, live: Raw, key: InstanceKey) -> None:
+    """Fold kubectl's client-side entries into ours. Lost races are left for the next adoption of the same kind."""
+    entries = managedfields.absorb(live, KUBECTL_MANAGERS, key.manager)
+    if entries is None:
+        return
+    meta = live["metadata"]
+    patch = [
+        {"op": "replace", "path": "/metadata/managedFields", "value": entries},
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": meta["resourceVersion"]},
+    ]
+    try:
+        api.patch_json(resource, str(meta.get("namespace") or ""), str(meta["name"]), patch)
+    except PreconditionFailed:
+        return  # somebody wrote in between: we then share the fields with kubectl, and Git still wins on values
+
+
+def _our_other(live: Raw, key: InstanceKey) -> str:
+    """The other application of ours that holds an object; empty when none does."""
+    for entry in managedfields.entries(live):
+        manager = str(entry.get("manager"))
+        if entry.get("operation") == "Apply" and manager.startswith(OURS) and manager != key.manager:
+            return manager.removeprefix(OURS)
+    return ""
+
+
+def _claims(live: Raw) -> Iterator[str]:
+    """Who tracks the object besides us."""
+    meta = live["metadata"]
+    for owner in meta.get("ownerReferences") or ():
+        if owner.get("controller"):
+            yield f"its controller {owner.get('kind')} {owner.get('name')}"
+    yield from _named(_CLAIMS_BY_LABEL, _labels(live))
+    yield from _named(_CLAIMS_BY_ANNOTATION, meta.get("annotations") or {})
+    if PART_OF in _labels(live):
+        yield f"the ApplySet {_labels(live)[PART_OF]}"
+
+
+def _named(table: Mapping[str, str], found: Mapping[str, str]) -> Iterator[str]:
+    for name, tool in table.items():
+        if name in found:
+            yield f"{tool} ({name}: {found[name]})"
+
+
+def _labels(live: Raw) -> Mapping[str, str]:
+    return live["metadata"].get("labels") or {}

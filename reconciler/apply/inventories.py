@@ -1,0 +1,236 @@
+"""Keeps each instance's inventory in its own cluster, as Secrets in `undrift-system`.
+
+The parent Secret `undrift.<project>.<application>` is an ApplySet parent, so that kubectl and other tools can see what
+belongs together. A document too large for one Secret continues in `<parent>.<n>.<digest>`: the parts are written before
+the parent that names them, so a parent is always whole, and parts that no parent names are swept after it. Every write
+of the parent carries the resourceVersion that was read: two runs can't both win.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from reconciler.apply import document, settle
+from reconciler.clock import Clock
+from reconciler.errors import FencedOut, InventoryError, NamespaceMissing, PreconditionFailed
+from reconciler.model.instance import InstanceKey
+from reconciler.model.inventory import Intent, Inventory, Member
+from reconciler.model.live import Resource
+from reconciler.model.manifest import GroupKind, ObjectKey, Raw
+from reconciler.objects import applyset, keys, managedfields
+from reconciler.objects.keys import SYSTEM_NAMESPACE
+from reconciler.ports import ClusterApi
+
+TOOLING = "undrift/0.1.0"
+SECRET = Resource("", "v1", "Secret", "secrets", True)
+PART_SIZE = 700 * 1024
+"""Bytes of one Secret's value before base64; the API server takes 1 MiB of data a Secret."""
+PART_LABEL = "undrift.dev/inventory-part-of"
+
+
+class Inventories:
+    """The inventories of one installation. `installation` is the UUID that marks them as ours."""
+
+    def __init__(self, installation: str, clock: Clock) -> None:
+        self.installation = installation
+        self._clock = clock
+
+    def read(self, api: ClusterApi, key: InstanceKey) -> Inventory:
+        """The inventory, an empty one when there is none. Raises InventoryError for another's, newer or damaged one."""
+        parent = api.get(SECRET, SYSTEM_NAMESPACE, key.inventory_name)
+        if parent is None:
+            return Inventory(self.installation)
+        return self._decoded(api, key, parent)
+
+    def read_all(self, api: ClusterApi) -> Mapping[InstanceKey, Inventory]:
+        """Every readable inventory of ours on a cluster, by one list. A damaged one is for its own sync to name."""
+        listing = api.list(SECRET, namespace=SYSTEM_NAMESPACE, selector=keys.APPLYSET_ID)
+        found: dict[InstanceKey, Inventory] = {}
+        for parent in listing.items:
+            key = _key_of(parent, api.name)
+            if key is None:
+                continue
+            try:
+                found[key] = self._decoded(api, key, parent)
+            except InventoryError:
+                continue  # the instance's own sync says what is wrong with it
+        return found
+
+    def begin(
+        self,
+        api: ClusterApi,
+        key: InstanceKey,
+        inventory: Inventory,
+        intent: Intent,
+        new_members: Mapping[ObjectKey, Member],
+    ) -> Inventory:
+        """Write our fence, what we mean to do and the union of members, before the first write to any of them.
+
+        Raises FencedOut when a fence not below ours stands there already, or another run wrote since we read.
+        """
+        if inventory.fence >= intent.fence:
+            raise FencedOut(f"{key.short}: fence {inventory.fence} stands in the inventory", fence=inventory.fence)
+        begun = replace(inventory, intent=intent, members={**inventory.members, **new_members}, rebuilt=False)
+        try:
+            return self._write(api, key, begun)
+        except PreconditionFailed as error:
+            raise FencedOut(f"{key.short}: another run wrote the inventory", fence=read_fence(api, key)) from error
+
+    def flush(self, api: ClusterApi, key: InstanceKey, inventory: Inventory) -> Inventory:
+        """Write results that a sync left in memory. Raises PreconditionFailed when another run wrote meanwhile."""
+        return self._write(api, key, inventory)
+
+    def rebuild(self, api: ClusterApi, key: InstanceKey, kinds: Collection[GroupKind]) -> Inventory:
+        """An inventory made of live objects that carry our label by our own apply, for a parent that was deleted."""
+        selector = f"{keys.PART_OF}={applyset.part_of(key)}"
+        members: dict[ObjectKey, Member] = {}
+        for kind in sorted(kinds):
+            resource = api.discovery().find(kind)
+            if resource is None:
+                continue
+            for live in api.list(resource, selector=selector, metadata_only=True).items:
+                if managedfields.owns_label(live, key.manager, keys.PART_OF):
+                    members[ObjectKey.of(live)] = Member(_created(live))
+        return Inventory(self.installation, members=members, rebuilt=True)
+
+    def delete(self, api: ClusterApi, key: InstanceKey, inventory: Inventory) -> None:
+        """Forget an instance whose members are all gone. Raises PreconditionFailed when another run wrote meanwhile."""
+        parent = api.get(SECRET, SYSTEM_NAMESPACE, key.inventory_name, metadata_only=True)
+        if parent is None:
+            return
+        uid = str(parent["metadata"]["uid"])
+        api.delete(SECRET, SYSTEM_NAMESPACE, key.inventory_name, uid=uid, resource_version=inventory.resource_version)
+        self._sweep(api, key, keep=frozenset())
+
+    def _decoded(self, api: ClusterApi, key: InstanceKey, parent: Raw) -> Inventory:
+        meta, subject = parent["metadata"], f"inventory {key.inventory_name} on cluster {api.name}"
+        owner = (meta.get("annotations") or {}).get(keys.INSTALLATION, "")
+        if owner != self.installation:
+            raise InventoryError(
+                f"{subject} belongs to another installation ({owner or 'unnamed'}); it is read-only to us. "
+                f"Ours is {self.installation}",
+                subject=subject,
+            )
+        data = (parent.get("data") or {}).get("inventory")
+        if data is None:
+            raise InventoryError(f"{subject}: it holds no inventory; nothing was changed", subject=subject)
+        first = document.from_data(data, subject)
+        parts = (meta.get("annotations") or {}).get("undrift.dev/parts", "")
+        rest = b"".join(self._part(api, name, subject) for name in parts.split(",") if name)
+        return document.decode(first + rest, resource_version=str(meta["resourceVersion"]), subject=subject)
+
+    def _part(self, api: ClusterApi, name: str, subject: str) -> bytes:
+        part = api.get(SECRET, SYSTEM_NAMESPACE, name)
+        if part is None:
+            raise InventoryError(f"{subject}: its part {name} is missing; nothing was changed", subject=subject)
+        return document.from_data((part.get("data") or {}).get("part", ""), subject)
+
+    def _write(self, api: ClusterApi, key: InstanceKey, inventory: Inventory) -> Inventory:
+        settle.require_namespace(api, SYSTEM_NAMESPACE)
+        try:
+            return self._write_into(api, key, inventory)
+        except NamespaceMissing:  # deleted under us since this process saw it
+            api.known_namespaces.discard(SYSTEM_NAMESPACE)
+            settle.require_namespace(api, SYSTEM_NAMESPACE)
+            return self._write_into(api, key, inventory)
+
+    def _write_into(self, api: ClusterApi, key: InstanceKey, inventory: Inventory) -> Inventory:
+        first, *rest = list(_pieces(document.encode(inventory)))
+        parts = [self._write_part(api, key, number, piece) for number, piece in enumerate(rest, start=1)]
+        body = _parent(key, inventory, first, parts)
+        stored = api.replace(SECRET, body) if inventory.exists else api.create(SECRET, body)
+        if parts or (inventory.exists and _had_parts(inventory)):
+            self._sweep(api, key, keep=frozenset(parts))
+        return replace(inventory, resource_version=str(stored["metadata"]["resourceVersion"]))
+
+    def _write_part(self, api: ClusterApi, key: InstanceKey, number: int, piece: bytes) -> str:
+        name = f"{key.inventory_name}.{number}.{hashlib.sha256(piece).hexdigest()[:12]}"
+        body = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": name,
+                "namespace": SYSTEM_NAMESPACE,
+                "labels": {PART_LABEL: applyset.part_of(key)},
+            },
+            "data": {"part": document.to_data(piece)},
+        }
+        # The name holds the content's digest, so a part that is there already is this one.
+        with contextlib.suppress(PreconditionFailed):
+            api.create(SECRET, body)
+        return name
+
+    def _sweep(self, api: ClusterApi, key: InstanceKey, *, keep: Collection[str]) -> None:
+        selector = f"{PART_LABEL}={applyset.part_of(key)}"
+        for part in api.list(SECRET, namespace=SYSTEM_NAMESPACE, selector=selector, metadata_only=True).items:
+            name = str(part["metadata"]["name"])
+            if name not in keep:
+                api.delete(SECRET, SYSTEM_NAMESPACE, name, uid=str(part["metadata"]["uid"]))
+
+
+def read_fence(api: ClusterApi, key: InstanceKey) -> int:
+    """The fence that stands in the parent now; 0 when there is no parent. One request, metadata only."""
+    parent = api.get(SECRET, SYSTEM_NAMESPACE, key.inventory_name, metadata_only=True)
+    annotations = (parent["metadata"].get("annotations") or {}) if parent else {}
+    return int(annotations.get(keys.FENCE) or 0)
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    for start in range(0, len(data), PART_SIZE):
+        yield data[start : start + PART_SIZE]
+
+
+def _had_parts(inventory: Inventory) -> bool:
+    # Below this many members a document has always fitted into one Secret, so there is nothing to sweep.
+    return len(inventory.members) > 2000
+
+
+def _parent(key: InstanceKey, inventory: Inventory, first: bytes, parts: list[str]) -> dict[str, Any]:
+    kinds = sorted({str(member.group_kind) for member in inventory.members})
+    namespaces = sorted({member.namespace for member in inventory.members} - {"", SYSTEM_NAMESPACE})
+    annotations = {
+        keys.TOOLING: TOOLING,
+        keys.CONTAINS_GROUP_KINDS: ",".join(kinds),
+        keys.ADDITIONAL_NAMESPACES: ",".join(namespaces),
+        keys.INSTALLATION: inventory.installation,
+        keys.INSTANCE: str(key),
+        keys.FENCE: str(inventory.fence),
+    }
+    if parts:
+        annotations["undrift.dev/parts"] = ",".join(parts)
+    meta: dict[str, Any] = {
+        "name": key.inventory_name,
+        "namespace": SYSTEM_NAMESPACE,
+        "labels": {keys.APPLYSET_ID: applyset.part_of(key)},
+        "annotations": annotations,
+    }
+    if inventory.exists:
+        meta["resourceVersion"] = inventory.resource_version
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "undrift.dev/inventory",
+        "metadata": meta,
+        "data": {"inventory": document.to_data(first)},
+    }
+
+
+def _key_of(parent: Raw, cluster: str) -> InstanceKey | None:
+    """The instance an inventory belongs to; None for a parent of another tool. The cluster is the one asked, whatever
+    name was written there: a cluster may be renamed."""
+    text = (parent["metadata"].get("annotations") or {}).get(keys.INSTANCE)
+    if not text:
+        return None
+    try:
+        return replace(InstanceKey.parse(text), cluster=cluster)
+    except ValueError:
+        return None
+
+
+def _created(live: Raw) -> datetime:
+    return datetime.fromisoformat(str(live["metadata"]["creationTimestamp"]))

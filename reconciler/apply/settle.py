@@ -1,0 +1,75 @@
+"""What an apply needs to stand first: the kind served, its definition established, the namespace there."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable
+
+from reconciler.errors import PreconditionFailed, UnknownKind
+from reconciler.model.changeset import Outcome
+from reconciler.model.live import Resource
+from reconciler.model.manifest import GroupKind, Manifest, ObjectKey
+from reconciler.ports import ClusterApi
+
+DEFINITION = GroupKind("apiextensions.k8s.io", "CustomResourceDefinition")
+API_SERVICE = GroupKind("apiregistration.k8s.io", "APIService")
+LONGEST_WAIT_S = 3.0
+LOOK_EVERY_S = 0.1
+NAMESPACE = Resource("", "v1", "Namespace", "namespaces", False)
+
+
+def find_resource(api: ClusterApi, manifest: Manifest) -> Resource:
+    """The manifest's kind at its version. Discovery is asked anew once when it does not know it.
+
+    Raises UnknownKind, naming the versions that are served.
+    """
+    group_kind, version = manifest.key.group_kind, manifest.api_version.rpartition("/")[2]
+    for refresh in (False, True):
+        discovery = api.discovery(refresh=refresh)
+        if (found := discovery.find(group_kind, version)) is not None:
+            return found
+    served = ", ".join(one.api_version for one in discovery.resources.get(group_kind, ()))
+    hint = f"it serves {served}" if served else "install its CRD first, or correct apiVersion and kind"
+    raise UnknownKind(
+        f"{manifest.key}: cluster {api.name} does not serve {manifest.api_version} {group_kind.kind}; {hint}",
+        subject=manifest.key,
+    )
+
+
+def require_namespace(api: ClusterApi, name: str) -> None:
+    """Make a namespace that is missing. It is nobody's member, shared freely, and never pruned."""
+    if name in api.known_namespaces:
+        return
+    if api.get(NAMESPACE, "", name, metadata_only=True) is None:
+        # Another sync may make it at the same moment, which is all we want.
+        with contextlib.suppress(PreconditionFailed):
+            api.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    api.known_namespaces.add(name)
+
+
+def await_definitions(api: ClusterApi, outcomes: Iterable[Outcome]) -> None:
+    """Wait until the CRDs of a wave are established, 3 s at most, and learn their kinds.
+
+    One that takes longer is no error here: applying its objects will say UnknownKind, and the instance comes due again.
+    """
+    made = [
+        found.key for found in outcomes if found.error is None and found.key.group_kind in (DEFINITION, API_SERVICE)
+    ]
+    if not made:
+        return
+    # The server tells of the condition by a watch only; within these three seconds a look each 0.1 s is cheaper.
+    deadline = time.monotonic() + LONGEST_WAIT_S
+    pending = [key for key in made if key.group_kind == DEFINITION]
+    while pending and time.monotonic() < deadline:
+        pending = [key for key in pending if not _is_established(api, key)]
+        if pending:
+            time.sleep(LOOK_EVERY_S)
+    api.discovery(refresh=True)
+
+
+def _is_established(api: ClusterApi, key: ObjectKey) -> bool:
+    resource = api.discovery().find(key.group_kind)
+    live = api.get(resource, "", key.name) if resource else None
+    conditions = ((live or {}).get("status") or {}).get("conditions") or ()
+    return any(one.get("type") == "Established" and one.get("status") == "True" for one in conditions)

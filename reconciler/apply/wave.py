@@ -1,0 +1,182 @@
+"""Applies one wave, several objects in flight.
+
+    Create   an apply that can only create (it names a resourceVersion that no object has, so the API server answers 409
+             for one that exists): what exists is read and judged as first contact
+    Apply    without force; a conflict with another of our applications is refused, any other is drift and is forced
+    Adopt    as Apply, on an object that a person or the policy let us take over
+
+One request per object, a second one only after a conflict. A failure belongs to its object; the others go on.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from reconciler.apply import adopt, recreate, settle
+from reconciler.errors import (
+    FieldConflict,
+    ImmutableField,
+    LeaseError,
+    OwnedByAnother,
+    PreconditionFailed,
+    UndriftError,
+)
+from reconciler.model.changeset import ChangeSet, Drift, Outcome, Result
+from reconciler.model.instance import InstanceKey
+from reconciler.model.inventory import Inventory
+from reconciler.model.live import Resource
+from reconciler.model.manifest import Manifest, ObjectKey, Raw
+from reconciler.model.plan import Action, Cause, Change, Wave
+from reconciler.objects import applyset, clean, managedfields
+from reconciler.ports import ClusterApi
+
+IN_FLIGHT = 8
+NO_SUCH_VERSION = "1"
+"""No stored object has this resourceVersion: etcd's revisions begin above it."""
+OUR_MANAGERS = "undrift:"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One object's apply: the change, the body to send, and where it goes."""
+
+    api: ClusterApi
+    key: InstanceKey
+    change: Change
+    resource: Resource
+    body: dict[str, Any]
+    adopt: str
+
+    def send(self, *, force: bool, create_only: bool = False) -> Raw:
+        body = self.body
+        if create_only:
+            body = {**body, "metadata": {**body["metadata"], "resourceVersion": NO_SUCH_VERSION}}
+        return self.api.apply(self.resource, body, manager=self.key.manager, force=force)
+
+
+def apply_wave(
+    api: ClusterApi,
+    wave: Wave,
+    *,
+    key: InstanceKey,
+    inventory: Inventory,
+    adopt: str,
+    create_namespace: str | None = None,
+) -> ChangeSet:
+    """Apply the changes of a wave; the outcomes in the wave's order. `adopt` is the policy's word for first contact.
+
+    Raises LeaseError when the lease ended on the way; every other error is in the outcome of its object.
+    """
+    if create_namespace:
+        settle.require_namespace(api, create_namespace)
+    if len(wave.changes) == 1:
+        outcomes = [_apply_one(api, wave.changes[0], key, adopt)]
+    else:
+        outcomes = list(_workers().map(lambda change: _apply_one(api, change, key, adopt), wave.changes))
+    settle.await_definitions(api, outcomes)
+    return ChangeSet(tuple(outcomes))
+
+
+@cache
+def _workers() -> ThreadPoolExecutor:
+    """The threads of this process, started once: a wave of three objects must not pay for eight threads."""
+    return ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="apply")
+
+
+def _apply_one(api: ClusterApi, change: Change, key: InstanceKey, adopt_policy: str) -> Outcome:
+    manifest = change.manifest
+    assert manifest is not None  # deletions never come in a wave
+    try:
+        resource = settle.find_resource(api, manifest)
+        body = clean.to_send(manifest, applyset.part_of(key))
+        return _carry_out(Job(api, key, change, resource, body, adopt_policy))
+    except LeaseError:
+        raise
+    except UndriftError as error:
+        return Outcome(change, Result.FAILED, error=_named(error, manifest))
+
+
+def _named(error: UndriftError, manifest: Manifest) -> UndriftError:
+    """The same error, with the place in Git that the object was written at."""
+    if manifest.origin and manifest.origin not in error.message:
+        error.message = f"{error.message} ({manifest.origin})"
+    error.subject = manifest.key
+    return error
+
+
+def _carry_out(job: Job) -> Outcome:
+    try:
+        if job.change.action is Action.CREATE:
+            return _create(job)
+        return _apply(job, Result.ADOPTED if job.change.action is Action.ADOPT else None)
+    except ImmutableField:
+        if not recreate.is_asked_for(job.body):
+            raise
+        live = recreate.recreate(job.api, job.resource, job.body, job.key)
+        return _outcome(job, live, Result.REPLACED)
+
+
+def _create(job: Job) -> Outcome:
+    try:
+        return _outcome(job, job.send(force=False, create_only=True), Result.CREATED)
+    except PreconditionFailed:
+        live = job.api.get(job.resource, job.change.key.namespace, job.change.key.name)
+    if live is None:  # gone again between the two requests
+        return _outcome(job, job.send(force=False, create_only=True), Result.CREATED)
+    if adopt.is_ours(live, job.key):
+        return _apply(job, None)
+    adopt.require_allowed(live, job.key, job.change.key, job.adopt)
+    adopt.absorb_kubectl(job.api, job.resource, live, job.key)
+    return _apply_first(job)
+
+
+def _apply_first(job: Job) -> Outcome:
+    """The first apply to an object that existed. Fields of others are forced only where the policy is Always."""
+    try:
+        return _outcome(job, job.send(force=False), Result.ADOPTED)
+    except FieldConflict as conflict:
+        _require_not_another(conflict, job.change.key)
+        if job.adopt != "Always":
+            raise adopt.contested_contact(conflict, job.change.key) from conflict
+    return _outcome(job, job.send(force=True), Result.ADOPTED)
+
+
+def _apply(job: Job, result: Result | None) -> Outcome:
+    """Apply to an object that is ours: unforced, then forced once the conflict is known to be drift."""
+    try:
+        return _outcome(job, job.send(force=False), result or _result(job.change))
+    except FieldConflict as conflict:
+        _require_not_another(conflict, job.change.key)
+        drift = tuple(Drift(job.change.key, field, manager) for field, manager in conflict.causes)
+    live = job.send(force=True)
+    outcome = _outcome(job, live, result or Result.HEALED)
+    return replace(outcome, drift=drift)
+
+
+def _result(change: Change) -> Result:
+    if change.cause is Cause.GONE:
+        return Result.HEALED
+    return Result.HEALED if change.cause is Cause.DRIFT else Result.CONFIGURED
+
+
+def _require_not_another(conflict: FieldConflict, key: ObjectKey) -> None:
+    """Raises OwnedByAnother when one of our own applications holds the field: two may never declare one object."""
+    for field, manager in conflict.causes:
+        if manager.startswith(OUR_MANAGERS):
+            owner = manager.removeprefix(OUR_MANAGERS)
+            raise OwnedByAnother(
+                f"{key}: {field} belongs to application {owner}, which declares this object too; "
+                "let one of the two declare it",
+                subject=key,
+            )
+
+
+def _outcome(job: Job, live: Raw, result: Result) -> Outcome:
+    proof = managedfields.fingerprint(live, job.key.manager)
+    drift: tuple[Drift, ...] = ()
+    if job.change.cause is Cause.GONE:
+        drift = (Drift(job.change.key, "(deleted)", ""),)
+    return Outcome(job.change, result, live=live, fingerprint=proof, drift=drift)
