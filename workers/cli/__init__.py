@@ -1,0 +1,1 @@
+"""The command line: a module per noun; `main` assembles them."""
