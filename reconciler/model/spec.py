@@ -90,6 +90,8 @@ class RepositoryLimits(Spec):
 
     size_bytes: int = Field(2 * 1024**3, gt=0)
     objects: int = Field(5_000_000, gt=0)
+    object_bytes: int = Field(64 * 1024**2, gt=0)
+    """The largest single object, inflated: indexing holds one whole in memory."""
     timeout: Duration = timedelta(minutes=5)
 
 

@@ -63,7 +63,7 @@ def _compare(
     changed: dict[InstanceKey, str] = {}
     moved: dict[InstanceKey, str] = {}
     if news:
-        rooms.source.fetch(access, refs)
+        rooms.source.fetch(access, news.keys(), refs)
     for commit, interested in news.items():
         with rooms.source.tree(access, commit) as tree:
             for one in interested:

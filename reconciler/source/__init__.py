@@ -1,0 +1,10 @@
+"""Brings files from Git: looks refs up, keeps mirrors, and reads commits without a checkout. No git program is needed."""
+
+from reconciler.source.closure import closure_matches
+from reconciler.source.fleet import open_fleet
+from reconciler.source.folder import FolderTree
+from reconciler.source.refs import Refs
+from reconciler.source.room import SourceRoom
+from reconciler.source.tree import GitTree
+
+__all__ = ["FolderTree", "GitTree", "Refs", "SourceRoom", "closure_matches", "open_fleet"]

@@ -1,0 +1,53 @@
+"""Opens the fleet: a folder on disk, the HEAD of a Git work tree, or a repository's URL."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from dulwich.repo import Repo
+
+from reconciler.errors import PathNotFound
+from reconciler.model.spec import Ref, RepositoryAccess
+from reconciler.ports import SourceTree
+from reconciler.source.folder import FolderTree
+from reconciler.source.room import SourceRoom
+from reconciler.source.tree import GitTree
+
+
+@contextlib.contextmanager
+def open_fleet(
+    location: str, room: SourceRoom, access: RepositoryAccess | None = None
+) -> Iterator[tuple[SourceTree, str]]:
+    """The fleet's files and their revision, a commit or the folder's tree id. Valid inside the block.
+
+    `location` is a folder, or a Git URL with `@branch` behind it where it is not `main`. A folder that is the root of a
+    Git work tree is read at its HEAD commit: what is not committed is not wanted yet.
+    """
+    if "://" in location or location.startswith("git@"):
+        url, branch = _split(location)
+        access = access or RepositoryAccess(url=url)
+        revision = room.resolve(access, Ref(branch=branch))
+        with room.tree(access, revision.commit) as tree:
+            yield tree, revision.commit
+        return
+    folder = Path(location)
+    if not folder.is_dir():
+        raise PathNotFound(f"fleet folder {location} does not exist", subject=location)
+    if (folder / ".git").exists():
+        with contextlib.closing(Repo(str(folder))) as repo:
+            commit = repo.head().decode()
+            yield GitTree(repo.object_store, commit, where=location), commit
+        return
+    found = FolderTree(folder)
+    yield found, found.revision()
+
+
+def _split(location: str) -> tuple[str, str]:
+    """`https://host/repo.git@branch` as its URL and branch; an `@` before the path is a user's."""
+    head, at, tail = location.rpartition("@")
+    is_branch = (
+        at and "/" not in tail.partition("/")[0] and ":" not in tail and "://" in head and "/" in head.split("://")[1]
+    )
+    return (head, tail) if is_branch else (location, "main")

@@ -1,0 +1,180 @@
+"""Reaches one repository: the dulwich client for its URL, with the credentials of now, and what its refusals mean.
+
+HTTP follows no redirect to another host, so that credentials never reach one they were not given for. SSH goes by the
+`ssh` program (dulwich's own way), with the key and the known hosts in a private folder for the time of the connection;
+an unknown or changed host key is always refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shlex
+import ssl
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit, urlunsplit
+
+import urllib3
+from dulwich.client import GitClient, HTTPUnauthorized, LocalGitClient, SSHGitClient, Urllib3HttpGitClient
+from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
+
+from reconciler.credentials import Credentials
+from reconciler.errors import GitDenied, GitUnreachable, SourceError
+from reconciler.model.spec import RepositoryAccess
+
+CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5.0, 30.0
+MOST_REDIRECTS = 5
+_SCP_LIKE = re.compile(r"^(?:(?P<user>[^@/]+)@)?(?P<host>[^:/]+):(?P<path>(?!//).+)$")
+_DENIED_BY_SSH = ("Permission denied", "Host key verification failed", "REMOTE HOST IDENTIFICATION HAS CHANGED")
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A client, and the path of the repository as it wants it."""
+
+    client: GitClient
+    path: str
+    url: str
+
+
+def shown(url: str) -> str:
+    """The URL without credentials in it."""
+    parts = urlsplit(url)
+    if "@" not in parts.netloc or parts.scheme not in ("http", "https"):
+        return url
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+@contextlib.contextmanager
+def opened(access: RepositoryAccess, credentials: Credentials) -> Iterator[Remote]:
+    """The repository's remote. Errors inside become GitUnreachable or GitDenied, naming the host."""
+    url = shown(access.url)
+    with contextlib.ExitStack() as cleanup:
+        try:
+            yield _remote(access, credentials, cleanup)
+        except SourceError:
+            raise
+        except HTTPUnauthorized as error:
+            raise GitDenied(f"{url}: the Git host wants other credentials (401)", subject=url) from error
+        except NotGitRepository as error:
+            raise GitDenied(
+                f"{url}: no such repository, or our credentials may not see it (404)", subject=url
+            ) from error
+        except (HangupException, GitProtocolError) as error:
+            raise _protocol_error(url, error) from error
+        except (OSError, urllib3.exceptions.HTTPError, ValueError, AssertionError) as error:
+            # dulwich asserts and raises ValueError on answers that are no Git at all
+            raise GitUnreachable(f"{url}: the Git host can't be reached: {_plain(error)}", subject=url) from error
+
+
+def _remote(access: RepositoryAccess, credentials: Credentials, cleanup: contextlib.ExitStack) -> Remote:
+    url = access.url
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        return Remote(LocalGitClient(), parts.path, url)
+    if parts.scheme in ("http", "https"):
+        return _http(access, credentials)
+    if parts.scheme in ("ssh", "git+ssh"):
+        user, host, port = parts.username, parts.hostname or "", parts.port
+        return _ssh(access, credentials, cleanup, user=user, host=host, port=port, path=parts.path)
+    if match := _SCP_LIKE.match(url):
+        found = match.groupdict()
+        return _ssh(access, credentials, cleanup, user=found["user"], host=found["host"], port=None, path=found["path"])
+    raise GitUnreachable(f"{shown(url)}: expected an https, http, ssh or file URL", subject=url)
+
+
+def _http(access: RepositoryAccess, credentials: Credentials) -> Remote:
+    given = access.credentials
+    context = ssl.create_default_context()
+    if given.ca is not None:
+        context.load_verify_locations(cadata=credentials.text(given.ca))
+    pool = _SameHostPool(
+        ssl_context=context,
+        retries=False,
+        timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S),
+    )
+    parts = urlsplit(access.url)
+    base = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/"
+    options: dict[str, Any] = {"pool_manager": pool}
+    if given.token is not None and given.username is None:
+        options["extra_headers"] = {"Authorization": f"Bearer {credentials.text(given.token)}"}
+    elif given.username is not None:
+        secret = given.token or given.password
+        options |= {"username": given.username, "password": credentials.text(secret) if secret else ""}
+    elif parts.username:
+        options |= {"username": parts.username, "password": parts.password or ""}
+    return Remote(Urllib3HttpGitClient(base, **options), parts.path, access.url)
+
+
+class _SameHostPool(urllib3.PoolManager):
+    """Follows redirects on one host only."""
+
+    # The base class declares its options one by one; all of them are handed on.
+    def urlopen(self, method: str, url: str, redirect: bool = True, **options: Any) -> Any:  # type: ignore[override]
+        origin = urlsplit(url)
+        for _ in range(MOST_REDIRECTS):
+            response = super().urlopen(method, url, redirect=False, **options)
+            target = response.get_redirect_location() if redirect else None
+            if not target:
+                return response
+            target = urljoin(url, target)
+            if urlsplit(target).netloc != origin.netloc or urlsplit(target).scheme != origin.scheme:
+                host = urlsplit(target).netloc
+                raise GitDenied(f"{shown(url)}: redirects to another host ({host}), which is not followed", subject=url)
+            url = target
+        raise GitUnreachable(f"{shown(url)}: redirects in circles", subject=url)
+
+
+def _ssh(
+    access: RepositoryAccess,
+    credentials: Credentials,
+    cleanup: contextlib.ExitStack,
+    *,
+    user: str | None,
+    host: str,
+    port: int | None,
+    path: str,
+) -> Remote:
+    folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="undrift-ssh-")))
+    options = ["BatchMode=yes", "StrictHostKeyChecking=yes", f"ConnectTimeout={int(CONNECT_TIMEOUT_S)}"]
+    given = access.credentials
+    if given.ssh_key is not None:
+        key = _written(folder / "key", credentials.text(given.ssh_key) + "\n")
+        options += ["IdentitiesOnly=yes", f"IdentityFile={key}", "IdentityAgent=none"]
+    if given.known_hosts is not None:
+        known = _written(folder / "known_hosts", credentials.text(given.known_hosts) + "\n")
+        options += [f"UserKnownHostsFile={known}", "GlobalKnownHostsFile=/dev/null"]
+    command = shlex.join(["ssh", *(part for option in options for part in ("-o", option))])
+    client = SSHGitClient(host, port=port, username=user or given.username, ssh_command=command)
+    return Remote(client, path, access.url)
+
+
+def _written(path: Path, text: str) -> Path:
+    path.touch(mode=0o600)
+    path.write_text(text)
+    return path
+
+
+def _protocol_error(url: str, error: Exception) -> SourceError:
+    words = _plain(error)
+    if any(sign in words for sign in _DENIED_BY_SSH):
+        what = (
+            "its host key is not the known one"
+            if "ost key" in words or "IDENTIFICATION" in words
+            else "our key is refused"
+        )
+        return GitDenied(f"{url}: {what}: {words}", subject=url)
+    if re.search(r"http resp (401|403)", words):
+        return GitDenied(f"{url}: the Git host refuses our credentials: {words}", subject=url)
+    return GitUnreachable(f"{url}: the Git host did not answer as Git does: {words}", subject=url)
+
+
+def _plain(error: BaseException) -> str:
+    """An error's words on one line; HangupException keeps what ssh printed in `stderr_lines`."""
+    lines = getattr(error, "stderr_lines", None)
+    text = " ".join(line.decode(errors="replace").strip() for line in lines) if lines else str(error)
+    return shown(" ".join(text.split()))[:500] or type(error).__name__

@@ -1,0 +1,122 @@
+"""The source room: from a repository's address to the files of one commit."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Collection, Iterator
+from pathlib import Path, PurePosixPath
+
+from dulwich.client import LocalGitClient
+from dulwich.objects import Commit, ObjectID
+from dulwich.repo import Repo
+
+from reconciler.clock import Clock
+from reconciler.credentials import Credentials
+from reconciler.errors import GitUnreachable, MirrorBroken, PathNotFound, RefNotFound
+from reconciler.model.revision import Checkout, Revision
+from reconciler.model.spec import Ref, RepositoryAccess, Source
+from reconciler.ports import SourceTree
+from reconciler.source import remote
+from reconciler.source.mirror import Mirror
+from reconciler.source.refs import Refs
+from reconciler.source.tree import GitTree
+
+
+class SourceRoom:
+    """Reads repositories through mirrors below one folder, which other processes of this host may share."""
+
+    def __init__(self, mirrors: Path, credentials: Credentials, clock: Clock) -> None:
+        self._mirrors, self._credentials, self._clock = mirrors, credentials, clock
+
+    def refs(self, access: RepositoryAccess) -> Refs:
+        """What every ref points at now: one look-up. Raises GitUnreachable, GitDenied."""
+        with remote.opened(access, self._credentials) as found:
+            raw = found.client.get_refs(found.path.encode())
+            return _peeled(Refs.from_raw(remote.shown(access.url), raw.refs), found)
+
+    def resolve(self, access: RepositoryAccess, ref: Ref, refs: Refs | None = None) -> Revision:
+        """The commit that a ref means now. A full commit needs no look-up. Raises RefNotFound besides."""
+        if ref.commit is not None:
+            return Revision(access.url, str(ref), ref.commit)
+        return Revision(access.url, str(ref), (refs or self.refs(access)).commit_of(ref))
+
+    def fetch(self, access: RepositoryAccess, commits: Collection[str], refs: Refs | None = None) -> None:
+        """Bring commits into the mirror; without a request when all are there.
+
+        Raises GitUnreachable, GitDenied, RefNotFound for a commit that the host does not give, SourceTooLarge,
+        MirrorBroken.
+        """
+        mirror = self._mirror(access)
+        missing = mirror.missing(commits)
+        if not missing:
+            return
+        with remote.opened(access, self._credentials) as found:
+            self._fetch_missing(mirror, found, missing, access)
+
+    @contextlib.contextmanager
+    def tree(self, access: RepositoryAccess, commit: str) -> Iterator[SourceTree]:
+        """The files of a commit, fetched when the mirror lacks it. Valid inside the block."""
+        self.fetch(access, [commit])
+        with self._mirror(access).reading() as repo:
+            yield GitTree(repo.object_store, commit, where=remote.shown(access.url))
+
+    @contextlib.contextmanager
+    def checkout(self, source: Source, commit: str | None = None) -> Iterator[Checkout]:
+        """The files of a source at a commit, by default at the one its ref means now.
+
+        Raises PathNotFound when the commit has no such folder. A commit in the mirror needs no Git host.
+        """
+        if commit is None:
+            commit = self.resolve(source.repo, source.ref).commit
+        path = normal_path(source.path)
+        with self.tree(source.repo, commit) as tree:
+            found = tree.entry(path)
+            if found is None or found.kind != "folder":
+                url = remote.shown(source.repo.url)
+                raise PathNotFound(f"{url}: no folder {source.path!r} at {source.ref} {commit[:7]}", subject=url)
+            yield Checkout(Revision(source.repo.url, str(source.ref), commit), tree, path)
+
+    def _fetch_missing(
+        self, mirror: Mirror, found: remote.Remote, missing: Collection[str], access: RepositoryAccess
+    ) -> None:
+        try:
+            mirror.fetch(found, missing, access.limits)
+        except GitUnreachable:
+            raise
+        except (KeyError, AssertionError) as error:  # dulwich, for an object store it can't make sense of
+            mirror.discard()
+            raise MirrorBroken(f"{remote.shown(access.url)}: its mirror was damaged and is made anew") from error
+        except Exception as error:
+            if "not our ref" in str(error) or "did not send commit" in str(error):
+                names = ", ".join(commit[:12] for commit in missing)
+                raise RefNotFound(f"{remote.shown(access.url)}: the Git host has no commit {names}") from error
+            raise
+
+    def _mirror(self, access: RepositoryAccess) -> Mirror:
+        who = access.credentials.model_dump_json()
+        name = hashlib.sha256(f"{access.url}\n{who}".encode()).hexdigest()[:20]
+        return Mirror(self._mirrors / f"{name}.git")
+
+
+def normal_path(path: str) -> str:
+    """A folder's path as trees name it: no leading or trailing slash, no `.`. Raises PathNotFound for one with `..`."""
+    parts = [part for part in PurePosixPath(path.strip("/")).parts if part != "."]
+    if ".." in parts:
+        raise PathNotFound(f"path {path!r} leads out of the repository", subject=path)
+    return "/".join(parts)
+
+
+def _peeled(refs: Refs, found: remote.Remote) -> Refs:
+    """A repository on disk does not advertise what its annotated tags point at, so it is asked here."""
+    if not isinstance(found.client, LocalGitClient):
+        return refs
+    with contextlib.closing(Repo(found.path)) as repo:
+        return Refs(refs.url, {name: _commit_of(repo, oid) for name, oid in refs.by_name.items()})
+
+
+def _commit_of(repo: Repo, oid: str) -> str:
+    found = repo[ObjectID(oid.encode())]
+    while not isinstance(found, Commit) and hasattr(found, "object"):
+        found = repo[found.object[1]]
+    return found.id.decode()

@@ -1,0 +1,93 @@
+"""One commit of a Git repository as a `SourceTree`, read from its object store."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Literal
+
+from dulwich.object_store import BaseObjectStore
+from dulwich.objects import Blob, Commit, ObjectID, Tag, Tree
+
+from reconciler.errors import PathNotFound, SourceTooLarge
+from reconciler.ports import TreeEntry
+
+READ_LIMIT = 64 * 1024 * 1024
+SUBMODULE_MODE = 0o160000
+
+
+class GitTree:
+    """The files of a commit. Each folder is parsed once. Valid as long as the repository it was opened from."""
+
+    def __init__(self, store: BaseObjectStore, commit: str, *, where: str) -> None:
+        """`where` names the repository in messages. Raises PathNotFound when the store has no such commit."""
+        self._store, self.commit, self._where = store, commit, where
+        self._folders: dict[str, dict[str, TreeEntry]] = {}
+
+    @cached_property
+    def root_oid(self) -> str:
+        """The tree id of the root folder."""
+        oid = ObjectID(self.commit.encode())
+        found = self._store[oid] if oid in self._store else None
+        while isinstance(found, Tag):
+            found = self._store[found.object[1]]
+        if not isinstance(found, Commit):
+            raise PathNotFound(f"{self._where}: no commit {self.commit}", subject=self._where)
+        return str(found.tree.decode())
+
+    def entry(self, path: str) -> TreeEntry | None:
+        if not path:
+            return TreeEntry("", "folder", self.root_oid)
+        parent, _, name = path.rpartition("/")
+        above = self.entry(parent)
+        if above is None or above.kind != "folder":
+            return None
+        return self._folder(parent, above.oid).get(name)
+
+    def list(self, path: str) -> Sequence[TreeEntry]:
+        found = self.entry(path)
+        if found is None or found.kind != "folder":
+            raise PathNotFound(f"{self._where}: no folder {path or '/'} at {self.commit[:7]}", subject=path)
+        return sorted(self._folder(path, found.oid).values(), key=lambda entry: entry.name)
+
+    def read(self, path: str) -> bytes:
+        found = self.entry(path)
+        if found is None or found.kind not in ("file", "link"):
+            raise PathNotFound(f"{self._where}: no file {path} at {self.commit[:7]}", subject=path)
+        blob = self._store[ObjectID(found.oid.encode())]
+        assert isinstance(blob, Blob)  # its entry's mode said so, and Git ids can't lie about kinds
+        if blob.raw_length() > READ_LIMIT:
+            raise SourceTooLarge(f"{self._where}: {path} is larger than {READ_LIMIT} bytes", subject=path)
+        return blob.data
+
+    def _folder(self, path: str, oid: str) -> dict[str, TreeEntry]:
+        if path not in self._folders:
+            tree = self._store[ObjectID(oid.encode())]
+            assert isinstance(tree, Tree)
+            self._folders[path] = {
+                entry.name: entry for entry in map(_entry, tree.iteritems()) if _is_plain(entry.name)
+            }
+        return self._folders[path]
+
+
+def _entry(raw: Any) -> TreeEntry:
+    return TreeEntry(
+        name=raw.path.decode(errors="surrogateescape"),
+        kind=_kind(raw.mode),
+        oid=raw.sha.decode(),
+        executable=bool(raw.mode & 0o100),
+    )
+
+
+def _kind(mode: int) -> Literal["file", "folder", "link", "submodule"]:
+    if stat.S_ISDIR(mode):
+        return "folder"
+    if stat.S_ISLNK(mode):
+        return "link"
+    return "submodule" if mode == SUBMODULE_MODE else "file"
+
+
+def _is_plain(name: str) -> bool:
+    """Git itself refuses the others when it checks out; a hostile repository can still hold them."""
+    return name not in ("", ".", "..", ".git") and "/" not in name and "\x00" not in name
