@@ -122,7 +122,7 @@ def _carry_out(job: Job) -> Outcome:
 def _create(job: Job) -> Outcome:
     try:
         return _outcome(job, job.send(force=False, create_only=True), Result.CREATED)
-    except PreconditionFailed:
+    except (PreconditionFailed, FieldConflict):  # the server compares fields before versions
         live = job.api.get(job.resource, job.change.key.namespace, job.change.key.name)
     if live is None:  # gone again between the two requests
         return _outcome(job, job.send(force=False, create_only=True), Result.CREATED)

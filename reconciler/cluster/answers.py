@@ -55,13 +55,13 @@ def parsed(answer: Answer, cluster: str) -> dict[str, Any]:
     return body
 
 
-def is_object_missing(answer: Answer) -> bool:
-    """Whether this 404 is the API server's word that one object does not exist: a Status with the object's name."""
+def is_object_missing(answer: Answer, plural: str) -> bool:
+    """Whether this 404 is the API server's word that one object does not exist: a Status with its resource and name."""
     if answer.status != 404:
         return False
     status = _status(answer)
     details = status.get("details") or {}
-    return status.get("reason") == "NotFound" and bool(details.get("name")) and details.get("kind") != "namespaces"
+    return status.get("reason") == "NotFound" and bool(details.get("name")) and details.get("kind") == plural
 
 
 def error_of(answer: Answer, *, cluster: str, subject: str, sent: Raw | None = None) -> UndriftError:

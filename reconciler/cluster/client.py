@@ -67,7 +67,7 @@ class Client:
     def get(self, resource: Resource, namespace: str, name: str, *, metadata_only: bool = False) -> Raw | None:
         accept = f"application/json;{METADATA}" if metadata_only else "application/json"
         answer = self._send("GET", _path(resource, namespace, name), accept=accept)
-        if answers.is_object_missing(answer):
+        if answers.is_object_missing(answer, resource.plural):
             return None
         return _with_type(self._body(answer, f"{resource.kind} {namespace}/{name}", resource), resource)
 
@@ -109,7 +109,7 @@ class Client:
         meta = body["metadata"]
         path = _path(resource, str(meta.get("namespace") or ""), str(meta["name"]))
         answer = self._send("PUT", path, {"fieldManager": "undrift"}, body)
-        if answers.is_object_missing(answer):
+        if answers.is_object_missing(answer, resource.plural):
             raise PreconditionFailed(f"{_subject(body)} is gone", subject=_subject(body))
         return self._body(answer, _subject(body), resource, body)
 
@@ -117,7 +117,7 @@ class Client:
         path = _path(resource, namespace, name)
         query = {"fieldManager": "undrift"}
         answer = self._send("PATCH", path, query, list(patch), content="application/json-patch+json")
-        if answers.is_object_missing(answer):
+        if answers.is_object_missing(answer, resource.plural):
             raise PreconditionFailed(f"{resource.kind} {namespace}/{name} is gone")
         return _with_type(self._body(answer, f"{resource.kind} {namespace}/{name}", resource), resource)
 
@@ -132,7 +132,7 @@ class Client:
             "preconditions": preconditions,
         }
         answer = self._send("DELETE", _path(resource, namespace, name), body=options)
-        if answers.is_object_missing(answer):
+        if answers.is_object_missing(answer, resource.plural):
             return None
         return self._body(answer, f"{resource.kind} {namespace}/{name}", resource)
 

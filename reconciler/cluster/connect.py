@@ -124,11 +124,11 @@ def _configuration(target: ClusterTarget, text: str) -> Any:
 
 
 def _authorization(configuration: Any) -> str | None:
-    """The Authorization header of now: the loader's hook renews a token that is about to end."""
-    if configuration.refresh_api_key_hook is not None:
-        configuration.refresh_api_key_hook(configuration)
-    found: str | None = configuration.get_api_key_with_prefix("authorization") or configuration.get_basic_auth_token()
-    return found or None
+    """The Authorization header of now: asking for the key lets the loader renew a token that is about to end."""
+    token = configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+    found: str | None = token or configuration.get_basic_auth_token()
+    # Without a login the package answers an empty one, `Basic Og==`, which an API server would refuse.
+    return found if token or configuration.username else None
 
 
 def _pool(configuration: Any) -> urllib3.PoolManager:
