@@ -30,6 +30,7 @@ class Limits:
     """What the kernel lets a child use; None is no limit."""
 
     memory_bytes: int | None = None
+    """Private writable memory (RLIMIT_DATA). Address space is not limited: a Go runtime reserves far more than it uses."""
     cpu_s: int | None = None
     file_bytes: int | None = None
 
@@ -93,7 +94,7 @@ def _before_exec(limits: Limits | None, parent: int) -> Callable[[], None]:
 
 def _set_limits(limits: Limits) -> None:
     for kind, value in (
-        (resource.RLIMIT_AS, limits.memory_bytes),
+        (resource.RLIMIT_DATA, limits.memory_bytes),
         (resource.RLIMIT_CPU, limits.cpu_s),
         (resource.RLIMIT_FSIZE, limits.file_bytes),
     ):

@@ -25,9 +25,9 @@ class _Composer(yaml.CSafeLoader):
     """Builds nodes only; their meaning is given below."""
 
 
-_BOOLS = {word: True for word in ("true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON", "y", "Y")} | {
-    word: False for word in ("false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF", "n", "N")
-}
+_TRUE = frozenset({"true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON", "y", "Y"})
+_FALSE = frozenset({"false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF", "n", "N"})
+_RESOLVER: Any = yaml.resolver.Resolver()
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _INT = re.compile(r"^[-+]?(0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|[1-9][0-9_]*|0)$")
 _FLOAT = re.compile(r"^[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?$")
@@ -138,17 +138,24 @@ class _Builder:
 def scalar(node: ScalarNode) -> Any:
     """The value of a scalar: a plain one by its look, a quoted or block one as text, a tagged one as tagged."""
     text: str = node.value
-    if node.style is not None:
+    if node.style or _is_tagged_text(node):
         return text
     if text in _NULLS:
         return None
-    if text in _BOOLS:
-        return _BOOLS[text]
+    if text in _TRUE or text in _FALSE:
+        return text in _TRUE
     if _INT.match(text):
         return _integer(text)
     if _FLOAT.match(text):
         return float(text.replace("_", ""))
     return _SPECIAL.get(text.lower(), text)
+
+
+def _is_tagged_text(node: ScalarNode) -> bool:
+    """Whether a plain scalar carries an explicit `!!str`: its tag is then another than its look alone would give."""
+    if node.tag != "tag:yaml.org,2002:str" or not node.value:
+        return False
+    return bool(_RESOLVER.resolve(ScalarNode, node.value, (True, False)) != node.tag)
 
 
 def _integer(text: str) -> int:
@@ -160,11 +167,11 @@ def _integer(text: str) -> int:
 
 
 def _is_merge(node: Node) -> bool:
-    return isinstance(node, ScalarNode) and node.value == "<<" and node.style is None
+    return isinstance(node, ScalarNode) and node.value == "<<" and not node.style
 
 
 def _is_empty(node: Node) -> bool:
-    return isinstance(node, ScalarNode) and node.style is None and node.value in _NULLS
+    return isinstance(node, ScalarNode) and not node.style and node.value in _NULLS
 
 
 def _syntax_error(error: yaml.YAMLError, origin: str) -> InvalidManifest:

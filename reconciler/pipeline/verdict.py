@@ -154,12 +154,14 @@ def _what_was_done(notes: Notes) -> str:
         what = f"{first.field or 'a field'} changed by {first.manager or 'somebody'}"
         gone = first.field == "(deleted)"
         done += f"; {first.key}: {'was deleted' if gone else what}, put back"
-    left = f"; left alone: {notes.plan.left_alone[0][0]} ({notes.plan.left_alone[0][1]})" if _left(notes) else ""
-    return f"{done}{at}{left}"
+    return f"{done}{at}{_left_alone(notes)}"
 
 
-def _left(notes: Notes) -> bool:
-    return notes.plan is not None and bool(notes.plan.left_alone)
+def _left_alone(notes: Notes) -> str:
+    if notes.plan is None or not notes.plan.left_alone:
+        return ""
+    key, why = notes.plan.left_alone[0]
+    return f"; left alone: {key} ({why})"
 
 
 def _counted(notes: Notes, result: Result) -> str:

@@ -29,7 +29,7 @@ class GitTree:
     def root_oid(self) -> str:
         """The tree id of the root folder."""
         oid = ObjectID(self.commit.encode())
-        found = self._store[oid] if oid in self._store else None
+        found: object = self._store[oid] if oid in self._store else None  # noqa: SIM401  # stores have no get
         while isinstance(found, Tag):
             found = self._store[found.object[1]]
         if not isinstance(found, Commit):

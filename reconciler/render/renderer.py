@@ -1,0 +1,76 @@
+"""The render room: finds out what a folder holds, renders it, and records what the render read.
+
+A folder with a Chart.yaml is a Helm chart, one with a kustomization file is rendered by Kustomize, any other is a folder
+of manifests. Kustomize and Helm are Go programs: they run in one helper process per renderer (`render.helper`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import orjson
+
+from reconciler.errors import InvalidManifest
+from reconciler.model.live import Discovery
+from reconciler.model.manifest import ManifestSet
+from reconciler.model.revision import Checkout, Closure
+from reconciler.model.spec import InstanceSpec, RenderOptions
+from reconciler.ports import SourceTree
+from reconciler.render import directory, documents, helm, hooks, kustomize
+from reconciler.render.helper_process import HelperProcess, RenderLimits
+from reconciler.render.reading import Reading
+
+VERSION = "1"
+"""Part of every closure: raise it when the same inputs would give other manifests."""
+
+
+class Renderer:
+    """Renders one checkout after another. `work` is a private folder for what Go programs need as files."""
+
+    def __init__(self, work: Path, limits: RenderLimits | None = None) -> None:
+        self._helper = HelperProcess(work, limits or RenderLimits())
+
+    def render(self, checkout: Checkout, spec: InstanceSpec, discovery: Discovery) -> ManifestSet:
+        """The manifests of an instance, with namespaces as written. Raises the RenderErrors, PathNotFound."""
+        reading = Reading(checkout.tree)
+        kind = find_kind(checkout.tree, checkout.path, spec.render)
+        capabilities: dict[str, str] = {}
+        if kind == "Helm":
+            found = helm.render(checkout, spec, discovery, reading, self._helper)
+            capabilities = {"kubeVersion": discovery.server_version, "apiVersions": _digest(discovery.api_versions())}
+        elif kind == "Kustomize":
+            found = kustomize.render(checkout, reading, self._helper)
+        else:
+            found = directory.render(checkout, spec.render.directory, reading)
+        manifests, warnings = hooks.without_hooks(documents.unique(found), spec.render)
+        closure = Closure(reading.closure(), _inputs(spec, kind), capabilities)
+        return ManifestSet(manifests, closure, warnings)
+
+    def close(self) -> None:
+        """End the helper process."""
+        self._helper.close()
+
+
+def find_kind(tree: SourceTree, path: str, options: RenderOptions) -> str:
+    """`Helm`, `Kustomize` or `Directory`. Raises InvalidManifest when the options ask for what is not there."""
+    is_chart = tree.entry(_join(path, "Chart.yaml")) is not None
+    is_kustomization = any(tree.entry(_join(path, name)) is not None for name in kustomize.FILE_NAMES)
+    kind = options.kind or ("Helm" if is_chart else "Kustomize" if is_kustomization else "Directory")
+    if kind == "Helm" and not is_chart:
+        raise InvalidManifest(f"render.kind is Helm, but {path or '/'} holds no Chart.yaml", subject=path)
+    if kind == "Kustomize" and not is_kustomization:
+        raise InvalidManifest(f"render.kind is Kustomize, but {path or '/'} holds no kustomization.yaml", subject=path)
+    return kind
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}/{name}" if path else name
+
+
+def _inputs(spec: InstanceSpec, kind: str) -> str:
+    return _digest([VERSION, kind, spec.render.model_dump(mode="json"), spec.namespace, spec.release_name])
+
+
+def _digest(value: object) -> str:
+    return "sha256:" + hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
