@@ -2,16 +2,18 @@
 
 For each desired object the first of these that is true decides:
 
-    not a member, or never proven and not seen     Create   (may only create: an existing object is first contact)
-    everything was asked for                       Apply, cause Full
+    not ours as far as is proven                   Create   (may only create: an existing object is first contact)
+    there is no proof                              Apply, cause Unproven
     its manifest changed since it was applied      Apply, cause Changed
     it was applied and is not there                Apply, cause Gone      ┐ drift: healed, reported or ignored,
     its fingerprint differs                        Apply, cause Drift     ┘ and it may be contested
-    there is no proof                              Apply, cause Unproven
+    everything was asked for                       Apply, cause Full
+    its kind could not be looked at                Apply, cause Unproven
     otherwise                                      kept, without a request
 
-Members that are no longer desired are stale (`plan.stale`); brakes may hold their deletion (`plan.brakes`). Objects of a
-kind that could not be looked at are applied when there is reason to, and never deleted.
+Drift keeps its cause in a full pass too, so that it is named and counted; a full pass that a person asked for heals it
+whatever the policy says and whoever fights. Members that are no longer desired are stale (`plan.stale`); brakes may hold
+their deletion (`plan.brakes`). Objects of a kind that could not be looked at are applied, and never deleted.
 """
 
 from __future__ import annotations
@@ -24,13 +26,36 @@ from reconciler.errors import EmptyRender
 from reconciler.model.instance import InstanceKey
 from reconciler.model.inventory import Inventory, Proof
 from reconciler.model.live import Observation
-from reconciler.model.manifest import Manifest, ManifestSet, ObjectKey
+from reconciler.model.manifest import Manifest, ManifestSet, ObjectKey, Raw
 from reconciler.model.plan import Action, Cause, Change, Hold, Plan
 from reconciler.model.record import Heals, Order
 from reconciler.model.spec import InstanceSpec
-from reconciler.objects import managedfields
+from reconciler.objects import keys, managedfields
 from reconciler.objects.order import waves
 from reconciler.plan import brakes, contest, project, stale
+from reconciler.plan.wording import named
+
+DRIFTED = frozenset({Cause.DRIFT, Cause.GONE})
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """All that the decision about an object may look at."""
+
+    inventory: Inventory
+    seen: Observation
+    spec: InstanceSpec
+    order: Order
+    heals: Mapping[ObjectKey, Heals]
+    now: datetime
+
+    def proof(self, key: ObjectKey) -> Proof | None:
+        applied = self.inventory.applied
+        return applied.proofs.get(key) if applied else None
+
+    @property
+    def heals_all(self) -> bool:
+        return self.order.full and self.order.by_operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +80,13 @@ def make_plan(
 ) -> Plan:
     """What a sync with this order would do. Linear in the number of objects.
 
+    Whether it may be carried out at all (`sync.mode`) is for the caller to say: a plan is made in every mode.
+
     Raises EmptyRender when nothing is desired but objects are owned, NotAllowed when the project forbids an object.
     """
     _require_something(desired, inventory, spec.key)
     project.require_allowed(desired, spec)
-    decision = _decide(desired, inventory, seen, spec, order, heals, now)
+    decision = _decide(desired, _Look(inventory, seen, spec, order, heals, now))
     doomed, left_alone = stale.stale_members(desired, inventory, seen, spec)
     plan = Plan(
         instance=spec.key,
@@ -71,25 +98,29 @@ def make_plan(
         contested=decision.contested,
         reported=decision.reported,
     )
-    return _held(plan, brakes.holds(plan, inventory), order.approved_plan)
+    if order.approved_plan == plan.id:
+        return plan
+    return replace(plan, holds=brakes.holds(plan, inventory, seen))
 
 
 def with_first_contact(plan: Plan, found: Collection[ObjectKey], *, approved: str | None) -> Plan:
-    """The plan when applying has found objects that exist and were never ours.
+    """The plan when applying has found objects that exist and were never ours. Its id names them too.
 
-    Approved by its id: `waves` holds their adoption and nothing else, and no holds are left. Else: `waves` is empty and
-    a hold lists them.
+    Approved by that id: `waves` holds their adoption and nothing else, and no holds are left. Else: `waves` is empty and
+    a hold lists them, beside the holds that were there.
     """
-    plan = replace(plan, first_contact=tuple(sorted(found)))
-    if approved == plan.id:
+    grown = replace(plan, first_contact=tuple(sorted(found)))
+    if approved == grown.id:
         changes = [
             replace(change, action=Action.ADOPT)
             for wave in plan.waves
             for change in wave.changes
-            if change.key in plan.first_contact
+            if change.key in grown.first_contact
         ]
-        return replace(plan, waves=waves(changes), holds=())
-    return replace(plan, waves=(), holds=(*plan.holds, _contact_hold(plan)))
+        return replace(grown, waves=waves(changes), holds=())
+    # A person can let the whole plan through or none of it, so the earlier holds must ask for the id that it has now.
+    earlier = [replace(hold, message=hold.message.replace(plan.id, grown.id)) for hold in plan.holds]
+    return replace(grown, waves=(), holds=(*earlier, _contact_hold(grown)))
 
 
 def _require_something(desired: ManifestSet, inventory: Inventory, key: InstanceKey) -> None:
@@ -102,73 +133,69 @@ def _require_something(desired: ManifestSet, inventory: Inventory, key: Instance
         )
 
 
-def _held(plan: Plan, found: tuple[Hold, ...], approved: str | None) -> Plan:
-    return plan if approved == plan.id else replace(plan, holds=found)
-
-
 def _contact_hold(plan: Plan) -> Hold:
-    names = ", ".join(str(key) for key in plan.first_contact[:3])
-    more = f" and {len(plan.first_contact) - 3} more" if len(plan.first_contact) > 3 else ""
     return Hold(
         "FirstContact",
-        f"{names}{more} exist already and were never this application's; nothing was written to them. "
-        f"`undrift app plan {plan.instance.short}` shows them, "
+        f"plan {plan.id}: {named(plan.first_contact)} exist already and were never this application's; nothing was "
+        f"written to them. `undrift app plan {plan.instance.short}` shows them, "
         f"`undrift app approve {plan.instance.short} --plan {plan.id}` takes them over",
         plan.first_contact,
     )
 
 
-def _decide(
-    desired: ManifestSet,
-    inventory: Inventory,
-    seen: Observation,
-    spec: InstanceSpec,
-    order: Order,
-    heals: Mapping[ObjectKey, Heals],
-    now: datetime,
-) -> _Decision:
-    proofs = inventory.applied.proofs if inventory.applied else {}
+def _decide(desired: ManifestSet, look: _Look) -> _Decision:
     changes: list[Change] = []
     kept: list[ObjectKey] = []
     contested: list[ObjectKey] = []
     reported: list[Change] = []
     for manifest in desired:
-        change = _change(manifest, manifest.key in inventory.members, proofs.get(manifest.key), seen, spec.key, order)
+        change = _change(manifest, look)
         if change is None:
             kept.append(manifest.key)
-        elif change.cause in (Cause.DRIFT, Cause.GONE) and spec.drift.action != "Heal":
+        elif change.cause not in DRIFTED or look.heals_all:
+            changes.append(change)
+        elif look.spec.drift.action != "Heal":
             reported.append(change)
-        elif change.cause in (Cause.DRIFT, Cause.GONE) and contest.is_waiting(heals, manifest.key, now):
+        elif contest.is_waiting(look.heals, manifest.key, look.now):
             contested.append(manifest.key)
         else:
             changes.append(change)
     return _Decision(tuple(changes), tuple(kept), tuple(contested), tuple(reported))
 
 
-def _change(
-    manifest: Manifest, is_member: bool, proof: Proof | None, seen: Observation, key: InstanceKey, order: Order
-) -> Change | None:
-    live = seen.live.get(manifest.key)
-    uid = str(live["metadata"].get("uid", "")) if live else ""
-    # begin() names an object as a member before its first write, so membership alone does not make it ours: an object
-    # that was held at first contact would be forced in the next pass.
-    if not is_member or (proof is None and live is None):
+def _change(manifest: Manifest, look: _Look) -> Change | None:
+    live = look.seen.live.get(manifest.key)
+    if not _is_ours(manifest.key, live, look):
         return Change(manifest.key, Action.CREATE, Cause.NEW, manifest)
-    cause = _cause(manifest, proof, live, seen, key, order)
+    cause = _cause(manifest, live, look)
+    uid = str(live["metadata"].get("uid", "")) if live else ""
     return None if cause is None else Change(manifest.key, Action.APPLY, cause, manifest, uid)
 
 
-def _cause(
-    manifest: Manifest, proof: Proof | None, live: object, seen: Observation, key: InstanceKey, order: Order
-) -> Cause | None:
-    if order.full:
-        return Cause.FULL
+def _is_ours(key: ObjectKey, live: Raw | None, look: _Look) -> bool:
+    """Whether the object may be applied to as one of ours.
+
+    The inventory names an object before its first write, so membership alone proves nothing: an object held at first
+    contact would be forced in the next pass. Nor does the label, which controllers copy: our own apply must have put it.
+    """
+    if key not in look.inventory.members:
+        return False
+    if look.proof(key) is not None:
+        return True
+    return live is not None and managedfields.owns_label(live, look.spec.key.manager, keys.PART_OF)
+
+
+def _cause(manifest: Manifest, live: Raw | None, look: _Look) -> Cause | None:
+    proof = look.proof(manifest.key)
     if proof is None:
         return Cause.UNPROVEN
     if proof.manifest_digest != manifest.digest:
         return Cause.CHANGED
-    if live is None:
-        return Cause.UNPROVEN if manifest.key.group_kind in seen.unseen else Cause.GONE
-    if managedfields.fingerprint(seen.live[manifest.key], key.manager) != proof.fingerprint:
+    unseen = live is None and manifest.key.group_kind in look.seen.unseen
+    if live is None and not unseen:
+        return Cause.GONE
+    if live is not None and managedfields.fingerprint(live, look.spec.key.manager) != proof.fingerprint:
         return Cause.DRIFT
-    return None
+    if look.order.full:
+        return Cause.FULL
+    return Cause.UNPROVEN if unseen else None
