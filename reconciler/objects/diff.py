@@ -23,7 +23,10 @@ class Difference:
 
 
 def differences(before: Raw | None, after: Raw | None) -> tuple[Difference, ...]:
-    """The fields that differ, in path order. None stands for an object that does not exist; status is not compared."""
+    """The fields that differ, in path order; an order of list items that alone differs is one too (`[order]`).
+
+    None stands for an object that does not exist; status is not compared.
+    """
     return tuple(_compare(_shown(before), _shown(after), ""))
 
 
@@ -44,6 +47,9 @@ def _compare(before: Any, after: Any, path: str) -> Iterator[Difference]:
         left, right = ({str(item[key]): item for item in items} for items in (before, after))
         for name in sorted(left.keys() | right.keys()):
             yield from _compare(left.get(name), right.get(name), f"{path}[{key}={name}]")
+        # The order of containers or variables is a part of the pod template: changing it alone restarts Pods.
+        if left.keys() == right.keys() and list(left) != list(right):
+            yield Difference(f"{path}[order]", list(left), list(right))
     elif before != after:
         yield Difference(path, before, after)
 

@@ -82,37 +82,49 @@ def _segment(key: str) -> str:
     return f"[={rest}]" if kind == "v" else f"[{rest}]"
 
 
-def lost_to(body: Raw, manager: str, declared: frozenset[str]) -> tuple[tuple[str, str], ...]:
-    """The (field, manager) pairs among `declared` fields that others own now and `manager` does not, newest first."""
-    own = apply_entry(body, manager)
+def lost(live: Raw, manager: str, sent: Raw) -> tuple[tuple[str, str], ...]:
+    """The (field, manager) pairs of what `manager` once sent and no longer owns: who owns it now, or who wrote last.
+
+    Names a drift that meets no conflict, such as a field that was removed. Items of a list are told apart by their merge
+    keys only on the server, so a list that is owned in part counts as owned.
+    """
+    own = apply_entry(live, manager)
     held = paths((own or {}).get("fieldsV1") or {})
-    found: list[tuple[str, str]] = []
-    for entry in sorted(entries(body), key=lambda one: str(one.get("time", "")), reverse=True):
-        if entry is own:
-            continue
-        taken = (paths(entry.get("fieldsV1") or {}) & declared) - held
-        found += [(path, str(entry.get("manager"))) for path in sorted(taken)]
-    return tuple(dict(reversed(found)).items()) if found else ()
+    lists = {path[:at] for path in held for at, sign in enumerate(path) if sign == "["}
+    others = sorted((one for one in entries(live) if one is not own), key=_written_at)
+    owners = {path: str(one.get("manager")) for one in others for path in paths(one.get("fieldsV1") or {})}
+    fallback = last_writer(live, manager)
+    missing = sorted(_missing(_declared(sent), "", held | lists))
+    return tuple((path, owners.get(path, fallback)) for path in missing)
 
 
-def declared_paths(body: Raw) -> frozenset[str]:
-    """The plain map fields that a manifest declares, as paths; list items are left out, their keys need a schema."""
-    return frozenset(_declared(body, ""))
+def _declared(sent: Raw) -> Raw:
+    """What of a body can be owned at all: identity is not."""
+    meta = {key: value for key, value in (sent.get("metadata") or {}).items() if key not in ("name", "namespace")}
+    rest = {key: value for key, value in sent.items() if key not in ("apiVersion", "kind", "metadata", "status")}
+    return {**rest, "metadata": meta}
 
 
-def _declared(value: Any, prefix: str) -> Iterator[str]:
-    if isinstance(value, Mapping) and value:
+def _missing(value: Any, path: str, held: frozenset[str] | set[str]) -> Iterator[str]:
+    if path in held or value is None:  # held whole: a value, or a map or list that is atomic
+        return
+    if isinstance(value, Mapping):
         for key, below in value.items():
-            yield from _declared(below, f"{prefix}.{key}")
+            yield from _missing(below, f"{path}.{key}", held)
     else:
-        yield prefix
+        yield path
 
 
 def last_writer(body: Raw, ours: str) -> str:
     """The manager that wrote last besides us, status writers left out; empty when none is recorded."""
     others = [one for one in entries(body) if one.get("manager") != ours and one.get("subresource") != "status"]
-    newest = max(others, key=lambda one: str(one.get("time", "")), default=None)
+    newest = max(others, key=_written_at, default=None)
     return str(newest["manager"]) if newest else ""
+
+
+def _written_at(entry: Entry) -> str:
+    """Times are RFC 3339 in UTC and to the second, so their text sorts as they do."""
+    return str(entry.get("time", ""))
 
 
 def absorb(body: Raw, from_managers: frozenset[str], into: str) -> list[dict[str, Any]] | None:

@@ -1,8 +1,8 @@
 """The one serializer that redacts: what leaves the engine for people, logs or records goes through it.
 
-By the kind of the parsed object, never by the look of a text. Two different values stay different and two equal ones
-equal within one process, so that a change can be seen without the value: each is replaced by a keyed hash (HMAC) whose
-key lives only in this process.
+By the kind of the parsed object, never by the look of a text; a List is masked item by item. Two different values stay
+different and two equal ones equal within one process, so that a change can be seen without the value: each is replaced by
+a keyed hash (HMAC) whose key lives only in this process.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -18,24 +19,28 @@ from reconciler.model.manifest import Raw
 from reconciler.objects.keys import LAST_APPLIED
 
 _KEY = secrets.token_bytes(32)
+SECRET_FIELDS = ("data", "stringData")
 
 
 def is_secret(body: Raw) -> bool:
     """Whether the object's values must never be shown."""
-    return body.get("kind") == "Secret" and "/" not in str(body.get("apiVersion", "v1"))
+    return body.get("kind") in ("Secret", "SecretList") and "/" not in str(body.get("apiVersion", "v1"))
 
 
 def masked(body: Raw) -> dict[str, Any]:
     """A copy that may be shown: values of Secrets hashed, kubectl's last-applied annotation (which repeats them) cut."""
-    shown = {key: value for key, value in body.items() if not (is_secret(body) and key in ("data", "stringData"))}
+    shown = dict(body)
     if is_secret(body):
-        for field in ("data", "stringData"):
+        for field in SECRET_FIELDS:
             if body.get(field):
-                shown[field] = {key: hidden(value) for key, value in body[field].items()}
-    annotations = (body.get("metadata") or {}).get("annotations") or {}
-    if LAST_APPLIED in annotations:
+                shown[field] = _hidden_below(body[field])
+    if isinstance(body.get("items"), list):
+        shown["items"] = [_masked_item(item, body) for item in body["items"]]
+    meta = body.get("metadata")
+    annotations = meta.get("annotations") if isinstance(meta, Mapping) else None
+    if isinstance(meta, Mapping) and isinstance(annotations, Mapping) and LAST_APPLIED in annotations:
         kept = {key: value for key, value in annotations.items() if key != LAST_APPLIED}
-        shown["metadata"] = {**body["metadata"], "annotations": kept}
+        shown["metadata"] = {**meta, "annotations": kept}
     return shown
 
 
@@ -43,3 +48,17 @@ def hidden(value: object) -> str:
     """Stands for a value: equal for equal values in this process, and telling nothing else."""
     digest = hmac.new(_KEY, orjson.dumps(value, default=str), hashlib.sha256).hexdigest()
     return f"(hidden {digest[:8]})"
+
+
+def _hidden_below(value: Any) -> Any:
+    """The keys stay readable, the values don't; a value of a wrong shape is hidden as a whole."""
+    return {key: hidden(below) for key, below in value.items()} if isinstance(value, Mapping) else hidden(value)
+
+
+def _masked_item(item: Any, listing: Raw) -> Any:
+    """An item of a typed list (SecretList) may leave out what the list says: its kind."""
+    if not isinstance(item, Mapping):
+        return hidden(item) if is_secret(listing) else item
+    if "kind" not in item and is_secret(listing):
+        return {key: value for key, value in masked({**item, "kind": "Secret"}).items() if key != "kind"}
+    return masked(item)

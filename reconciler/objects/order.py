@@ -18,7 +18,7 @@ _ORDER: tuple[tuple[str, ...], ...] = (
     ("Namespace",),
     ("CustomResourceDefinition.apiextensions.k8s.io",),
     ("PriorityClass.scheduling.k8s.io", "RuntimeClass.node.k8s.io", "IngressClass.networking.k8s.io"),
-    ("StorageClass.storage.k8s.io", "CSIDriver.storage.k8s.io", "VolumeSnapshotClass.snapshot.storage.k8s.io"),
+    ("StorageClass.storage.k8s.io", "CSIDriver.storage.k8s.io", "VolumeAttributesClass.storage.k8s.io"),
     ("ResourceQuota", "LimitRange"),
     ("NetworkPolicy.networking.k8s.io", "PodDisruptionBudget.policy"),
     ("ServiceAccount",),
