@@ -2,7 +2,7 @@
 
 Order and tests follow kstatus (sigs.k8s.io/cli-utils, pkg/kstatus/status): being deleted; generation not observed yet;
 the conditions Reconciling and Stalled; the rule of its kind; the condition Ready; else healthy. Where Argo CD's users
-expect more than kstatus gives (a suspended CronJob, a load balancer without an address), the kind's rule says so.
+expect more than kstatus gives (a suspended CronJob, a Pod that can't pull), the kind's rule says so.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from reconciler.health import batch, conditions, core, workloads
-from reconciler.health.conditions import Rule
+from reconciler.health import batch, conditions, core, pods, workloads
+from reconciler.health.conditions import Rule, part, progressing
 from reconciler.model.health import Health, HealthReport, ObjectHealth
 from reconciler.model.manifest import GroupKind, ObjectKey, Raw
 
@@ -20,27 +20,25 @@ RULES: Mapping[GroupKind, Rule] = {
     GroupKind("apps", "StatefulSet"): workloads.stateful_set,
     GroupKind("apps", "DaemonSet"): workloads.daemon_set,
     GroupKind("apps", "ReplicaSet"): workloads.replica_set,
-    GroupKind("", "Pod"): core.pod,
+    GroupKind("", "Pod"): pods.pod,
     GroupKind("", "Service"): core.service,
     GroupKind("", "PersistentVolumeClaim"): core.claim,
-    GroupKind("", "Namespace"): core.namespace,
     GroupKind("batch", "Job"): batch.job,
     GroupKind("batch", "CronJob"): batch.cron_job,
+    GroupKind("policy", "PodDisruptionBudget"): core.disruption_budget,
     GroupKind("apiextensions.k8s.io", "CustomResourceDefinition"): core.definition,
     GroupKind("apiregistration.k8s.io", "APIService"): core.api_service,
 }
 
 
 def assess(body: Raw | None, now: datetime) -> ObjectHealth:
-    """The health of an object as the API server gave it; None is Missing."""
+    """The health of an object as the API server gave it; None is Missing. Never raises, whatever a status looks like."""
     if body is None:
         return ObjectHealth(Health.MISSING, "NotFound", "it does not exist")
     if early := _before_the_kind(body):
         return early
     rule = RULES.get(ObjectKey.of(body).group_kind)
-    if rule is not None:
-        return rule(body, now)
-    return conditions.ready(body)
+    return rule(body, now) if rule is not None else conditions.ready(body)
 
 
 def report(objects: Mapping[ObjectKey, Raw | None], now: datetime) -> HealthReport:
@@ -49,12 +47,23 @@ def report(objects: Mapping[ObjectKey, Raw | None], now: datetime) -> HealthRepo
 
 
 def _before_the_kind(body: Raw) -> ObjectHealth | None:
-    meta, status = body["metadata"], body.get("status") or {}
+    meta, status = part(body, "metadata"), part(body, "status")
     if meta.get("deletionTimestamp"):
-        waits = ", ".join(meta.get("finalizers") or ())
-        message = f"being deleted, waits for finalizers {waits}" if waits else "being deleted"
-        return ObjectHealth(Health.PROGRESSING, "Terminating", message)
+        return progressing("Terminating", _what_it_waits_for(body))
     generation, observed = meta.get("generation"), status.get("observedGeneration")
-    if generation is not None and observed is not None and generation != observed:
-        return ObjectHealth(Health.PROGRESSING, "LatestGenerationNotObserved", "its controller has not seen the change")
+    if isinstance(generation, int) and isinstance(observed, int) and generation != observed:
+        return progressing("LatestGenerationNotObserved", "its controller has not seen the change")
     return conditions.abnormal(body)
+
+
+def _what_it_waits_for(body: Raw) -> str:
+    """A Namespace that goes says in conditions of its own what still holds it; anything else has finalizers."""
+    remains = [one for one in conditions.listed(body) if one.get("status") == "True" and _is_of_namespace(one)]
+    if remains:
+        return "being deleted: " + "; ".join(conditions.text(one) for one in remains)
+    finalizers = ", ".join(str(name) for name in part(body, "metadata").get("finalizers") or ())
+    return f"being deleted, waits for finalizers {finalizers}" if finalizers else "being deleted"
+
+
+def _is_of_namespace(condition: conditions.Condition) -> bool:
+    return str(condition.get("type")).startswith("Namespace")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from reconciler.health import conditions
-from reconciler.health.conditions import HEALTHY, degraded, progressing
-from reconciler.model.health import Health, ObjectHealth
+from reconciler.health.conditions import HEALTHY, degraded, part, progressing, suspended
+from reconciler.model.health import ObjectHealth
 from reconciler.model.manifest import Raw
 
 
@@ -15,16 +15,16 @@ def job(body: Raw, now: datetime) -> ObjectHealth:
     if conditions.is_true(body, "Complete"):
         return HEALTHY
     if conditions.is_true(body, "Failed"):
-        return degraded("JobFailed", conditions.text(conditions.find(body, "Failed") or {}))
-    if body["spec"].get("suspend"):
-        return ObjectHealth(Health.SUSPENDED, "JobSuspended", "the Job is suspended")
-    if not (body.get("status") or {}).get("startTime"):
+        return degraded("JobFailed", conditions.text(conditions.find(body, "Failed")))
+    if part(body, "spec").get("suspend") is True:
+        return suspended("JobSuspended", "the Job is suspended")
+    if not part(body, "status").get("startTime"):
         return progressing("JobNotStarted", "the Job has not started")
     return progressing("JobRunning", "the Job is running")
 
 
 def cron_job(body: Raw, now: datetime) -> ObjectHealth:
     """A CronJob runs nothing itself: healthy, or suspended."""
-    if body["spec"].get("suspend"):
-        return ObjectHealth(Health.SUSPENDED, "CronJobSuspended", "the CronJob is suspended")
+    if part(body, "spec").get("suspend") is True:
+        return suspended("CronJobSuspended", "the CronJob is suspended")
     return HEALTHY
