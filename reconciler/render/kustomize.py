@@ -25,9 +25,6 @@ _FOLDERS_OR_FILES = (
     "components",
     "crds",
     "configurations",
-    "generators",
-    "transformers",
-    "validators",
 )
 _PLUGINS = ("generators", "transformers", "validators")
 _REFUSED = ("helmCharts", "helmChartInflationGenerator", "helmGlobals")
