@@ -1,0 +1,71 @@
+"""An instance's status as people and programs get it: the JSON of `app list` and `app get`.
+
+Composed at reading time, so that age and unreachability can't be hidden by an old record (invariant 15).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+API_VERSION = "undrift.dev/v1alpha1"
+
+
+class _Shown(BaseModel):
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, extra="ignore")
+
+
+class RevisionStatus(_Shown):
+    source: str
+    ref: str
+    revision: str
+
+
+class ObjectEntry(_Shown):
+    """One object of an instance."""
+
+    key: str
+    sync: str
+    health: str
+    result: str = ""
+    message: str = ""
+
+
+class DriftEntry(_Shown):
+    """One field that somebody else had changed."""
+
+    key: str
+    field: str
+    manager: str
+
+
+class InstanceStatus(_Shown):
+    """One item of `app list -o json`; `objects` and `drift` are in `app get` only."""
+
+    instance: str
+    project: str
+    application: str
+    cluster: str
+    sync: str = "Unknown"
+    phase: str = "Queued"
+    health: str = "Unknown"
+    reason: str = "NeverSynced"
+    message: str = ""
+    revisions: tuple[RevisionStatus, ...] = ()
+    applied_revision: str = ""
+    plan_id: str = ""
+    last_sync: datetime | None = None
+    next_try: datetime | None = None
+    observed_at: datetime | None = None
+    stale: bool = False
+    objects: tuple[ObjectEntry, ...] = ()
+    drift: tuple[DriftEntry, ...] = ()
+    warnings: tuple[str, ...] = ()
+    failures: int = 0
+    """Syncs failed in a row, for the back-off."""
+    fence: int = 0
+    digest: str = ""
+    counts: dict[str, int] = {}
+    requests: int = 0

@@ -1,0 +1,72 @@
+"""The words that scheduler, store and tasks share: what work there is, how urgent, and what a grant of it says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Literal
+
+WorkKind = Literal["sync", "scan", "refresh"]
+
+
+class Lane(IntEnum):
+    """How urgent work is; the lower goes first."""
+
+    OPERATOR = 0
+    COMMIT = 1
+    DRIFT = 2
+    PERIODIC = 3
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Work:
+    """One thing to do, of which there is one at a time: sync an instance, scan a cluster, refresh a repository."""
+
+    kind: WorkKind
+    subject: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.subject}"
+
+    @classmethod
+    def parse(cls, text: str) -> Work:
+        kind, _, subject = text.partition(" ")
+        if kind not in ("sync", "scan", "refresh"):
+            raise ValueError(f"{text!r} is no work")
+        return cls(kind, subject)  # type: ignore[arg-type]  # checked above
+
+    @property
+    def project(self) -> str:
+        """What fairness is measured by: an instance's project; scans and refreshes share one."""
+        return self.subject.partition("/")[0] if self.kind == "sync" else f"({self.kind})"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A wish that work be done. `at_ms` is wall time; None is now. A wish for work that waits already joins it."""
+
+    work: Work
+    lane: Lane
+    reason: str
+    at_ms: int | None = None
+    commit: str = ""
+    full: bool = False
+    request: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The right to do work once, under a fence, as leased. The reasons are those of all wishes that joined."""
+
+    work: Work
+    fence: int
+    lane: Lane
+    reasons: tuple[str, ...] = ()
+    commit: str = ""
+    full: bool = False
+    requests: tuple[str, ...] = field(default_factory=tuple)
+    attempts: int = 0
+
+    @property
+    def by_operator(self) -> bool:
+        return bool(self.requests) or self.lane is Lane.OPERATOR

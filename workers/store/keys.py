@@ -1,0 +1,40 @@
+"""Every key in Redis, in one table. All begin with the prefix (`undrift:` by default); nothing else is ever touched.
+
+key                type    meaning                                                         bound
+due:<lane>         zset    work -> due time, ms                                            one entry a work, one lane
+want:<work>        hash    why and how a due work is wanted                                one a due work
+lease:<work>       hash    fence, state (granted, claimed) and the want that it took over  one a leased work
+leases             zset    work -> end of its lease, ms                                    as above
+granted            set     works granted and not claimed: what waits in the broker         2 a worker slot
+fences             hash    work -> highest fence granted or met                            one a work
+attempts           hash    work -> children lost in a row                                  one a work
+parked             set     works that killed three children                                one a work
+quarantine         zset    work -> no grant before, ms                                     ends by itself
+wake               list    something changed: the scheduler need not wait longer           1
+boot               string  when this Redis was first seen, ms                              1
+grants-from        string  no grant at all before, ms                                      1
+leader             string  token of the leading scheduler, expiring                        1
+slots              hash    worker -> slots and when it was last heard of                   one a worker
+specs              hash    spec digest -> spec                                             specs in use
+instances          hash    instance -> spec digest                                         one an instance
+left               hash    instance -> spec digest of what left the fleet                  until deleted
+teardown           set     instances that a person wants deleted                           until deleted
+clusters           hash    cluster -> target                                               one a cluster
+repositories       hash    URL -> access                                                   one a repository
+fleet              string  revision and problems of the fleet                              1
+status             hash    instance -> last record, as JSON                                one an instance
+memory             hash    instance -> what its next sync is given                         one an instance
+judged             hash    instance -> commit that its repository was last looked at       one an instance
+scans              hash    cluster -> last scan                                            one a cluster
+lookups            hash    repository -> last look-up                                      one a repository
+approvals          hash    instance -> plan id                                             one an instance
+request:<id>       hash    instance -> outcome of an operator's request                    a day
+done:<id>          list    instances of a request as they end                              a day
+events             stream  what happened                                                   10,000
+"""
+
+from __future__ import annotations
+
+PREFIX = "undrift:"
+EVENTS_KEPT = 10_000
+REQUEST_KEPT_S = 24 * 3600

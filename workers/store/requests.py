@@ -1,0 +1,61 @@
+"""What operators asked for, and how far it is: so that a command can wait without polling."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import orjson
+import redis
+
+from reconciler.model.instance import InstanceKey
+from workers.store.keys import REQUEST_KEPT_S
+
+
+class Requests:
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        self._redis: Any = client
+        self._prefix = prefix
+
+    def open(self, subjects: Iterable[str]) -> str:
+        """A new request over these subjects; its id."""
+        identity = secrets.token_hex(5)
+        pipe = self._redis.pipeline()
+        for subject in subjects:
+            pipe.hset(self._key(identity), subject, "")
+        pipe.expire(self._key(identity), REQUEST_KEPT_S)
+        pipe.execute()
+        return identity
+
+    def answer(self, identities: Iterable[str], subject: str, outcome: Mapping[str, Any]) -> None:
+        """Note how a subject of requests ended, and wake who waits for it."""
+        row = orjson.dumps({"subject": subject, **outcome})
+        for identity in identities:
+            pipe = self._redis.pipeline()
+            pipe.hset(self._key(identity), subject, row)
+            pipe.rpush(self._done(identity), row)
+            pipe.expire(self._key(identity), REQUEST_KEPT_S)
+            pipe.expire(self._done(identity), REQUEST_KEPT_S)
+            pipe.execute()
+
+    def follow(self, identity: str, count: int, timeout_s: float) -> Iterator[Mapping[str, Any]]:
+        """The answers as they come, until `count` have come or none came for the time."""
+        for _ in range(count):
+            found = self._redis.blpop([self._done(identity)], timeout=timeout_s)
+            if found is None:
+                return
+            yield orjson.loads(found[1])
+
+    def cancel(self, key: InstanceKey) -> None:
+        """Nothing to do for a request whose subject was cancelled but to say so."""
+        for raw in self._redis.scan_iter(match=f"{self._prefix}request:*", count=500):
+            identity = raw.decode().rpartition(":")[2]
+            if self._redis.hget(self._key(identity), str(key)) == b"":
+                self.answer([identity], str(key), {"phase": "Idle", "reason": "Cancelled", "message": "cancelled"})
+
+    def _key(self, identity: str) -> str:
+        return f"{self._prefix}request:{identity}"
+
+    def _done(self, identity: str) -> str:
+        return f"{self._prefix}done:{identity}"

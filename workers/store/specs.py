@@ -1,0 +1,138 @@
+"""The fleet as the leader expanded it: specs by digest, and which instance has which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import redis
+
+from reconciler.model.instance import InstanceKey
+from reconciler.model.spec import ClusterTarget, InstanceSpec, RepositoryAccess
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What publishing changed: instances that are new, and those whose spec is another now."""
+
+    new: frozenset[InstanceKey]
+    changed: frozenset[InstanceKey]
+
+
+class SpecStore:
+    """Written by the leader, read by everybody."""
+
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        self._redis: Any = client
+        self._prefix = prefix
+
+    def publish(
+        self,
+        specs: Mapping[InstanceKey, InstanceSpec],
+        clusters: Mapping[str, ClusterTarget],
+        repositories: Mapping[str, RepositoryAccess],
+        *,
+        left: Iterable[InstanceKey] = (),
+    ) -> Published:
+        """Replace the fleet. Specs that nobody has any more are dropped; those of instances that left are kept."""
+        before = self._digests("instances")
+        now = {key: spec.digest for key, spec in specs.items()}
+        gone = {key: before[key] for key in left if key in before}
+        pipe = self._redis.pipeline()
+        for key in gone:
+            pipe.hdel(self._key("instances"), str(key))
+            pipe.hset(self._key("left"), str(key), gone[key])
+        for key, digest in now.items():
+            if before.get(key) != digest:
+                pipe.hset(self._key("specs"), digest, specs[key].to_json())
+                pipe.hset(self._key("instances"), str(key), digest)
+            pipe.hdel(self._key("left"), str(key))
+        self._replace(pipe, "clusters", {name: one.model_dump_json(by_alias=True) for name, one in clusters.items()})
+        self._replace(
+            pipe, "repositories", {url: one.model_dump_json(by_alias=True) for url, one in repositories.items()}
+        )
+        pipe.execute()
+        self._drop_unused()
+        changed = {key for key, digest in now.items() if key in before and before[key] != digest}
+        return Published(frozenset(now.keys() - before.keys()), frozenset(changed))
+
+    def get(self, key: InstanceKey) -> InstanceSpec | None:
+        """The instance's spec, also of one that left the fleet; None when it is not known here."""
+        digest = self._redis.hget(self._key("instances"), str(key)) or self._redis.hget(self._key("left"), str(key))
+        raw = self._redis.hget(self._key("specs"), digest) if digest else None
+        return InstanceSpec.model_validate_json(raw) if raw else None
+
+    def all(self) -> Mapping[InstanceKey, InstanceSpec]:
+        """Every instance of the fleet."""
+        digests = self._digests("instances")
+        if not digests:
+            return {}
+        raw = self._redis.hmget(self._key("specs"), list(digests.values()))
+        return {
+            key: InstanceSpec.model_validate_json(text)
+            for key, text in zip(digests, raw, strict=True)
+            if text is not None
+        }
+
+    def keys(self) -> frozenset[InstanceKey]:
+        return frozenset(self._digests("instances"))
+
+    def left(self) -> frozenset[InstanceKey]:
+        """Instances that are gone from the fleet and not deleted."""
+        return frozenset(self._digests("left"))
+
+    def forget_left(self, key: InstanceKey) -> None:
+        """Drop an instance that left and was deleted."""
+        self._redis.hdel(self._key("left"), str(key))
+        self._redis.srem(self._key("teardown"), str(key))
+
+    def ask_teardown(self, key: InstanceKey) -> None:
+        """Note a person's word to delete an instance that left."""
+        self._redis.sadd(self._key("teardown"), str(key))
+
+    def wants_teardown(self, key: InstanceKey) -> bool:
+        return bool(self._redis.sismember(self._key("teardown"), str(key)))
+
+    def cluster(self, name: str) -> ClusterTarget | None:
+        raw = self._redis.hget(self._key("clusters"), name)
+        return ClusterTarget.model_validate_json(raw) if raw else None
+
+    def clusters(self) -> Mapping[str, ClusterTarget]:
+        found = self._redis.hgetall(self._key("clusters"))
+        return {name.decode(): ClusterTarget.model_validate_json(raw) for name, raw in sorted(found.items())}
+
+    def repository(self, url: str) -> RepositoryAccess | None:
+        raw = self._redis.hget(self._key("repositories"), url)
+        return RepositoryAccess.model_validate_json(raw) if raw else None
+
+    def repositories(self) -> Mapping[str, RepositoryAccess]:
+        found = self._redis.hgetall(self._key("repositories"))
+        return {url.decode(): RepositoryAccess.model_validate_json(raw) for url, raw in sorted(found.items())}
+
+    def note_fleet(self, revision: str, problems: Iterable[str]) -> None:
+        """Keep which revision of the fleet is in force, and what is wrong with it."""
+        self._redis.set(self._key("fleet"), orjson.dumps({"revision": revision, "problems": list(problems)}))
+
+    def fleet(self) -> Mapping[str, Any]:
+        raw = self._redis.get(self._key("fleet"))
+        return dict(orjson.loads(raw)) if raw else {"revision": "", "problems": []}
+
+    def _replace(self, pipe: Any, name: str, rows: Mapping[str, str]) -> None:
+        pipe.delete(self._key(name))
+        if rows:
+            pipe.hset(self._key(name), mapping=rows)
+
+    def _drop_unused(self) -> None:
+        used = set(self._digests("instances").values()) | set(self._digests("left").values())
+        unused = [one for one in self._redis.hkeys(self._key("specs")) if one.decode() not in used]
+        if unused:
+            self._redis.hdel(self._key("specs"), *unused)
+
+    def _digests(self, name: str) -> dict[InstanceKey, str]:
+        found = self._redis.hgetall(self._key(name))
+        return {InstanceKey.parse(key.decode()): digest.decode() for key, digest in sorted(found.items())}
+
+    def _key(self, name: str) -> str:
+        return f"{self._prefix}{name}"

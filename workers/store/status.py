@@ -1,0 +1,204 @@
+"""What was last seen of every instance, cluster and repository, and the memory for each next sync."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import orjson
+import redis
+
+from reconciler.apply import document
+from reconciler.model.instance import InstanceKey
+from reconciler.model.inventory import HistoryEntry
+from reconciler.model.manifest import ObjectKey
+from reconciler.model.record import Heals, Memory, SyncRecord
+from reconciler.model.status import DriftEntry, InstanceStatus, ObjectEntry, RevisionStatus
+
+
+class StatusStore:
+    """One JSON text per instance and kind of knowledge, each in a hash."""
+
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        self._redis: Any = client
+        self._prefix = prefix
+
+    def get(self, key: InstanceKey) -> InstanceStatus:
+        """The stored status, not yet composed with what is due; the empty one when nothing is known."""
+        raw = self._redis.hget(self._key("status"), str(key))
+        return InstanceStatus.model_validate_json(raw) if raw else blank(key)
+
+    def all(self) -> Mapping[InstanceKey, InstanceStatus]:
+        found = self._redis.hgetall(self._key("status"))
+        return {InstanceKey.parse(key.decode()): InstanceStatus.model_validate_json(raw) for key, raw in found.items()}
+
+    def put(self, status: InstanceStatus) -> None:
+        self._redis.hset(
+            self._key("status"), status.instance, status.model_dump_json(by_alias=True, exclude_defaults=True)
+        )
+
+    def put_all(self, statuses: Iterable[InstanceStatus]) -> None:
+        rows = {one.instance: one.model_dump_json(by_alias=True, exclude_defaults=True) for one in statuses}
+        if rows:
+            self._redis.hset(self._key("status"), mapping=rows)
+
+    def forget(self, key: InstanceKey) -> None:
+        for name in ("status", "memory", "judged", "approvals"):
+            self._redis.hdel(self._key(name), str(key))
+
+    def memory(self, key: InstanceKey) -> Memory:
+        """What the next sync is given; empty after a loss."""
+        raw = self._redis.hget(self._key("memory"), str(key))
+        return _memory(orjson.loads(raw)) if raw else Memory()
+
+    def memories(self, keys: Iterable[InstanceKey]) -> Mapping[InstanceKey, Memory]:
+        wanted = list(keys)
+        if not wanted:
+            return {}
+        raw = self._redis.hmget(self._key("memory"), [str(key) for key in wanted])
+        return {key: _memory(orjson.loads(text)) for key, text in zip(wanted, raw, strict=True) if text}
+
+    def remember(self, key: InstanceKey, memory: Memory) -> None:
+        self._redis.hset(self._key("memory"), str(key), orjson.dumps(_memory_json(memory)))
+
+    def judged(self, keys: Iterable[InstanceKey]) -> Mapping[InstanceKey, str]:
+        """The commit by which each instance was last judged."""
+        wanted = list(keys)
+        raw = self._redis.hmget(self._key("judged"), [str(key) for key in wanted]) if wanted else []
+        return {key: text.decode() for key, text in zip(wanted, raw, strict=True) if text}
+
+    def judge(self, commits: Mapping[InstanceKey, str]) -> None:
+        if commits:
+            self._redis.hset(self._key("judged"), mapping={str(key): commit for key, commit in commits.items()})
+
+    def unjudge(self, keys: Iterable[InstanceKey]) -> None:
+        """Forget by which commit instances were judged: the next look-up compares them anew."""
+        names = [str(key) for key in keys]
+        if names:
+            self._redis.hdel(self._key("judged"), *names)
+
+    def note_scan(self, cluster: str, at: datetime, error: str = "", requests: int = 0) -> None:
+        """The last scan of a cluster: when it was, and why it failed if it did."""
+        row = {"at": at.isoformat(), "error": error, "requests": requests}
+        if error:
+            row["seen"] = self.scans().get(cluster, {}).get("seen", "")
+        else:
+            row["seen"] = at.isoformat()
+        self._redis.hset(self._key("scans"), cluster, orjson.dumps(row))
+
+    def scans(self) -> Mapping[str, Mapping[str, Any]]:
+        return {name.decode(): orjson.loads(raw) for name, raw in self._redis.hgetall(self._key("scans")).items()}
+
+    def note_lookup(self, url: str, at: datetime, error: str = "", reason: str = "") -> None:
+        """The last look at a repository."""
+        row = {"at": at.isoformat(), "error": error, "reason": reason}
+        self._redis.hset(self._key("lookups"), url, orjson.dumps(row))
+
+    def lookups(self) -> Mapping[str, Mapping[str, Any]]:
+        return {url.decode(): orjson.loads(raw) for url, raw in self._redis.hgetall(self._key("lookups")).items()}
+
+    def approve(self, key: InstanceKey, plan_id: str) -> None:
+        self._redis.hset(self._key("approvals"), str(key), plan_id)
+
+    def approval(self, key: InstanceKey) -> str | None:
+        raw = self._redis.hget(self._key("approvals"), str(key))
+        return raw.decode() if raw else None
+
+    def _key(self, name: str) -> str:
+        return f"{self._prefix}{name}"
+
+
+def blank(key: InstanceKey) -> InstanceStatus:
+    """The status of an instance of which nothing is known."""
+    return InstanceStatus(
+        instance=str(key),
+        project=key.project,
+        application=key.application,
+        cluster=key.cluster,
+        message="not synced yet",
+    )
+
+
+def from_record(record: SyncRecord, before: InstanceStatus) -> InstanceStatus:
+    """The status after a sync."""
+    failed = record.phase == "Failed"
+    revision = record.revision
+    applied = record.memory.unflushed
+    done = record.sync == "Synced" and revision is not None
+    return blank(record.instance).model_copy(
+        update={
+            "sync": str(record.sync),
+            "phase": str(record.phase),
+            "health": str(record.health) if record.objects or not failed else before.health,
+            "reason": record.reason,
+            "message": record.message,
+            "revisions": (RevisionStatus(source=revision.source, ref=revision.ref, revision=revision.commit),)
+            if revision
+            else before.revisions,
+            "applied_revision": revision.commit if done and revision else before.applied_revision,
+            "plan_id": record.plan_id,
+            "last_sync": record.finished_at,
+            "observed_at": record.finished_at if record.objects else before.observed_at,
+            "objects": tuple(
+                ObjectEntry(
+                    key=one.key.to_text(),
+                    sync=str(one.sync),
+                    health=str(one.health),
+                    result=one.result,
+                    message=one.message,
+                )
+                for one in record.objects
+            )
+            or before.objects,
+            "drift": tuple(
+                DriftEntry(key=one.key.to_text(), field=one.field, manager=one.manager) for one in record.drift
+            )
+            or before.drift,
+            "warnings": record.warnings,
+            "failures": before.failures + 1 if failed else 0,
+            "fence": record.fence,
+            "digest": applied.digest if applied else before.digest,
+            "counts": dict(record.counts),
+            "requests": record.requests,
+        }
+    )
+
+
+def _memory_json(memory: Memory) -> dict[str, Any]:
+    entry = memory.unflushed_entry
+    return {
+        "unflushed": document.applied_to_json(memory.unflushed),
+        "entry": [entry.at.isoformat(), entry.revision, entry.reason, entry.result, entry.message, entry.fence]
+        if entry
+        else None,
+        "heals": {key.to_text(): _heals_json(one) for key, one in memory.heals.items()},
+        "waiting_since": memory.waiting_since.isoformat() if memory.waiting_since else None,
+    }
+
+
+def _heals_json(heals: Heals) -> list[Any]:
+    until = heals.until.isoformat() if heals.until else None
+    return [[moment.isoformat() for moment in heals.at], heals.waits, until, heals.field, heals.manager]
+
+
+def _memory(raw: Mapping[str, Any]) -> Memory:
+    entry = raw["entry"]
+    since = raw["waiting_since"]
+    return Memory(
+        unflushed=document.applied_from_json(raw["unflushed"]),
+        unflushed_entry=HistoryEntry(datetime.fromisoformat(entry[0]), *entry[1:5], int(entry[5])) if entry else None,
+        heals={ObjectKey.from_text(key): _heals(one) for key, one in raw["heals"].items()},
+        waiting_since=datetime.fromisoformat(since) if since else None,
+    )
+
+
+def _heals(raw: list[Any]) -> Heals:
+    at, waits, until, field, manager = raw
+    return Heals(
+        at=tuple(datetime.fromisoformat(moment) for moment in at),
+        waits=int(waits),
+        until=datetime.fromisoformat(until) if until else None,
+        field=field,
+        manager=manager,
+    )

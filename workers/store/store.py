@@ -1,0 +1,52 @@
+"""The store as one thing: what scheduler, tasks and commands open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import redis
+
+from reconciler.clock import Clock
+from workers.store.due import DueQueue
+from workers.store.events import Events
+from workers.store.keys import PREFIX
+from workers.store.leader import Leader
+from workers.store.requests import Requests
+from workers.store.slots import WorkerSlots
+from workers.store.specs import SpecStore
+from workers.store.status import StatusStore
+
+SOCKET_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """All that is remembered in one Redis, under one prefix."""
+
+    redis: redis.Redis
+    due: DueQueue
+    specs: SpecStore
+    status: StatusStore
+    events: Events
+    requests: Requests
+    slots: WorkerSlots
+    leader: Leader
+    clock: Clock
+
+
+def open_store(url: str, clock: Clock, *, prefix: str = PREFIX) -> Store:
+    """The store at a Redis URL (`redis://`, `rediss://`, `unix://`). Connects at the first use."""
+    client = redis.Redis.from_url(
+        url, socket_timeout=SOCKET_TIMEOUT_S, socket_connect_timeout=5.0, health_check_interval=25
+    )
+    return Store(
+        redis=client,
+        due=DueQueue(client, clock, prefix),
+        specs=SpecStore(client, prefix),
+        status=StatusStore(client, prefix),
+        events=Events(client, prefix),
+        requests=Requests(client, prefix),
+        slots=WorkerSlots(client, prefix),
+        leader=Leader(client, prefix),
+        clock=clock,
+    )
