@@ -68,7 +68,8 @@ def _why_it_is_needed(key: ObjectKey, live: Raw | None, staying: Iterable[Object
         inside = sorted(other for other in staying if other.namespace == key.name)
         return f"{inside[0]} stays and lives in it" if inside else ""
     if key.group_kind == DEFINITION and live is not None:
-        defined = GroupKind(str(live["spec"]["group"]), str(live["spec"]["names"]["kind"]))
+        definition = live.get("spec") or {}
+        defined = GroupKind(str(definition.get("group")), str((definition.get("names") or {}).get("kind")))
         inside = sorted(other for other in staying if other.group_kind == defined)
         return f"{inside[0]} stays and is of the kind that it defines" if inside else ""
     return ""
