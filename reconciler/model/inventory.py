@@ -52,6 +52,8 @@ class Applied:
     proofs: Mapping[ObjectKey, Proof] = field(default_factory=dict)
     removed: frozenset[ObjectKey] = frozenset()
     closure: Closure = field(default_factory=Closure)
+    spec_digest: str = ""
+    """The digest of the spec that was synced: another one means that the fleet has changed since."""
     complete: bool = True
     """False when some object failed or was held: the digest then proves nothing as a whole, each proof still does."""
 

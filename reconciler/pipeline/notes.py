@@ -196,6 +196,7 @@ class Notes:
             proofs=self._proofs(),
             removed=self._removed(),
             closure=self.desired.closure,
+            spec_digest=self.spec.digest,
             complete=verdict.is_complete(self),
         )
 

@@ -17,7 +17,7 @@ from reconciler.cluster import Survey
 from reconciler.errors import FencedOut, PreconditionFailed
 from reconciler.model.changeset import Drift
 from reconciler.model.instance import InstanceKey
-from reconciler.model.inventory import Inventory, Proof
+from reconciler.model.inventory import Applied, Inventory, Proof
 from reconciler.model.manifest import GroupKind, ObjectKey, Raw
 from reconciler.model.record import Memory
 from reconciler.model.spec import ClusterTarget
@@ -34,9 +34,7 @@ class Finding:
     drift: tuple[Drift, ...] = ()
     known: bool = True
     unseen: bool = False
-    applied_commit: str = ""
-    applied_digest: str = ""
-    at_fence: int = 0
+    applied: Applied | None = None
 
     @property
     def is_proven(self) -> bool:
@@ -92,9 +90,7 @@ def _judge(api: ClusterApi, key: InstanceKey, inventory: Inventory, survey: Surv
         drift=tuple(drift),
         known=applied.complete and inventory.fence <= applied.fence,
         unseen=any(member.group_kind in survey.unseen for member in proofs),
-        applied_commit=applied.revision,
-        applied_digest=applied.digest,
-        at_fence=applied.fence,
+        applied=applied,
     )
 
 

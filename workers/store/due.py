@@ -127,6 +127,10 @@ class DueQueue:
             pipe.delete(f"{self._prefix}want:{work}")
         pipe.execute()
 
+    def parked(self) -> frozenset[Work]:
+        """Works that killed three children and wait for a commit or an operator."""
+        return frozenset(Work.parse(name.decode()) for name in self._redis.smembers(f"{self._prefix}parked"))
+
     def states(self) -> Mapping[Work, tuple[str, int]]:
         """Every due or leased work: (`due`, due time) or (`granted` | `claimed`, end of its lease), in ms."""
         found: dict[Work, tuple[str, int]] = {}

@@ -187,7 +187,11 @@ def _memory(raw: Mapping[str, Any]) -> Memory:
     since = raw["waiting_since"]
     return Memory(
         unflushed=document.applied_from_json(raw["unflushed"]),
-        unflushed_entry=HistoryEntry(datetime.fromisoformat(entry[0]), *entry[1:5], int(entry[5])) if entry else None,
+        unflushed_entry=HistoryEntry(
+            datetime.fromisoformat(entry[0]), entry[1], entry[2], entry[3], entry[4], int(entry[5])
+        )
+        if entry
+        else None,
         heals={ObjectKey.from_text(key): _heals(one) for key, one in raw["heals"].items()},
         waiting_since=datetime.fromisoformat(since) if since else None,
     )

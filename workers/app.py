@@ -1,0 +1,67 @@
+"""The Celery app, and how it is set up.
+
+Celery carries *now*: no countdown, no retry, no result. What a delivery may do is decided by the lease, so a lost, doubled
+or late message does no harm. Settings follow what was measured about Celery 5.6 on kombu 5.7 (`docs/decisions/0003`).
+"""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+
+from workers import settings as settings_module
+from workers.settings import Settings
+
+QUEUE = "undrift"
+HARD_LIMIT_S = 300
+"""A task is killed after this; every request and render in it has a shorter limit of its own."""
+MOST_MEMORY_KIB = 400_000
+TASKS_PER_CHILD = 5000
+BROKER_OPTIONS = {
+    "visibility_timeout": HARD_LIMIT_S + 120,
+    "unacked_restore_interval": 5,
+    "unacked_restore_throttle": 1,
+    "socket_timeout": 30,
+    "socket_keepalive": True,
+    "health_check_interval": 25,
+    "priority_steps": [0],
+}
+
+
+def broker_url(redis_url: str) -> str:
+    """kombu's name for the same Redis: a Unix socket is `redis+socket://`."""
+    if redis_url.startswith("unix://"):
+        return "redis+socket://" + redis_url.removeprefix("unix://") + "?virtual_host=0"
+    return redis_url
+
+
+def make_app(settings: Settings) -> Celery:
+    """An app on the settings' broker, with the tasks registered."""
+    made = Celery("undrift", broker=broker_url(settings.redis_url), include=["workers.tasks"])
+    made.conf.update(
+        accept_content=["json"],
+        task_serializer="json",
+        task_default_queue=QUEUE,
+        task_create_missing_queues=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=False,
+        task_ignore_result=True,
+        task_time_limit=HARD_LIMIT_S,
+        worker_prefetch_multiplier=1,
+        worker_concurrency=settings.concurrency,
+        worker_max_memory_per_child=MOST_MEMORY_KIB,
+        worker_max_tasks_per_child=TASKS_PER_CHILD,
+        worker_send_task_events=True,
+        worker_soft_shutdown_timeout=5,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_transport_options=BROKER_OPTIONS,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+    )
+    return made
+
+
+app = make_app(settings_module.from_env(os.environ))

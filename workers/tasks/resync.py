@@ -1,0 +1,86 @@
+"""The public task `undrift.resync`: what Flower's API, a script or the command line may send. Writes to the due queue only.
+
+Its arguments come from outside, so they are checked as such, and a refusal says what is accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import structlog
+
+from reconciler.model.instance import InstanceKey
+from workers import wiring
+from workers.messages import Lane, Mark, Work
+from workers.store import Store
+
+log = structlog.get_logger()
+MANY = 20
+"""More instances than this in one request go to the periodic lane, so that they do not delay everybody's commits."""
+
+
+class BadRequest(ValueError):
+    """The arguments of a resync can't be used."""
+
+
+def run(
+    application: str | None,
+    instance: str | None,
+    selector: str | None,
+    reason: str,
+    *,
+    full: bool,
+    unknown: Mapping[str, object],
+) -> None:
+    """Make the chosen instances due. Raises BadRequest; an unknown instance is one too."""
+    if unknown:
+        raise BadRequest(
+            f"unknown arguments {sorted(unknown)}; expected application, instance or selector, reason, full"
+        )
+    if not isinstance(reason, str) or len(reason) > 200 or not isinstance(full, bool):
+        raise BadRequest("expected reason as a text of at most 200 characters, and full as true or false")
+    store = wiring.store()
+    keys = chosen(store, application, instance, selector)
+    request(store, keys, reason or "operator", full=full)
+    log.info("resync_asked", instances=len(keys), reason=reason)
+
+
+def chosen(store: Store, application: str | None, instance: str | None, selector: str | None) -> list[InstanceKey]:
+    """The instances that exactly one of the three means. Raises BadRequest when it means none."""
+    given = [value for value in (application, instance, selector) if value is not None]
+    if len(given) != 1 or not isinstance(given[0], str) or not given[0]:
+        raise BadRequest("expected exactly one of application, instance and selector, as a text")
+    specs = store.specs.all()
+    if instance is not None:
+        found = [key for key in specs if key == InstanceKey.parse(instance)]
+    elif application is not None:
+        project, _, name = application.rpartition("/")
+        found = [key for key in specs if key.application == name and (not project or key.project == project)]
+    else:
+        wanted = parse_selector(selector or "")
+        found = [key for key, spec in specs.items() if matches({**spec.cluster.labels, **spec.labels}, wanted)]
+    if not found:
+        raise BadRequest(f"nothing in the fleet is meant by {given[0]!r}")
+    return found
+
+
+def request(store: Store, keys: Iterable[InstanceKey], reason: str, *, full: bool = False) -> str:
+    """Make instances due for an operator; the request's id."""
+    works = [Work("sync", str(key)) for key in keys]
+    identity = store.requests.open(work.subject for work in works)
+    lane = Lane.OPERATOR if len(works) <= MANY else Lane.PERIODIC
+    store.due.mark(Mark(work, lane, reason, full=full, request=identity) for work in works)
+    return identity
+
+
+def parse_selector(text: str) -> dict[str, str]:
+    """`env=prod,team=web` as a map. Raises BadRequest."""
+    pairs = [part.partition("=") for part in text.split(",") if part]
+    if not pairs or any(not key or not middle for key, middle, _ in pairs):
+        raise BadRequest(f"selector {text!r}: expected key=value, with commas between several")
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def matches(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    """Whether labels hold all that is wanted."""
+    return all(labels.get(key) == value for key, value in wanted.items())

@@ -1,0 +1,151 @@
+"""The task `scan`: one cluster, its instances proven or made due."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+import structlog
+
+from reconciler.errors import ClusterError, UndriftError
+from reconciler.model.changeset import Drift
+from reconciler.model.instance import InstanceKey
+from reconciler.model.record import Memory
+from reconciler.model.spec import ClusterTarget, InstanceSpec
+from reconciler.model.status import DriftEntry, InstanceStatus
+from reconciler.pipeline.scan import Finding, ScanReport, scan
+from workers import wiring
+from workers.messages import Grant, Lane, Mark, Work
+from workers.store.guard import RedisGuard
+from workers.tasks.leased import run_leased
+
+log = structlog.get_logger()
+LEFT = "LeftTheFleet"
+
+
+def run(cluster: str, fence: int) -> None:
+    run_leased(Work("scan", cluster), fence, lambda grant, guard: _scan(cluster, grant, guard))
+
+
+def _scan(name: str, grant: Grant, guard: RedisGuard) -> Mark | None:
+    store = wiring.store()
+    target = store.specs.cluster(name)
+    if target is None:
+        return None
+    specs = {key: spec for key, spec in store.specs.all().items() if key.cluster == name}
+    memories = store.status.memories(specs)
+    try:
+        report = scan(target, memories, guard, wiring.rooms())
+    except (ClusterError, UndriftError) as error:
+        _note_failure(target, error)
+    else:
+        store.status.note_scan(name, report.began_at, requests=report.requests)
+        _judge_all(report, specs, memories)
+    store.requests.answer(grant.requests, name, {"phase": "Idle", "reason": "Scanned"})
+    every_ms = int(target.drift.every.total_seconds() * 1000)
+    return Mark(Work("scan", name), Lane.DRIFT, "periodic", at_ms=store.due.now_ms() + every_ms)
+
+
+def _note_failure(target: ClusterTarget, error: UndriftError) -> None:
+    store = wiring.store()
+    known = store.status.scans().get(target.name, {}).get("error")
+    store.status.note_scan(target.name, store.clock.now(), error=error.message)
+    if known != error.message:
+        store.events.append(store.clock.now(), "cluster", target.name, error.reason, error.message)
+    log.warning("scan_failed", cluster=target.name, reason=error.reason)
+
+
+def _judge_all(
+    report: ScanReport, specs: Mapping[InstanceKey, InstanceSpec], memories: Mapping[InstanceKey, Memory]
+) -> None:
+    """Make due what drifted or has no proof, keep what was proven, and say what has left the fleet."""
+    store = wiring.store()
+    busy = {work.subject for work, (state, _) in store.due.states().items() if state != "due" and work.kind == "sync"}
+    all_statuses = store.status.all()
+    marks: list[Mark] = []
+    statuses: list[InstanceStatus] = []
+    for key, spec in specs.items():
+        status = all_statuses.get(key)
+        if str(key) in busy or (status and status.last_sync and status.last_sync > report.began_at):
+            continue
+        finding = report.findings.get(key)
+        _restore(key, finding, memories)
+        if mark := _mark(spec, finding, status, memories.get(key), store.clock.now()):
+            marks.append(mark)
+        if finding is not None:
+            statuses.append(_seen(status or store.status.get(key), finding, report.began_at))
+    statuses += _left(report, specs, all_statuses)
+    store.status.put_all(statuses)
+    store.due.mark(marks)
+    log.info("scanned", instances=len(report.findings), due=len(marks), requests=report.requests)
+
+
+def _restore(key: InstanceKey, finding: Finding | None, memories: Mapping[InstanceKey, Memory]) -> None:
+    """After a loss of Redis the inventory's proof is the memory again, so nothing is rendered to learn what it knows."""
+    if finding is not None and finding.applied is not None and key not in memories:
+        wiring.store().status.remember(key, Memory(unflushed=finding.applied))
+
+
+def _mark(
+    spec: InstanceSpec, finding: Finding | None, status: InstanceStatus | None, memory: Memory | None, now: datetime
+) -> Mark | None:
+    work = Work("sync", str(spec.key))
+    never = status is None or status.last_sync is None
+    if finding is None or not finding.known:
+        # Failed ones come due again by their own back-off; one that was never synced has none.
+        return Mark(work, Lane.PERIODIC, "no proof") if never else None
+    if finding.applied is not None and finding.applied.spec_digest != spec.digest and never:
+        return Mark(work, Lane.COMMIT, "fleet changed")
+    if not finding.drift or spec.drift.action == "Ignore":
+        return None
+    return Mark(work, Lane.DRIFT, "drift", at_ms=_when(finding.drift, memory, now))
+
+
+def _when(drift: Iterable[Drift], memory: Memory | None, now: datetime) -> int | None:
+    """Now, unless everything that drifted is being fought over and waits."""
+    heals = memory.heals if memory else {}
+    untils = [heals[one.key].until if one.key in heals else None for one in drift]
+    waits = [until for until in untils if until is not None and until > now]
+    return int(min(waits).timestamp() * 1000) if waits and len(waits) == len(untils) else None
+
+
+def _seen(status: InstanceStatus, finding: Finding, at: datetime) -> InstanceStatus:
+    """The status after a look that changed nothing."""
+    update: dict[str, object] = {"observed_at": at}
+    if finding.drift:
+        entries = tuple(
+            DriftEntry(key=one.key.to_text(), field=one.field, manager=one.manager) for one in finding.drift
+        )
+        update |= {"sync": "OutOfSync", "drift": entries}
+    elif finding.is_proven and finding.applied is not None:
+        update |= {"sync": "Synced"}
+        if status.last_sync is None:
+            update |= {
+                "phase": "Idle",
+                "reason": "Proven",
+                "message": f"proven in sync at {finding.applied.revision[:7]} by its inventory",
+                "applied_revision": finding.applied.revision,
+                "last_sync": finding.applied.at,
+                "digest": finding.applied.digest,
+            }
+    return status.model_copy(update=update)
+
+
+def _left(
+    report: ScanReport, specs: Mapping[InstanceKey, InstanceSpec], known: Mapping[InstanceKey, InstanceStatus]
+) -> list[InstanceStatus]:
+    """Instances with an inventory in the cluster and no place in the fleet."""
+    store = wiring.store()
+    found = []
+    for key, finding in report.findings.items():
+        if key in specs or (key in known and known[key].reason in (LEFT, "Deleting")):
+            continue
+        count = len(finding.applied.proofs) if finding.applied else 0
+        message = (
+            f"no fleet file defines it any more; its {count} objects are kept. Put its Application back, or run "
+            f"`undrift app delete {key.short} --yes`"
+        )
+        status = known.get(key) or store.status.get(key)
+        found.append(status.model_copy(update={"sync": "Unknown", "phase": "Idle", "reason": LEFT, "message": message}))
+        store.events.append(store.clock.now(), "instance", str(key), LEFT, message)
+    return found

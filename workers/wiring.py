@@ -1,0 +1,48 @@
+"""Opens the rooms of one process from its settings. A worker child does so at its first task, never before the fork."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+
+from reconciler.apply import Inventories
+from reconciler.clock import SystemClock
+from reconciler.cluster import Clusters
+from reconciler.credentials import Credentials
+from reconciler.pipeline.rooms import Rooms
+from reconciler.render import Renderer
+from reconciler.source import SourceRoom
+from workers import settings as settings_module
+from workers.settings import Settings
+from workers.store import Store, open_store
+
+
+@cache
+def settings() -> Settings:
+    """This process's settings."""
+    return settings_module.from_env(os.environ)
+
+
+@cache
+def store() -> Store:
+    """This process's store."""
+    return open_store(settings().redis_url, SystemClock())
+
+
+@cache
+def rooms() -> Rooms:
+    """This process's rooms; the render helper and the connections start when they are first needed."""
+    return open_rooms(settings())
+
+
+def open_rooms(chosen: Settings) -> Rooms:
+    """Rooms for settings: mirrors and render folders lie in the home's cache, which may be deleted at any time."""
+    clock = SystemClock()
+    credentials = Credentials(chosen.env, chosen.credentials)
+    return Rooms(
+        source=SourceRoom(chosen.home / "mirrors", credentials, clock),
+        renderer=Renderer(chosen.home / "render" / str(os.getpid())),
+        clusters=Clusters(credentials, chosen.kubeconfigs, clock),
+        inventories=Inventories(chosen.installation(), clock),
+        clock=clock,
+    )
