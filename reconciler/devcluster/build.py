@@ -51,7 +51,7 @@ def build(
     """Compile the tool to `target` (not yet in its final place). Raises DevClusterError with Go's last words."""
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="module-") as folder:
         _write_module(tool, Path(folder))
-        argv = [
+        argv: list[str | Path] = [
             go,
             "build",
             "-v",
@@ -70,14 +70,15 @@ def build(
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
+        assert compiler.stderr is not None
         try:
-            assert compiler.stderr is not None
-            last_words = _follow(compiler.stderr, tool.name, progress)
-        finally:
-            process.kill_group(compiler)
+            with compiler.stderr as stream:
+                last_words = _follow(stream, tool.name, progress)
             status = compiler.wait()
-            if compiler.stderr is not None:
-                compiler.stderr.close()
+        except BaseException:
+            process.kill_group(compiler)
+            compiler.wait()
+            raise
         if status != 0:
             raise DevClusterError(f"building {tool.name} {tool.version} failed:\n{last_words}", subject=tool.name)
 
