@@ -1,0 +1,96 @@
+"""The command `undrift`. Modules are loaded when one of their commands is called, so that `undrift version` is quick.
+
+Errors of the tree end a command with one line on stderr and the exit code that their kind has: 0 as wanted,
+1 differences, 2 usage or input, 3 failed, 4 held, 5 unreachable or timed out.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from importlib import import_module
+
+import redis
+import typer
+
+from reconciler.errors import FleetError, GitUnreachable, UndriftError, Unreachable
+
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "up": ("workers.cli.up", "up_app", "Run everything on this machine; Ctrl-C stops all."),
+    "scheduler": ("workers.cli.processes", "scheduler_app", "Run a scheduler: makes work due and hands it out."),
+    "worker": ("workers.cli.processes", "worker_app", "Run a worker: syncs, scans, looks at repositories."),
+    "flower": ("workers.cli.processes", "flower_app", "Run Flower: the tasks, live, in a browser."),
+    "version": ("workers.cli.processes", "version_app", "Print the version."),
+    "fleet": ("workers.cli.fleet", "fleet_app", "Look at fleet files before you push them."),
+    "app": ("workers.cli.app", "app_app", "Applications: list, explain, sync, plan, approve, delete."),
+    "cluster": ("workers.cli.cluster", "cluster_app", "Clusters: list and check."),
+    "repo": ("workers.cli.repo", "repo_app", "Repositories: list, check, look now."),
+    "events": ("workers.cli.events", "events_app", "What happened, newest last."),
+    "status": ("workers.cli.status", "status_app", "The whole fleet in one screen."),
+    "drill": ("workers.cli.drill", "drill_app", "Rehearse a disaster."),
+    "dev-cluster": ("workers.cli.devcluster", "dev_cluster_app", "Real Kubernetes clusters on this machine."),
+}
+USAGE, FAILED, UNREACHABLE = 2, 3, 5
+
+
+OVERVIEW = """GitOps for fleets of Kubernetes clusters. Git says what every cluster should run; Undrift makes it so.
+
+usage: undrift COMMAND [...]        undrift COMMAND --help shows its options, with examples
+
+{commands}
+
+Start with: undrift up --fleet examples/fleet --dev-clusters 3"""
+
+
+def main(words: list[str] | None = None) -> None:
+    """Run the command line."""
+    words = sys.argv[1:] if words is None else words
+    try:
+        _run(words)
+    except UndriftError as error:
+        print(f"undrift: {error.message}", file=sys.stderr)
+        for problem in getattr(error, "problems", ()):
+            print(f"  {problem}", file=sys.stderr)
+        sys.exit(exit_code(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; Python must not complain while it flushes the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except (redis.RedisError, OSError) as error:
+        print(f"undrift: {error}", file=sys.stderr)
+        sys.exit(UNREACHABLE if isinstance(error, redis.RedisError) else FAILED)
+
+
+def _run(words: list[str]) -> None:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(overview())
+        return
+    name = "version" if words[0] == "--version" else words[0]
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "`undrift --help` lists them"
+        print(f"undrift: no command {name!r}; {hint}", file=sys.stderr)
+        sys.exit(USAGE)
+    module, attribute, _ = COMMANDS[name]
+    command: typer.Typer = getattr(import_module(module), attribute)
+    command(words[1:], prog_name=f"undrift {name}")
+
+
+def overview() -> str:
+    """The list of commands."""
+    rows = [f"  {name:<12} {summary}" for name, (_, _, summary) in COMMANDS.items()]
+    return OVERVIEW.format(commands="\n".join(rows))
+
+
+def exit_code(error: UndriftError) -> int:
+    """The exit code that an error ends a command with."""
+    if isinstance(error, (Unreachable, GitUnreachable)):
+        return UNREACHABLE
+    return USAGE if isinstance(error, FleetError) or error.stage in ("settings", "usage") else FAILED
+
+
+if __name__ == "__main__":
+    main()
