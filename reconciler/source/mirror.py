@@ -15,6 +15,7 @@ import shutil
 import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from typing import IO
 
 from dulwich.errors import GitProtocolError
 from dulwich.object_store import DiskObjectStore
@@ -125,14 +126,13 @@ def _receive(repo: Repo, remote: Remote, wanted: Collection[str], limits: Reposi
         raise
 
 
-def _measure(file: object, meter: _Meter) -> None:
-    file.flush()  # type: ignore[attr-defined]  # dulwich types the file loosely
-    if os.fstat(file.fileno()).st_size == 0:  # type: ignore[attr-defined]
-        return
-    with open(file.name, "rb") as received:  # type: ignore[attr-defined]
-        pack.require_bounded(
-            received, objects=meter.limits.objects, object_bytes=meter.limits.object_bytes, url=shown(meter.url)
-        )
+def _measure(file: IO[bytes], meter: _Meter) -> None:
+    """Check what was received, and leave the file at its end, where the store goes on writing."""
+    if file.tell():
+        file.seek(0)
+        limits = meter.limits
+        pack.require_bounded(file, objects=limits.objects, object_bytes=limits.object_bytes, url=shown(meter.url))
+        file.seek(0, os.SEEK_END)
 
 
 def _wants(wants: list[ObjectID]) -> Callable[..., list[ObjectID]]:
