@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from reconciler.model.manifest import GroupKind
@@ -53,6 +55,13 @@ def test_the_share_is_one_of_what_still_exists():
     world = settled(MANY[:100]).wanting(*MANY[:96]).without_live(*MANY[:90])
 
     assert reasons(world.plan()) == ["TooManyDeletions"]
+
+
+def test_what_could_not_be_looked_at_counts_as_existing():
+    widgets = [key(f"w{number}", "Widget.example.com") for number in range(10)]
+    world = settled([*MANY[:10], *widgets]).wanting(*MANY[:6], *widgets).without_live(*widgets)
+
+    assert reasons(replace(world, unseen=frozenset({GroupKind("example.com", "Widget")})).plan()) == []
 
 
 def test_the_last_existing_object_is_everything():

@@ -76,6 +76,16 @@ def test_half_an_hour_of_quiet_ends_a_fight():
     assert contest.after_heals(heals, [], heals[A].until + timedelta(minutes=30)) == {}
 
 
+def test_waiting_is_not_quiet():
+    """In a wait of ten minutes nothing is healed, whatever the other writer does."""
+    heals, now = fought(3, every=timedelta(seconds=1))
+    for _ in range(8):
+        now = heals[A].until
+        heals = contest.after_heals(heals, [REPLICAS], now)
+
+    assert contest.after_heals(heals, [], now + timedelta(minutes=30)) == heals
+
+
 def test_a_fight_that_is_over_begins_anew():
     heals, _ = fought(6)
     later = heals[A].until + timedelta(minutes=31)
