@@ -8,17 +8,28 @@ outside and snake_case inside, and hold references to credentials, never credent
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from reconciler.model.instance import InstanceKey
 
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
+FULL_COMMIT = r"^[0-9a-f]{40}([0-9a-f]{24})?$"
 _UNIT_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 
@@ -49,7 +60,12 @@ def format_duration(value: timedelta) -> str:
     return text
 
 
-Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str)]
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": r"^(0|(\d+(\.\d+)?(ms|h|m|s))+)$", "examples": ["90s", "1h30m"]}),
+]
 
 
 class Spec(BaseModel):
@@ -107,14 +123,19 @@ class RepositoryAccess(Spec):
 class Ref(Spec):
     """Which commit of a repository: exactly one of the three; a bare string is a branch."""
 
-    branch: str | None = None
-    tag: str | None = None
-    commit: str | None = Field(None, pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")
+    branch: str | None = Field(None, min_length=1)
+    tag: str | None = Field(None, min_length=1)
+    commit: str | None = Field(None, pattern=FULL_COMMIT)
 
     @model_validator(mode="before")
     @classmethod
     def _bare(cls, value: Any) -> Any:
         return {"branch": value} if isinstance(value, str) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: Any) -> dict[str, Any]:
+        whole: dict[str, Any] = handler.resolve_ref_schema(handler(core))
+        return {"anyOf": [{"type": "string", "minLength": 1}, whole], "description": whole.pop("description", "")}
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Ref:
@@ -141,6 +162,26 @@ class HelmOptions(Spec):
     value_files: tuple[str, ...] = ()
     release_name: str | None = None
     skip_crds: bool = False
+
+    @field_validator("values")
+    @classmethod
+    def _can_be_json(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Specs and charts take values as JSON, which has no infinity and, in Go, no integer above 64 bits."""
+        if why := _not_json(values):
+            raise ValueError(why)
+        return values
+
+
+def _not_json(value: Any) -> str:
+    if isinstance(value, dict):
+        return next((why for one in value.values() if (why := _not_json(one))), "")
+    if isinstance(value, list | tuple):
+        return next((why for one in value if (why := _not_json(one))), "")
+    if isinstance(value, float) and not math.isfinite(value):
+        return "infinity and not-a-number can't be passed on; write text in quotes"
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return "an integer of more than 64 bits can't be passed on; write it in quotes"
+    return ""
 
 
 class DirectoryOptions(Spec):
@@ -184,11 +225,15 @@ class KubeconfigRef(CredentialRef):
     context: str | None = None
 
 
+class InCluster(Spec):
+    """The service account of the Pod we run in; it has no options."""
+
+
 class ClusterAccess(Spec):
     """How to reach a cluster: a kubeconfig, or the service account of the Pod we run in."""
 
     kubeconfig: KubeconfigRef | None = None
-    in_cluster: dict[str, Any] | None = None
+    in_cluster: InCluster | None = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> ClusterAccess:
@@ -227,6 +272,8 @@ class ProjectRules(Spec):
     namespaces: tuple[str, ...] = ()
     cluster_kinds: tuple[KindRule, ...] = ()
     namespaced_kinds: tuple[KindRule, ...] = ()
+    refusal: str = ""
+    """Why nothing at all may be written, when the project has come to refuse the application itself."""
 
 
 class InstanceSpec(Spec):

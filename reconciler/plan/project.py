@@ -10,9 +10,11 @@ from reconciler.model.spec import InstanceSpec, KindRule, ProjectRules
 
 
 def require_allowed(desired: ManifestSet, spec: InstanceSpec) -> None:
-    """Raises NotAllowed for the first object outside the project, naming what the project lists."""
+    """Raises NotAllowed for the first object outside the project, or when the project refuses the application."""
     if spec.rules is None:
         return
+    if spec.rules.refusal:
+        raise NotAllowed(f"{spec.rules.refusal}; what runs stays, and is not written any more", subject=spec.key)
     for manifest in desired:
         if why := _refusal(manifest, spec.rules):
             raise NotAllowed(
