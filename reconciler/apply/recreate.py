@@ -15,7 +15,9 @@ from reconciler.model.manifest import Raw
 from reconciler.objects.keys import REPLACE
 from reconciler.ports import ClusterApi
 
-NEVER_REPLACED = frozenset({"Namespace", "PersistentVolume", "PersistentVolumeClaim", "CustomResourceDefinition"})
+NEVER_REPLACED = frozenset(
+    {"Namespace", "PersistentVolume", "PersistentVolumeClaim", "CustomResourceDefinition", "StatefulSet"}
+)
 LONGEST_WAIT_S = 10.0
 LOOK_EVERY_S = 0.1
 

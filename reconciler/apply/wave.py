@@ -176,7 +176,4 @@ def _require_not_another(conflict: FieldConflict, key: ObjectKey) -> None:
 
 def _outcome(job: Job, live: Raw, result: Result) -> Outcome:
     proof = managedfields.fingerprint(live, job.key.manager)
-    drift: tuple[Drift, ...] = ()
-    if job.change.cause is Cause.GONE:
-        drift = (Drift(job.change.key, "(deleted)", ""),)
-    return Outcome(job.change, result, live=live, fingerprint=proof, drift=drift)
+    return Outcome(job.change, result, live=live, fingerprint=proof)

@@ -80,13 +80,14 @@ class Client:
             page = self._page(resource, namespace, selector, token, metadata_only=metadata_only)
             meta = page.get("metadata") or {}
             version = str(meta.get("resourceVersion") or "")
-            if not version or not isinstance(page.get("items"), list):
+            # An empty list of metadata is written `"items": null`; one without a version is no list at all.
+            if not version or "items" not in page:
                 raise Unreachable(
                     f"cluster {self.name}: the list of {resource.plural} has no resourceVersion: not an API server's "
                     "answer, so nothing is concluded from it",
                     subject=self.name,
                 )
-            items += [_with_type(item, resource) for item in page["items"]]
+            items += [_with_type(item, resource) for item in page["items"] or ()]
             token = str(meta.get("continue") or "")
             if not token:
                 return Listing(tuple(items), version)

@@ -19,10 +19,11 @@ from reconciler.model.health import HealthReport
 from reconciler.model.inventory import Applied, HistoryEntry, Inventory, Proof
 from reconciler.model.live import Observation
 from reconciler.model.manifest import ManifestSet, ObjectKey, Raw
-from reconciler.model.plan import Action, Cause, Plan
+from reconciler.model.plan import Action, Cause, Change, Plan
 from reconciler.model.record import Heals, Memory, ObjectStatus, Order, Sync, SyncRecord
 from reconciler.model.revision import Revision
 from reconciler.model.spec import InstanceSpec
+from reconciler.objects import managedfields
 from reconciler.pipeline import verdict
 from reconciler.plan import contest
 
@@ -162,12 +163,22 @@ class Notes:
     def drift(self) -> tuple[Drift, ...]:
         """What others had changed of ours, with who; also what was seen but not healed."""
         found = [drift for outcome in self._outcomes for drift in outcome.drift]
-        healed = {drift.key for drift in found}
-        changes = self.plan.changes if self.plan else ()
-        for change in changes:
-            if change.cause in (Cause.DRIFT, Cause.GONE) and change.key not in healed:
-                found.append(Drift(change.key, "" if change.cause is Cause.DRIFT else "(deleted)", ""))
+        named = {drift.key for drift in found}
+        if self.plan is not None:
+            for change in (*self.plan.changes, *self.plan.reported):
+                if change.cause in (Cause.DRIFT, Cause.GONE) and change.key not in named:
+                    found += self._seen_drift(change)
         return tuple(found)
+
+    def _seen_drift(self, change: Change) -> list[Drift]:
+        """Drift that no conflict named: a field that was removed, an object that was deleted or made anew."""
+        live = self.seen.live.get(change.key) if self.seen else None
+        if live is None or change.manifest is None:
+            return [Drift(change.key, "(deleted)", "")]
+        lost = managedfields.lost(live, self.spec.key.manager, change.manifest.body)
+        if lost:
+            return [Drift(change.key, field, manager) for field, manager in lost]
+        return [Drift(change.key, "", managedfields.last_writer(live, self.spec.key.manager))]
 
     def health(self, now: datetime) -> HealthReport:
         """The health of every desired object, by the newest answer about it."""
@@ -202,7 +213,9 @@ class Notes:
 
     def _proofs(self) -> dict[ObjectKey, Proof]:
         before = self.inventory.applied.proofs if self.inventory and self.inventory.applied else {}
-        untouched = set(self.plan.kept if self.plan else ()) | set(self.plan.contested if self.plan else ())
+        untouched: set[ObjectKey] = set()
+        if self.plan is not None:
+            untouched = {*self.plan.kept, *self.plan.contested, *(change.key for change in self.plan.reported)}
         proofs = {key: proof for key, proof in before.items() if key in untouched}
         for outcome in self._outcomes:
             if outcome.result in APPLIED_RESULTS and outcome.change.manifest is not None:

@@ -54,7 +54,7 @@ def preview(spec: InstanceSpec, order: Order, memory: Memory, rooms: Rooms) -> P
     """
     api, notes = _open(spec, rooms), Notes(spec, order, memory, 0, rooms.clock)
     inventory = read_inventory(api, spec, memory, rooms)
-    desired = render(spec, order, inventory, api.discovery(), notes, rooms)
+    desired = render(api, spec, order, inventory, notes, rooms)
     seen = cluster.observe(api, inventory, spec.key, rooms.clock)
     decided = plan.make_plan(
         desired, inventory, seen, spec=spec, order=order, heals=memory.heals, now=rooms.clock.now()

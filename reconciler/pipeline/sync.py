@@ -12,10 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from reconciler import apply, cluster, plan
-from reconciler.errors import GitUnreachable
+from reconciler.errors import GitUnreachable, UnknownKind
 from reconciler.model.changeset import ChangeSet
 from reconciler.model.inventory import Intent, Inventory, Member
-from reconciler.model.live import Discovery
 from reconciler.model.manifest import ManifestSet
 from reconciler.model.plan import Action, Plan, Wave
 from reconciler.model.record import Memory, Order, SyncRecord
@@ -38,7 +37,7 @@ def sync(spec: InstanceSpec, order: Order, memory: Memory, guard: Guard, rooms: 
         notes.counting(lambda: api.requests)
         inventory = read_inventory(api, spec, memory, rooms)
         notes.read(inventory)
-        desired = render(spec, order, inventory, api.discovery(), notes, rooms)
+        desired = render(api, spec, order, inventory, notes, rooms)
         with notes.step("observe"):
             seen = cluster.observe(api, inventory, spec.key, rooms.clock)
         with notes.step("plan"):
@@ -52,14 +51,17 @@ def sync(spec: InstanceSpec, order: Order, memory: Memory, guard: Guard, rooms: 
 
 
 def render(
-    spec: InstanceSpec, order: Order, inventory: Inventory, discovery: Discovery, notes: Notes, rooms: Rooms
+    api: ClusterApi, spec: InstanceSpec, order: Order, inventory: Inventory, notes: Notes, rooms: Rooms
 ) -> ManifestSet:
     """The desired objects of an instance, each with the namespace it will live in."""
     with notes.step("fetch"), checkout(spec, order, inventory, rooms) as found:
         notes.fetched(found.revision)
         with notes.step("render"):
-            desired = rooms.renderer.render(found, spec, discovery)
-            return scope.place(desired, discovery, spec.namespace)
+            desired = rooms.renderer.render(found, spec, api.discovery())
+        try:
+            return scope.place(desired, api.discovery(), spec.namespace)
+        except UnknownKind:  # its CRD may have come since we last looked
+            return scope.place(desired, api.discovery(refresh=True), spec.namespace)
 
 
 @contextmanager

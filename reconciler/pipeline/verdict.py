@@ -54,13 +54,17 @@ def tell(notes: Notes, report: HealthReport, now: datetime) -> Told:
         return _looked_only(notes)
     if notes.plan is not None and notes.plan.contested:
         return _contested(notes, now)
+    if notes.plan is not None and notes.plan.reported and notes.spec.drift.action == "Report":
+        return _reported(notes)
     return _done(notes, report, now)
 
 
 def is_complete(notes: Notes) -> bool:
     """Whether everything that was desired stands as desired, and nothing stale is left that should have gone."""
     plan = notes.plan
-    return plan is not None and not notes.failures and not plan.holds and not plan.contested and notes.error is None
+    if plan is None or notes.error is not None:
+        return False
+    return not (notes.failures or plan.holds or plan.contested or plan.reported)
 
 
 def is_not_ours(error: UndriftError | None) -> bool:
@@ -125,6 +129,23 @@ def _contested(notes: Notes, now: datetime) -> Told:
     return Told(Sync.OUT_OF_SYNC, Phase.WAITING, "Contested", message, max(wait, 1.0))
 
 
+def _reported(notes: Notes) -> Told:
+    first = notes.drift[0]
+    what = _drift_words(first.field, first.manager)
+    more = f" (and {len(notes.drift) - 1} more)" if len(notes.drift) > 1 else ""
+    message = (
+        f"{first.key}: {what}{more}; drift.action is Report, so it stays. "
+        f"`undrift app sync {notes.spec.key.short} --full` puts it back"
+    )
+    return Told(Sync.OUT_OF_SYNC, Phase.IDLE, "Drifted", message)
+
+
+def _drift_words(field: str, manager: str) -> str:
+    if field == "(deleted)":
+        return "was deleted"
+    return f"{field or 'a field'} changed by {manager or 'somebody'}"
+
+
 def _done(notes: Notes, report: HealthReport, now: datetime) -> Told:
     waits = notes.seen is not None and report.worst in UNSETTLED
     since = notes.memory.waiting_since or now
@@ -151,9 +172,7 @@ def _what_was_done(notes: Notes) -> str:
     done = ", ".join(part for part in parts if part) or "nothing to do"
     if healed := [drift for drift in notes.drift if drift.manager or drift.field]:
         first = healed[0]
-        what = f"{first.field or 'a field'} changed by {first.manager or 'somebody'}"
-        gone = first.field == "(deleted)"
-        done += f"; {first.key}: {'was deleted' if gone else what}, put back"
+        done += f"; {first.key}: {_drift_words(first.field, first.manager)}, put back"
     return f"{done}{at}{_left_alone(notes)}"
 
 
