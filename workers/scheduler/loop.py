@@ -97,7 +97,7 @@ class Scheduler:
                 self._publish(self._expansion)
 
     def _look_at_fleet(self) -> None:
-        if self._clock.boot_s() < self._look_at_s:
+        if self._clock.boot_s() < self._look_at_s and not self._store.due.was_asked_to_look():
             return
         self._look_at_s = self._clock.boot_s() + self._pace.fleet_poll_s
         previous = self._expansion.specs if self._expansion else self._store.specs.all()

@@ -106,6 +106,15 @@ class DueQueue:
         self._redis.lpush(f"{self._prefix}wake", "1")
         self._redis.ltrim(f"{self._prefix}wake", 0, 0)
 
+    def look_at_fleet(self) -> None:
+        """Ask the scheduler to read the fleet now."""
+        self._redis.set(f"{self._prefix}look", "1")
+        self.wake()
+
+    def was_asked_to_look(self) -> bool:
+        """Whether somebody asked; the wish is taken."""
+        return bool(self._redis.delete(f"{self._prefix}look"))
+
     def next_ms(self) -> int | None:
         """When the next thing happens by itself: something comes due or a lease ends. None when nothing is known."""
         pipe = self._redis.pipeline(transaction=False)

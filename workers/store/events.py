@@ -36,6 +36,10 @@ class Events:
         """The newest events, oldest of them first."""
         return [_event(fields) for _, fields in reversed(self._redis.xrevrange(self._key, count=count))]
 
+    def wait(self, timeout_s: float) -> None:
+        """Return at the next event, or after the time."""
+        self._redis.xread({self._key: "$"}, block=int(timeout_s * 1000), count=1)
+
     def follow(self) -> Iterator[Event]:
         """Events from now on, for ever; blocks between them."""
         position = "$"

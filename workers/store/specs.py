@@ -76,7 +76,7 @@ class SpecStore:
             if text is not None
         }
 
-    def keys(self) -> frozenset[InstanceKey]:
+    def instance_keys(self) -> frozenset[InstanceKey]:
         return frozenset(self._digests("instances"))
 
     def left(self) -> frozenset[InstanceKey]:

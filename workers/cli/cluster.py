@@ -1,0 +1,93 @@
+"""`undrift cluster`: the clusters of the fleet, and whether they can be used."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from typing import Annotated, Any
+
+import typer
+
+from reconciler.cluster import OpenGuard
+from reconciler.errors import UndriftError
+from reconciler.pipeline.rooms import Rooms
+from workers import wiring
+from workers.cli import output, selecting
+from workers.cli.output import Format
+from workers.store import composed
+
+cluster_app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+Output = Annotated[Format, typer.Option("-o", "--output")]
+UNREACHABLE = 5
+
+
+@cluster_app.command("list", epilog="Example: undrift cluster list -o json")
+def list_(chosen: Output = Format.TABLE) -> None:
+    """List clusters, when each was seen last, and how its instances do."""
+    store = wiring.store()
+    now, scans, found = store.clock.now(), store.status.scans(), composed.statuses(store)
+    items: list[dict[str, Any]] = []
+    for name, target in store.specs.clusters().items():
+        scan = scans.get(name, {})
+        mine = [one for one in found.values() if one.cluster == name]
+        items.append(
+            {
+                "name": name,
+                "labels": target.labels,
+                "reachable": not scan.get("error") if scan else None,
+                "seen": scan.get("seen", ""),
+                "instances": len(mine),
+                "synced": sum(one.sync == "Synced" for one in mine),
+                "message": scan.get("error", ""),
+            }
+        )
+    if output.show_list("ClusterList", items, chosen):
+        return
+    if chosen is Format.NAME:
+        sys.stdout.writelines(f"{one['name']}\n" for one in items)
+        return
+    rows = []
+    for one in items:
+        state = "Unknown" if one["reachable"] is None else "Reachable" if one["reachable"] else "Unreachable"
+        labels = ",".join(f"{key}={value}" for key, value in one["labels"].items())
+        rows.append(
+            [one["name"], state, _ago(one["seen"], now), f"{one['synced']}/{one['instances']}", labels, one["message"]]
+        )
+    output.table(["CLUSTER", "STATE", "SEEN", "SYNCED", "LABELS", "MESSAGE"], rows)
+
+
+def _ago(text: str, now: Any) -> str:
+    from datetime import datetime
+
+    return output.ago(datetime.fromisoformat(text), now) if text else "-"
+
+
+@cluster_app.command(epilog="Example: undrift cluster check dev-1")
+def check(names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]")] = None) -> None:
+    """Connect to clusters from here, and say what is missing. Ends with 5 when one can't be used."""
+    store = wiring.store()
+    known = store.specs.clusters()
+    worst = 0
+    with closing(wiring.rooms()) as rooms:
+        for name in names or list(known):
+            if name not in known:
+                raise selecting.NotFound(f"no cluster {name!r}; the fleet has {', '.join(known) or 'none'}")
+            worst = max(worst, _check_one(name, rooms))
+    sys.exit(worst)
+
+
+def _check_one(name: str, rooms: Rooms) -> int:
+    target = wiring.store().specs.cluster(name)
+    assert target is not None  # the caller looked
+    try:
+        api = rooms.clusters.api(target, OpenGuard(), agent=f"check {name}")
+        discovery = api.discovery(refresh=True)
+        owned = len(rooms.inventories.read_all(api))
+    except UndriftError as error:
+        print(f"{name}: {error.reason}: {error.message}")
+        return UNREACHABLE
+    stale = f", no answer from {', '.join(sorted(discovery.stale_groups))}" if discovery.stale_groups else ""
+    print(
+        f"{name}: Kubernetes {discovery.server_version}, {len(discovery.resources)} kinds, {owned} inventories{stale}"
+    )
+    return 0

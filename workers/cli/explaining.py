@@ -1,0 +1,67 @@
+"""Why an instance is as it is, in sentences."""
+
+from __future__ import annotations
+
+from reconciler.model.instance import InstanceKey
+from reconciler.model.manifest import ObjectKey
+from reconciler.model.status import InstanceStatus
+from workers.cli import output
+from workers.store import Store
+
+SYNC_WORDS = {
+    "Synced": "What runs equals what Git says, as far as was looked at last.",
+    "OutOfSync": "What runs differs from what Git says.",
+    "Unknown": "Whether what runs equals what Git says is not known.",
+}
+PHASE_WORDS = {
+    "Held": "A person must decide before it goes on.",
+    "Failed": "The last sync failed; what ran before still runs.",
+    "Syncing": "A worker is syncing it now.",
+    "Waiting": "It waits.",
+    "Queued": "It is due, and waits for a worker.",
+    "Idle": "Nothing is being done.",
+    "Paused": "It is paused.",
+}
+
+
+def sentences(store: Store, key: InstanceKey, status: InstanceStatus) -> list[str]:
+    """What is true of an instance, why, and what happens next."""
+    now = store.clock.now()
+    lines = [f"{key.short} is {status.sync}, {status.phase} and {status.health}."]
+    lines.append(f"  {SYNC_WORDS[status.sync]} {PHASE_WORDS.get(status.phase, '')}".rstrip())
+    lines.append(f"  Reason {status.reason}: {status.message or 'none given'}.")
+    spec = store.specs.get(key)
+    if spec is not None:
+        source = spec.source
+        lines.append(f"  It comes from {source.repo.url}, {source.ref}, folder {source.path}.")
+    if status.applied_revision:
+        lines.append(
+            f"  Commit {status.applied_revision[:12]} is applied; the last sync was {output.ago(status.last_sync, now)} ago."
+        )
+    for one in status.drift[:5]:
+        writer = one.manager or "somebody"
+        what = "was deleted" if one.field == "(deleted)" else f"{one.field or 'a field'} was changed by {writer}"
+        lines.append(f"  Last drift: {ObjectKey.from_text(one.key)}: {what}.")
+    unwell = [one for one in status.objects if one.health not in ("Healthy", "Suspended")]
+    for entry in unwell[:5]:
+        lines.append(f"  {ObjectKey.from_text(entry.key)} is {entry.health}: {entry.message or 'no reason given'}.")
+    lines += _next(store, key, status)
+    return lines
+
+
+def _next(store: Store, key: InstanceKey, status: InstanceStatus) -> list[str]:
+    now = store.clock.now()
+    lines = []
+    if not store.slots.alive(now):
+        lines.append("  No worker is running: nothing happens until one is started (`undrift worker`).")
+    if status.phase == "Held" and status.plan_id:
+        lines.append(
+            f"  Next: `undrift app plan {key.short}`, then `undrift app approve {key.short} --plan {status.plan_id}`."
+        )
+    elif status.next_try is not None:
+        lines.append(f"  Next: tried again {output.ago(status.next_try, now)}; a commit or drift makes it due at once.")
+    elif status.phase in ("Queued", "Syncing"):
+        lines.append("  Next: the sync that is due or running.")
+    else:
+        lines.append("  Next: a commit, drift, or `undrift app sync`.")
+    return lines

@@ -1,0 +1,193 @@
+"""Commands of `undrift app` that look into the cluster and the repository: plan, diff, manifests, history, wait."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection
+from contextlib import closing
+from typing import Annotated, Any
+
+import typer
+
+from reconciler.cluster import OpenGuard
+from reconciler.errors import UndriftError
+from reconciler.model.instance import InstanceKey
+from reconciler.model.record import Order
+from reconciler.objects import mask
+from reconciler.pipeline.preview import ObjectDiff, Preview, diffs, preview
+from workers import wiring
+from workers.cli import output, selecting
+from workers.cli.output import Format
+from workers.store import Store, composed
+
+Name = Annotated[str, typer.Argument(metavar="INSTANCE", help="podinfo@eu-1, or podinfo when it runs on one cluster.")]
+Output = Annotated[Format, typer.Option("-o", "--output")]
+DIFFERENT, HELD, TIMED_OUT = 1, 4, 5
+WAIT_LOOK_S = 2.0
+
+
+def plan(name: Name, chosen: Output = Format.TABLE) -> None:
+    """Show what a sync would do: each change, each deletion, and what is held. Ends with 0 nothing, 1 changes, 4 held."""
+    store = wiring.store()
+    key = selecting.one(store, name)
+    with closing(wiring.rooms()) as rooms:
+        found = preview(selecting.spec_of(store, key), _order(store, key), store.status.memory(key), rooms)
+    if chosen in (Format.JSON, Format.YAML):
+        (output.show_json if chosen is Format.JSON else output.show_yaml)(_plan_json(found))
+    else:
+        _print_plan(key, found)
+    sys.exit(HELD if found.plan.holds else 0 if found.plan.is_noop else DIFFERENT)
+
+
+def _order(store: Store, key: InstanceKey) -> Order:
+    return Order(
+        reasons=("preview",),
+        commit=store.status.judged([key]).get(key),
+        by_operator=True,
+        approved_plan=store.status.approval(key),
+    )
+
+
+def _plan_json(found: Preview) -> dict[str, Any]:
+    plan = found.plan
+    return {
+        "apiVersion": output.API_VERSION,
+        "kind": "Plan",
+        "instance": str(plan.instance),
+        "id": plan.id,
+        "revision": found.commit,
+        "changes": [
+            {"object": str(one.key), "action": str(one.action), "cause": str(one.cause), "uid": one.uid}
+            for one in plan.changes
+        ],
+        "kept": len(plan.kept),
+        "leftAlone": [{"object": str(key), "why": why} for key, why in plan.left_alone],
+        "holds": [{"reason": one.reason, "message": one.message} for one in plan.holds],
+    }
+
+
+def _print_plan(key: InstanceKey, found: Preview) -> None:
+    plan = found.plan
+    print(f"plan {plan.id} of {key.short} at {found.commit[:12]}: {len(plan.kept)} objects stand as they should")
+    rows = [[str(one.action), str(one.key), str(one.cause)] for one in plan.changes]
+    if rows:
+        output.table(["ACTION", "OBJECT", "CAUSE"], rows)
+    for one, why in plan.left_alone:
+        print(f"left alone: {one} ({why})")
+    for hold in plan.holds:
+        print(f"HELD {hold.reason}: {hold.message}")
+
+
+def diff(name: Name, chosen: Output = Format.TABLE) -> None:
+    """Show field by field what a sync would change, by the API server's own dry run. Ends with 0 none, 1 differences."""
+    store = wiring.store()
+    key = selecting.one(store, name)
+    spec = selecting.spec_of(store, key)
+    with closing(wiring.rooms()) as rooms:
+        found = preview(spec, _order(store, key), store.status.memory(key), rooms)
+        changes = diffs(spec, found, rooms)
+    if chosen is Format.JSON:
+        output.show_json([_diff_json(one) for one in changes])
+    else:
+        for one in changes:
+            _print_diff(one)
+    sys.exit(DIFFERENT if changes else 0)
+
+
+def _diff_json(one: ObjectDiff) -> dict[str, Any]:
+    return {
+        "object": str(one.key),
+        "action": str(one.action),
+        "differences": [{"path": each.path, "before": each.before, "after": each.after} for each in one.differences],
+        "error": one.error.message if one.error else "",
+    }
+
+
+def _print_diff(one: ObjectDiff) -> None:
+    print(f"{one.action} {one.key}")
+    if one.error is not None:
+        print(f"  refused: {one.error.message}")
+    for each in one.differences:
+        print(f"  {each.path}: {each.before!r} -> {each.after!r}")
+
+
+def manifests(name: Name, chosen: Output = Format.YAML) -> None:
+    """Print what Git says, rendered for one cluster; values of Secrets are hidden."""
+    store = wiring.store()
+    key = selecting.one(store, name)
+    with closing(wiring.rooms()) as rooms:
+        found = preview(selecting.spec_of(store, key), _order(store, key), store.status.memory(key), rooms)
+    bodies = [mask.masked(one.body) for one in found.desired]
+    if chosen is Format.JSON:
+        output.show_json(bodies)
+        return
+    for body in bodies:
+        sys.stdout.write("---\n")
+        output.show_yaml(body)
+
+
+def history(name: Name, chosen: Output = Format.TABLE) -> None:
+    """Show the last syncs that wrote, newest first, as the cluster's own inventory keeps them."""
+    store = wiring.store()
+    key = selecting.one(store, name)
+    rows = history_of(store, key)
+    if output.show_list("SyncList", rows, chosen):
+        return
+    columns = ["AT", "REVISION", "REASON", "RESULT", "MESSAGE"]
+    output.table(
+        columns, [[row["at"][:19], row["revision"][:7], row["reason"], row["result"], row["message"]] for row in rows]
+    )
+
+
+def history_of(store: Store, key: InstanceKey, *, quiet: bool = False) -> list[dict[str, Any]]:
+    """The history in the inventory, with what is not flushed yet before it. Empty for a cluster that is away if `quiet`."""
+    target = store.specs.cluster(key.cluster)
+    entries = []
+    memory = store.status.memory(key)
+    if target is not None:
+        rooms = wiring.open_rooms(wiring.settings())
+        try:
+            api = rooms.clusters.api(target, OpenGuard(), agent=f"{key} history")
+            entries = list(rooms.inventories.read(api, key).history)
+        except UndriftError:
+            if not quiet:
+                raise
+        finally:
+            rooms.close()
+    unflushed = memory.unflushed_entry
+    if unflushed is not None and unflushed.fence not in {entry.fence for entry in entries}:
+        entries.insert(0, unflushed)
+    return [
+        {
+            "at": one.at.isoformat(),
+            "revision": one.revision,
+            "reason": one.reason,
+            "result": one.result,
+            "message": one.message,
+        }
+        for one in entries
+    ]
+
+
+def wait_for(store: Store, keys: Collection[InstanceKey], timeout_s: float) -> int:
+    """Follow the fleet until all is well; the exit code. Woken by events, and looks again every two seconds besides."""
+    deadline = store.clock.boot_s() + timeout_s
+    while True:
+        found = composed.statuses(store)
+        waiting = [found[key] for key in keys if key in found and not _is_well(found[key])]
+        if not waiting:
+            print(f"{len(keys)} instances are Synced and Healthy")
+            return 0
+        held = [one for one in waiting if one.phase == "Held"]
+        if held:
+            print(f"{held[0].instance}: {held[0].message}", file=sys.stderr)
+            return HELD
+        if store.clock.boot_s() > deadline:
+            for one in waiting[:10]:
+                print(f"{one.instance}: {one.sync} {one.phase} {one.health}: {one.message}", file=sys.stderr)
+            return TIMED_OUT
+        store.events.wait(WAIT_LOOK_S)
+
+
+def _is_well(status: Any) -> bool:
+    return status.sync == "Synced" and status.health in ("Healthy", "Suspended") and status.phase == "Idle"

@@ -1,0 +1,95 @@
+"""`undrift repo`: the repositories that the fleet uses."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from reconciler.errors import UndriftError
+from workers import wiring
+from workers.cli import output, selecting
+from workers.cli.output import Format
+from workers.messages import Lane, Mark, Work
+
+repo_app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+Output = Annotated[Format, typer.Option("-o", "--output")]
+UNREACHABLE, TIMED_OUT = 5, 5
+
+
+@repo_app.command("list", epilog="Example: undrift repo list")
+def list_(chosen: Output = Format.TABLE) -> None:
+    """List repositories, when each was looked at last, and what went wrong."""
+    store = wiring.store()
+    lookups, now = store.status.lookups(), store.clock.now()
+    users = [spec.source.repo.url for spec in store.specs.all().values()]
+    items: list[dict[str, Any]] = [
+        {
+            "url": url,
+            "instances": users.count(url),
+            "poll": access.poll.total_seconds(),
+            "looked": lookups.get(url, {}).get("at", ""),
+            "message": lookups.get(url, {}).get("error", ""),
+        }
+        for url, access in store.specs.repositories().items()
+    ]
+    if output.show_list("RepositoryList", items, chosen):
+        return
+    if chosen is Format.NAME:
+        sys.stdout.writelines(f"{one['url']}\n" for one in items)
+        return
+    rows = []
+    for one in items:
+        looked = output.ago(datetime.fromisoformat(one["looked"]), now) if one["looked"] else "-"
+        state = "Failed" if one["message"] else "Ok" if one["looked"] else "Unknown"
+        rows.append([one["url"], state, looked, str(one["instances"]), one["message"]])
+    output.table(["REPOSITORY", "STATE", "LOOKED", "INSTANCES", "MESSAGE"], rows)
+
+
+@repo_app.command(epilog="Example: undrift repo check https://git.example.com/apps.git")
+def check(urls: Annotated[list[str] | None, typer.Argument(metavar="[URL...]")] = None) -> None:
+    """Look repositories up from here. Ends with 5 when one can't be reached."""
+    store = wiring.store()
+    known = store.specs.repositories()
+    worst = 0
+    with closing(wiring.rooms()) as rooms:
+        for url in urls or list(known):
+            if url not in known:
+                raise selecting.NotFound(f"no application uses {url!r}; the fleet has {', '.join(known) or 'none'}")
+            try:
+                refs = rooms.source.refs(known[url])
+                print(f"{url}: {len(refs.by_name)} refs")
+            except UndriftError as error:
+                print(f"{url}: {error.reason}: {error.message}")
+                worst = UNREACHABLE
+    sys.exit(worst)
+
+
+@repo_app.command(epilog="Example: undrift repo refresh --all")
+def refresh(
+    url: Annotated[str, typer.Argument(metavar="[URL]")] = "",
+    everything: Annotated[bool, typer.Option("--all", help="All repositories, the fleet's own included.")] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for each answer.")] = 60.0,
+) -> None:
+    """Look at refs now, and sync what a new commit concerns. Ends with 0 whenever all could answer."""
+    store = wiring.store()
+    known = store.specs.repositories()
+    urls = list(known) if everything else [url]
+    for one in urls:
+        if one not in known:
+            raise selecting.NotFound(f"no application uses {one!r}; the fleet has {', '.join(known) or 'none'}")
+    identity = store.requests.open(urls)
+    if everything:
+        store.due.look_at_fleet()
+    store.due.mark(Mark(Work("refresh", one), Lane.OPERATOR, "operator", request=identity) for one in urls)
+    came = 0
+    for answer in store.requests.follow(identity, len(urls), timeout):
+        came += 1
+        if answer["phase"] == "Failed":
+            print(f"{answer['subject']}: {answer['reason']}: {answer['message']}")
+        else:
+            print(f"{answer['subject']}: {answer['changed']} instances to sync, {answer['moved']} render the same")
+    sys.exit(0 if came == len(urls) else TIMED_OUT)

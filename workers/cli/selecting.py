@@ -1,0 +1,81 @@
+"""Which instances a command means: an instance, an application's name, `--all`, or labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from reconciler.errors import UndriftError
+from reconciler.model.instance import InstanceKey
+from reconciler.model.spec import InstanceSpec
+from workers.store import Store
+from workers.tasks import resync
+
+
+class NotFound(UndriftError):
+    """What was named is not in the fleet."""
+
+    stage = "usage"
+
+
+def instances(store: Store, name: str, *, everything: bool = False, selector: str = "") -> list[InstanceKey]:
+    """The instances meant; exactly one of the three must be given. Raises NotFound with near names."""
+    if everything:
+        return sorted(store.specs.instance_keys())
+    if selector:
+        wanted = resync.parse_selector(selector)
+        found = [
+            key
+            for key, spec in store.specs.all().items()
+            if resync.matches({**spec.cluster.labels, **spec.labels}, wanted)
+        ]
+    elif "@" in name:
+        found = [one(store, name)]
+    else:
+        found = [key for key in store.specs.instance_keys() | store.specs.left() if _is_named(key, name)]
+    if not found:
+        raise NotFound(
+            f"nothing in the fleet is meant by {selector or name!r}{_near(name, store.specs.instance_keys())}"
+        )
+    return sorted(found)
+
+
+def one(store: Store, name: str) -> InstanceKey:
+    """One instance by its key. An application that runs on one cluster may be named alone."""
+    if "@" not in name:
+        found = [key for key in store.specs.instance_keys() | store.specs.left() if _is_named(key, name)]
+        if len(found) == 1:
+            return found[0]
+        on = ", ".join(sorted(key.short for key in found))
+        raise NotFound(
+            f"{name!r} runs on {len(found)} clusters; name one: {on}" if found else f"no application {name!r}"
+        )
+    try:
+        key = InstanceKey.parse(name)
+    except ValueError as error:
+        raise NotFound(str(error)) from error
+    known = store.specs.instance_keys() | store.specs.left() | store.status.all().keys()
+    if key not in known:
+        raise NotFound(f"no instance {key.short}{_near(name, known)}")
+    return key
+
+
+def spec_of(store: Store, key: InstanceKey) -> InstanceSpec:
+    """The instance's spec. Raises NotFound when the fleet does not define it any more."""
+    spec = store.specs.get(key)
+    if spec is None:
+        raise NotFound(f"{key.short}: no fleet file defines it any more")
+    return spec
+
+
+def _is_named(key: InstanceKey, name: str) -> bool:
+    project, _, application = name.rpartition("/")
+    return key.application == application and (not project or key.project == project)
+
+
+def _near(name: str, known: Iterable[InstanceKey]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(
+        name, sorted({key.short for key in known} | {key.application for key in known}), n=3
+    )
+    return f"; did you mean {' or '.join(near)}?" if near else ""

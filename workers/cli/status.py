@@ -1,0 +1,51 @@
+"""`undrift status`: the whole fleet in one screen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated, Any
+
+import typer
+
+from workers import wiring
+from workers.cli import output
+from workers.cli.output import Format
+from workers.store import composed
+
+status_app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@status_app.command(epilog="Example: undrift status -o json")
+def status(chosen: Annotated[Format, typer.Option("-o", "--output")] = Format.TABLE) -> None:
+    """Say how many instances are how, what is wrong, and whether everything runs."""
+    store = wiring.store()
+    found = composed.statuses(store)
+    fleet, workers = store.specs.fleet(), store.slots.alive(store.clock.now())
+    document: dict[str, Any] = {
+        "fleet": {"revision": fleet["revision"], "problems": fleet["problems"]},
+        "instances": len(found),
+        "sync": Counter(one.sync for one in found.values()),
+        "phase": Counter(one.phase for one in found.values()),
+        "health": Counter(one.health for one in found.values()),
+        "clusters": len(store.specs.clusters()),
+        "unreachable": sorted(name for name, scan in store.status.scans().items() if scan.get("error")),
+        "workers": workers,
+        "waitingInBroker": store.due.waiting_in_broker(),
+    }
+    if chosen is Format.JSON:
+        output.show_json(document)
+        return
+    if chosen is Format.YAML:
+        output.show_yaml(document)
+        return
+    print(f"fleet      {fleet['revision'][:12] or '-'}, {len(found)} instances on {document['clusters']} clusters")
+    for name in ("sync", "phase", "health"):
+        print(f"{name:<10} " + ", ".join(f"{count} {word}" for word, count in sorted(document[name].items())))
+    print(f"workers    {len(workers)} with {sum(workers.values())} slots" if workers else "workers    none is running")
+    for name in document["unreachable"]:
+        print(f"unreachable {name}: {store.status.scans()[name]['error']}")
+    for problem in fleet["problems"]:
+        print(f"problem    {problem}")
+    for one in found.values():
+        if one.phase in ("Failed", "Held") or one.health == "Degraded":
+            print(f"{one.phase.lower():<10} {one.instance}: {one.reason}: {one.message}")

@@ -1,0 +1,75 @@
+"""An instance's status as it reads now: the stored one, put together with what is due, leased, and when it was looked at.
+
+Truth decays: Synced holds only while the newest look at the cluster is young enough, and a cluster that can't be reached
+never reads Synced (invariant 15, DESIGN.md §5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from reconciler.model.instance import InstanceKey
+from reconciler.model.spec import ClusterTarget
+from reconciler.model.status import InstanceStatus
+from workers.messages import Work
+from workers.store.store import Store
+
+INTERVALS_UNTIL_STALE = 3
+
+
+def statuses(store: Store) -> dict[InstanceKey, InstanceStatus]:
+    """Every instance of the fleet, and those that left it and still own objects, in the order of their keys."""
+    known = store.status.all()
+    left = store.specs.left()
+    keys = store.specs.instance_keys() | left | {key for key, one in known.items() if one.reason == "LeftTheFleet"}
+    due, scans, clusters = store.due.states(), store.status.scans(), store.specs.clusters()
+    now = store.clock.now()
+    found = {}
+    for key in sorted(keys):
+        status = known.get(key) or store.status.get(key)
+        status = _with_work(status, due.get(Work("sync", str(key))), now)
+        if key in left and status.reason != "Deleting":
+            status = _left(status, key)
+        found[key] = _aged(status, clusters.get(key.cluster), scans.get(key.cluster, {}), now)
+    return found
+
+
+def _with_work(status: InstanceStatus, work: tuple[str, int] | None, now: datetime) -> InstanceStatus:
+    """The phase by what the queue says, and when it is tried next."""
+    if work is None:
+        return status if status.phase != "Syncing" else status.model_copy(update={"phase": "Queued"})
+    state, at_ms = work
+    at = datetime.fromtimestamp(at_ms / 1000, UTC)
+    if state == "claimed":
+        return status.model_copy(update={"phase": "Syncing"})
+    if state == "granted" or at <= now:
+        return status.model_copy(update={"phase": "Queued"}) if status.phase in ("Idle", "Syncing") else status
+    phase = "Queued" if status.phase == "Syncing" else status.phase
+    return status.model_copy(update={"next_try": at, "phase": phase})
+
+
+def _left(status: InstanceStatus, key: InstanceKey) -> InstanceStatus:
+    message = (
+        f"no fleet file defines it any more; its objects are kept. Put its Application back, or run "
+        f"`undrift app delete {key.short} --yes`"
+    )
+    return status.model_copy(update={"sync": "Unknown", "phase": "Idle", "reason": "LeftTheFleet", "message": message})
+
+
+def _aged(
+    status: InstanceStatus, target: ClusterTarget | None, scan: Mapping[str, Any], now: datetime
+) -> InstanceStatus:
+    """Synced only while somebody has looked lately."""
+    if scan.get("error") and status.reason != "LeftTheFleet":
+        update: dict[str, object] = {"sync": "Unknown", "stale": True}
+        if status.phase in ("Idle", "Queued"):
+            update |= {"reason": "Unreachable", "message": str(scan["error"])}
+        return status.model_copy(update=update)
+    seen = [at for at in (status.observed_at, status.last_sync) if at is not None]
+    if status.sync == "Synced" and target is not None and seen:
+        age_s = (now - max(seen)).total_seconds()
+        if age_s > INTERVALS_UNTIL_STALE * target.drift.every.total_seconds() + 5:
+            return status.model_copy(update={"sync": "Unknown", "stale": True})
+    return status
