@@ -49,6 +49,8 @@ class Job:
     resource: Resource
     body: dict[str, Any]
     adopt: str
+    proof: str
+    """The fingerprint that the inventory holds for the object; empty when it holds none."""
 
     def send(self, *, force: bool, create_only: bool = False) -> Raw:
         body = self.body
@@ -73,9 +75,9 @@ def apply_wave(
     if create_namespace:
         settle.require_namespace(api, create_namespace)
     if len(wave.changes) == 1:
-        outcomes = [_apply_one(api, wave.changes[0], key, adopt)]
+        outcomes = [_apply_one(api, wave.changes[0], key, inventory, adopt)]
     else:
-        outcomes = list(_workers().map(lambda change: _apply_one(api, change, key, adopt), wave.changes))
+        outcomes = list(_workers().map(lambda change: _apply_one(api, change, key, inventory, adopt), wave.changes))
     settle.await_definitions(api, outcomes)
     return ChangeSet(tuple(outcomes))
 
@@ -86,13 +88,14 @@ def _workers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="apply")
 
 
-def _apply_one(api: ClusterApi, change: Change, key: InstanceKey, adopt_policy: str) -> Outcome:
+def _apply_one(api: ClusterApi, change: Change, key: InstanceKey, inventory: Inventory, adopt_policy: str) -> Outcome:
     manifest = change.manifest
     assert manifest is not None  # deletions never come in a wave
+    proof = inventory.applied.proofs.get(change.key) if inventory.applied else None
     try:
         resource = settle.find_resource(api, manifest)
         body = clean.to_send(manifest, applyset.part_of(key))
-        return _carry_out(Job(api, key, change, resource, body, adopt_policy))
+        return _carry_out(Job(api, key, change, resource, body, adopt_policy, proof.fingerprint if proof else ""))
     except LeaseError:
         raise
     except UndriftError as error:
@@ -176,4 +179,6 @@ def _require_not_another(conflict: FieldConflict, key: ObjectKey) -> None:
 
 def _outcome(job: Job, live: Raw, result: Result) -> Outcome:
     proof = managedfields.fingerprint(live, job.key.manager)
+    if result is Result.CONFIGURED and proof and proof == job.proof:
+        result = Result.UNCHANGED  # the API server wrote nothing: our entry in managedFields is the same
     return Outcome(job.change, result, live=live, fingerprint=proof)

@@ -10,14 +10,13 @@ import typer
 from reconciler.model.instance import InstanceKey
 from reconciler.model.manifest import ObjectKey
 from reconciler.model.status import InstanceStatus
-from workers import wiring
+from workers import asking, wiring
 from workers.cli import explaining, looking, output, selecting
 from workers.cli.output import Format
 from workers.messages import Lane, Mark, Work
 from workers.store import Store, composed
-from workers.tasks import resync
 
-app_app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+app_app = typer.Typer(pretty_exceptions_enable=False, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 app_app.command("plan", epilog="Example: undrift app plan podinfo@dev-1")(looking.plan)
 app_app.command("diff", epilog="Example: undrift app diff podinfo@dev-1")(looking.diff)
 app_app.command("manifests", epilog="Example: undrift app manifests podinfo@dev-1")(looking.manifests)
@@ -143,7 +142,7 @@ def sync(
         for key in keys:
             looking.plan(str(key))
         return
-    identity = resync.request(store, keys, "operator", full=full)
+    identity = asking.request(store, keys, "operator", full=full)
     if asynchronous:
         print(identity)
         return
@@ -204,7 +203,7 @@ def approve(
         )
     store.status.approve(key, plan)
     store.events.append(store.clock.now(), "instance", str(key), "Approved", f"plan {plan} approved")
-    identity = resync.request(store, [key], "approved plan")
+    identity = asking.request(store, [key], "approved plan")
     sys.exit(_follow(store, identity, 1, 120.0))
 
 

@@ -16,7 +16,9 @@ from workers.cli import output, selecting
 from workers.cli.output import Format
 from workers.store import composed
 
-cluster_app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+cluster_app = typer.Typer(
+    pretty_exceptions_enable=False, no_args_is_help=True, add_completion=False, rich_markup_mode=None
+)
 Output = Annotated[Format, typer.Option("-o", "--output")]
 UNREACHABLE = 5
 

@@ -23,6 +23,7 @@ from reconciler.devcluster.errors import BadName
 __all__ = ["dev_cluster_app"]
 
 dev_cluster_app = typer.Typer(
+    pretty_exceptions_enable=False,
     name="dev-cluster",
     help="Start and stop real Kubernetes clusters on this machine.",
     no_args_is_help=True,

@@ -11,7 +11,9 @@ from workers import wiring
 from workers.cli.selecting import NotFound
 from workers.store.keys import PREFIX
 
-drill_app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+drill_app = typer.Typer(
+    pretty_exceptions_enable=False, no_args_is_help=True, add_completion=False, rich_markup_mode=None
+)
 
 
 @drill_app.callback()

@@ -9,7 +9,7 @@ import typer
 from workers import wiring
 from workers.store.events import Event
 
-events_app = typer.Typer(add_completion=False, rich_markup_mode=None)
+events_app = typer.Typer(pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
 
 
 @events_app.command(epilog="Example: undrift events -f")

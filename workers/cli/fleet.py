@@ -20,7 +20,9 @@ from workers.cli import output
 from workers.cli.output import Format
 from workers.cli.selecting import NotFound
 
-fleet_app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+fleet_app = typer.Typer(
+    pretty_exceptions_enable=False, no_args_is_help=True, add_completion=False, rich_markup_mode=None
+)
 Location = Annotated[str, typer.Argument(metavar="[DIR|URL]", help="A folder or Git URL (default: here).")]
 USAGE = 2
 

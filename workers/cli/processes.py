@@ -17,7 +17,12 @@ import typer
 from workers import settings as settings_module
 from workers.settings import BadSetting, Settings
 
-scheduler_app, worker_app, flower_app, version_app = (typer.Typer(add_completion=False) for _ in range(4))
+
+def _app() -> typer.Typer:
+    return typer.Typer(pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
+
+
+scheduler_app, worker_app, flower_app, version_app = _app(), _app(), _app(), _app()
 
 
 @version_app.command()

@@ -15,7 +15,9 @@ from workers.cli import output, selecting
 from workers.cli.output import Format
 from workers.messages import Lane, Mark, Work
 
-repo_app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+repo_app = typer.Typer(
+    pretty_exceptions_enable=False, no_args_is_help=True, add_completion=False, rich_markup_mode=None
+)
 Output = Annotated[Format, typer.Option("-o", "--output")]
 UNREACHABLE, TIMED_OUT = 5, 5
 

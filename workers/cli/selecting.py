@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from reconciler.errors import UndriftError
 from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import InstanceSpec
+from workers import asking
 from workers.store import Store
-from workers.tasks import resync
 
 
 class NotFound(UndriftError):
@@ -22,11 +22,11 @@ def instances(store: Store, name: str, *, everything: bool = False, selector: st
     if everything:
         return sorted(store.specs.instance_keys())
     if selector:
-        wanted = resync.parse_selector(selector)
+        wanted = asking.parse_selector(selector)
         found = [
             key
             for key, spec in store.specs.all().items()
-            if resync.matches({**spec.cluster.labels, **spec.labels}, wanted)
+            if asking.matches({**spec.cluster.labels, **spec.labels}, wanted)
         ]
     elif "@" in name:
         found = [one(store, name)]

@@ -12,7 +12,7 @@ from workers.cli import output
 from workers.cli.output import Format
 from workers.store import composed
 
-status_app = typer.Typer(add_completion=False, rich_markup_mode=None)
+status_app = typer.Typer(pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
 
 
 @status_app.command(epilog="Example: undrift status -o json")

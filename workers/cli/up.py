@@ -24,7 +24,7 @@ from workers.settings import BadSetting, Settings
 from workers.store import Store, open_store
 from workers.supervise import Child, Supervisor
 
-up_app = typer.Typer(add_completion=False)
+up_app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 READY_WITHIN_S = 120.0
 LOOK_EVERY_S = 0.25
 LOCAL_POLL_S = "3"

@@ -1,6 +1,6 @@
-"""The public task `undrift.resync`: what Flower's API, a script or the command line may send. Writes to the due queue only.
+"""Asking for syncs: the public task `undrift.resync` (Flower's API, scripts) and the command line.
 
-Its arguments come from outside, so they are checked as such, and a refusal says what is accepted.
+Writes to the due queue only. Its arguments come from outside, so they are checked as such, and a refusal says what is accepted.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import structlog
 
+from reconciler.errors import UndriftError
 from reconciler.model.instance import InstanceKey
 from workers import wiring
 from workers.messages import Lane, Mark, Work
@@ -19,8 +20,10 @@ MANY = 20
 """More instances than this in one request go to the periodic lane, so that they do not delay everybody's commits."""
 
 
-class BadRequest(ValueError):
+class BadRequest(UndriftError):
     """The arguments of a resync can't be used."""
+
+    stage = "usage"
 
 
 def run(
