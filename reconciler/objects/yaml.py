@@ -19,12 +19,14 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from reconciler.errors import InvalidManifest
 
 MOST_NODES = 500_000
+MOST_LEVELS = 200
 
 
 class _Composer(yaml.CSafeLoader):
     """Builds nodes only; their meaning is given below."""
 
 
+_TOO_DEEP = f"nested more than {MOST_LEVELS} levels deep"
 _TRUE = frozenset({"true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON", "y", "Y"})
 _FALSE = frozenset({"false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF", "n", "N"})
 _RESOLVER: Any = yaml.resolver.Resolver()
@@ -39,8 +41,10 @@ def compose_all(text: bytes | str, origin: str) -> list[Node]:
 
     Raises InvalidManifest naming file and line.
     """
-    loader = _Composer(text)
     found: list[Node] = []
+    if _may_be_deep(text):
+        _require_shallow(text, origin)
+    loader = _Composer(text)
     try:
         while loader.check_node():
             node = loader.get_node()
@@ -53,6 +57,35 @@ def compose_all(text: bytes | str, origin: str) -> list[Node]:
     finally:
         loader.dispose()
     return found
+
+
+def _may_be_deep(text: bytes | str) -> bool:
+    """Whether nesting might pass the limit: each level is a bracket, or stands further right in its line."""
+    if isinstance(text, str):
+        return (
+            text.count("[") + text.count("{") > MOST_LEVELS // 2 or max(map(len, text.split("\n"))) > MOST_LEVELS // 2
+        )
+    return text.count(b"[") + text.count(b"{") > MOST_LEVELS // 2 or max(map(len, text.split(b"\n"))) > MOST_LEVELS // 2
+
+
+def _require_shallow(text: bytes | str, origin: str) -> None:
+    """Follow the parser's events, which cost no stack. Leaves syntax errors to the composer, which reports them."""
+    depth = 0
+    loader = _Composer(text)
+    try:
+        while loader.check_event():
+            event = loader.get_event()
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > MOST_LEVELS:
+                    line = event.start_mark.line + 1 if event.start_mark else 1
+                    raise InvalidManifest(f"{origin}: line {line}: {_TOO_DEEP}", subject=origin)
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return
+    finally:
+        loader.dispose()
 
 
 def load_all(text: bytes | str, origin: str) -> list[tuple[int, Any]]:
@@ -88,6 +121,8 @@ class _Builder:
             return scalar(node)
         if id(node) in self._inside:
             raise self._refusal(node, "an alias that contains itself")
+        if len(self._inside) >= MOST_LEVELS:
+            raise self._refusal(node, _TOO_DEEP)
         self._inside.add(id(node))
         try:
             if isinstance(node, SequenceNode):
@@ -178,6 +213,9 @@ def _syntax_error(error: yaml.YAMLError, origin: str) -> InvalidManifest:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or str(error)
     place = f"line {mark.line + 1}: " if mark is not None else ""
+    context, began = getattr(error, "context", None), getattr(error, "context_mark", None)
+    if context and began is not None:
+        problem = f"{problem} ({context} that begins in line {began.line + 1})"
     return InvalidManifest(f"{origin}: {place}{problem}", subject=origin)
 
 
