@@ -1,17 +1,20 @@
 """The four documents that people write, `apiVersion: undrift.dev/v1alpha1`.
 
 Kubernetes conventions: camelCase fields, PascalCase enums, Go durations; `metadata` holds name, labels and annotations.
-Fields that belong to a later part are named in `NOT_YET`, so that writing one is an error and never ignored.
+The option groups are those of `reconciler.model.spec`. What belongs to a later part stands in `later`, so that writing
+it is an error and is never ignored.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, StringConstraints, model_validator
 
+from reconciler.fleet.selectors import AllowedClusters, ClusterSelector
+from reconciler.fleet.urls import is_url
 from reconciler.model.spec import (
     ClusterAccess,
     ClusterDrift,
@@ -28,124 +31,84 @@ from reconciler.model.spec import (
 
 API_VERSION = "undrift.dev/v1alpha1"
 NAME = r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$"
+LABEL = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+"""A DNS label, as a namespace is one. A project's too: `undrift.<project>.<application>` must be readable one way."""
+LABEL_OR_ANY = rf"^\*$|{LABEL}"
+LABEL_VALUE = r"^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$"
 
-NOT_YET: Mapping[str, Mapping[str, str]] = {
-    "Application": {
-        "rollout": "staged rollouts",
-        "deletionPolicy": "graceful leaving",
-        "deletionGracePeriod": "graceful leaving",
-        "movedFrom": "moving",
-        "ignoreDifferences": "ignored fields",
-        "dependsOn": "dependencies",
-        "healthChecks": "health expressions",
-        "policy": "policy as code",
-    },
-    "Cluster": {"values": "values per cluster"},
-    "Project": {"guards": "tighter brakes", "members": "roles"},
-    "Repository": {"verify": "signature checks"},
-}
+Name = Annotated[str, StringConstraints(pattern=NAME)]
+LabelText = Annotated[str, StringConstraints(pattern=LABEL)]
+LabelValue = Annotated[str, StringConstraints(pattern=LABEL_VALUE)]
+NamespaceOrAny = Annotated[str, StringConstraints(pattern=LABEL_OR_ANY)]
+RepositoryUrl = Annotated[str, AfterValidator(is_url)]
+
+
+def _is_url_or_any(url: str) -> str:
+    return url if url == "*" else is_url(url)
+
+
+UrlOrAny = Annotated[str, AfterValidator(_is_url_or_any)]
+
+
+def _is_inside(path: str) -> str:
+    parts = path.split("/")
+    if path.startswith("/") or ".." in parts or "\\" in path or "\x00" in path:
+        raise ValueError("expected a folder inside the repository, written from its root, without `..`")
+    return path
+
+
+FolderPath = Annotated[str, StringConstraints(min_length=1), AfterValidator(_is_inside)]
 
 
 class Metadata(Spec):
     """Names a document. Labels are what selectors look at."""
 
-    name: str = Field(pattern=NAME)
-    labels: dict[str, str] = {}
+    name: Name
+    labels: dict[str, LabelValue] = {}
     annotations: dict[str, str] = {}
 
 
-class MatchExpression(Spec):
-    """One label requirement, as Kubernetes has it."""
+class ProjectMetadata(Metadata):
+    """Names a project."""
 
-    key: str
-    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
-    values: tuple[str, ...] = ()
-
-    @model_validator(mode="after")
-    def _values_fit(self) -> MatchExpression:
-        if self.operator in ("In", "NotIn") and not self.values:
-            raise ValueError(f"operator {self.operator} needs values")
-        if self.operator in ("Exists", "DoesNotExist") and self.values:
-            raise ValueError(f"operator {self.operator} takes no values")
-        return self
-
-    def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether labels meet the requirement; NotIn is met by a missing label, as Kubernetes has it."""
-        if self.operator == "Exists":
-            return self.key in labels
-        if self.operator == "DoesNotExist":
-            return self.key not in labels
-        return (labels.get(self.key) in self.values) == (self.operator == "In")
-
-
-class Exclusion(Spec):
-    """Clusters that a selection leaves out."""
-
-    names: tuple[str, ...] = ()
-    match_labels: dict[str, str] = {}
-
-
-class ClusterSelector(Spec):
-    """A set of clusters: those named, and those whose labels match everything asked. Empty is an error, never all."""
-
-    names: tuple[str, ...] = ()
-    match_labels: dict[str, str] = {}
-    match_expressions: tuple[MatchExpression, ...] = ()
-    exclude: Exclusion = Exclusion()
-    all: bool = False
-
-    @model_validator(mode="after")
-    def _selects_something(self) -> ClusterSelector:
-        if not (self.names or self.match_labels or self.match_expressions or self.all):
-            raise ValueError(
-                "an empty selector selects nothing; write names, matchLabels, matchExpressions or all: true"
-            )
-        return self
-
-    def matches(self, name: str, labels: Mapping[str, str]) -> bool:
-        """Whether a cluster is in the set."""
-        if name in self.exclude.names or _has_all(labels, self.exclude.match_labels, empty=False):
-            return False
-        if self.all or name in self.names:
-            return True
-        if not (self.match_labels or self.match_expressions):
-            return False
-        return _has_all(labels, self.match_labels, empty=True) and all(
-            one.matches(labels) for one in self.match_expressions
-        )
-
-
-def _has_all(labels: Mapping[str, str], wanted: Mapping[str, str], *, empty: bool) -> bool:
-    """Whether labels hold all that is wanted; `empty` is the answer when nothing is."""
-    return all(labels.get(key) == value for key, value in wanted.items()) if wanted else empty
+    name: LabelText
 
 
 class ApplicationSource(Spec):
-    """Where manifests come from."""
+    """Where manifests come from: a folder of a Git repository. A bare `ref` is a branch."""
 
-    repo: str
+    repo: RepositoryUrl
     ref: Ref = Ref(branch="main")
-    path: str = "."
+    path: FolderPath = "."
+
+
+class SourceOverride(Spec):
+    """Another ref or folder of the same repository."""
+
+    ref: Ref | None = None
+    path: FolderPath | None = None
 
 
 class Override(Spec):
-    """What differs on some clusters: merged over the application's own, maps deep, lists replaced."""
+    """What differs on some clusters: merged over the application's own in order, maps deep, lists replaced."""
 
     clusters: ClusterSelector
-    render: dict[str, Any] = {}
-    sync: dict[str, Any] = {}
-    namespace: str | None = None
+    source: SourceOverride = SourceOverride()
+    render: RenderOptions = RenderOptions()
+    namespace: LabelText | None = None
+    sync: SyncPolicy = SyncPolicy()
+    drift: DriftPolicy = DriftPolicy()
 
 
 class ApplicationSpec(Spec):
     """What to run, how to render it, and on which clusters."""
 
-    project: str = "default"
+    project: LabelText = "default"
     source: ApplicationSource | None = None
     sources: tuple[ApplicationSource, ...] = ()
     render: RenderOptions = RenderOptions()
     clusters: ClusterSelector
-    namespace: str | None = Field(None, pattern=NAME)
+    namespace: LabelText | None = None
     overrides: tuple[Override, ...] = ()
     sync: SyncPolicy = SyncPolicy()
     drift: DriftPolicy = DriftPolicy()
@@ -155,12 +118,18 @@ class ApplicationSpec(Spec):
         if (self.source is None) == (not self.sources):
             raise ValueError("expected exactly one of source and sources")
         if len(self.sources) > 1:
-            raise ValueError("several sources are not supported yet; write one")
+            raise ValueError(f"several sources are not supported yet; found {len(self.sources)}, expected one")
         return self
 
     @property
     def the_source(self) -> ApplicationSource:
+        """The one source of part 1."""
         return self.source or self.sources[0]
+
+    @property
+    def source_path(self) -> tuple[str | int, ...]:
+        """Where that source is written."""
+        return ("spec", "source") if self.source else ("spec", "sources", 0)
 
 
 class ClusterSpec(Spec):
@@ -171,29 +140,23 @@ class ClusterSpec(Spec):
     mode: Literal["Active", "Observe"] = "Active"
 
 
-class AllowedClusters(Spec):
-    """The clusters that a project's applications may run on."""
-
-    names: tuple[str, ...] = ()
-    match_labels: dict[str, str] = {}
-
-
 class ProjectSpec(Spec):
     """A tenant. It allows what it lists; a missing list allows nothing; `*` allows any."""
 
     description: str = ""
-    repos: tuple[str, ...] = ()
-    """URL prefixes on path boundaries, or `*`."""
+    repos: tuple[UrlOrAny, ...] = ()
+    """URLs of repositories, or of folders of them on the host; `*` for any."""
     clusters: AllowedClusters = AllowedClusters()
-    namespaces: tuple[str, ...] = ()
+    namespaces: tuple[NamespaceOrAny, ...] = ()
     cluster_kinds: tuple[KindRule, ...] = ()
     namespaced_kinds: tuple[KindRule, ...] = ()
 
 
 class RepositorySpec(Spec):
-    """How to reach the Git repositories whose URL begins with `url`."""
+    """How to reach the Git repositories at and below `url`, for the applications of one project."""
 
-    url: str = Field(min_length=1)
+    url: RepositoryUrl
+    project: LabelText = "default"
     credentials: RepositoryCredentials = RepositoryCredentials()
     limits: RepositoryLimits = RepositoryLimits()
     poll: Duration = timedelta(seconds=60)
@@ -201,26 +164,37 @@ class RepositorySpec(Spec):
 
 class _Document(Spec):
     api_version: Literal["undrift.dev/v1alpha1"]
-    metadata: Metadata
 
 
 class Application(_Document):
+    """What to run, and on which clusters."""
+
     kind: Literal["Application"]
+    metadata: Metadata
     spec: ApplicationSpec
 
 
 class Cluster(_Document):
+    """A place to run it."""
+
     kind: Literal["Cluster"]
+    metadata: Metadata
     spec: ClusterSpec
 
 
 class Project(_Document):
+    """A tenant: what its applications may use and change."""
+
     kind: Literal["Project"]
-    spec: ProjectSpec
+    metadata: ProjectMetadata
+    spec: ProjectSpec = ProjectSpec()
 
 
 class Repository(_Document):
+    """A Git host or repository, and how to log in to it."""
+
     kind: Literal["Repository"]
+    metadata: Metadata
     spec: RepositorySpec
 
 

@@ -1,7 +1,9 @@
 """From documents to one spec per instance.
 
-An application whose document, cluster or project is broken keeps running with the specs it had. One that is gone from a
-fleet that loads is `left`: its objects stay, and a person decides.
+What is broken keeps the specs it had (`kept`): an application or cluster whose document is wrong, an application that
+names what does not exist, and anything that may be defined in text that can't be read. What its project refuses keeps
+its spec too, with the refusal in its rules, so that nothing more is written. What is gone by no error is `left`: its
+objects stay, and a person decides.
 """
 
 from __future__ import annotations
@@ -9,17 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
-from pydantic import ValidationError
-
-from reconciler.fleet import problems
-from reconciler.fleet.documents import Application, ApplicationSource, Cluster, ClusterSelector, Override, Project
-from reconciler.fleet.load import Fleet
-from reconciler.fleet.problems import Problem
-from reconciler.model.instance import DEFAULT_PROJECT, InstanceKey
+from reconciler.fleet import project as projects
+from reconciler.fleet import urls
+from reconciler.fleet.documents import Application, Cluster, Override, Project, Repository
+from reconciler.fleet.load import Entry, Fleet
+from reconciler.fleet.problems import Problem, near
+from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import (
     ClusterTarget,
+    DriftPolicy,
     InstanceSpec,
     ProjectRules,
     RenderOptions,
@@ -28,16 +29,20 @@ from reconciler.model.spec import (
     SyncPolicy,
 )
 
+Specs = Mapping[InstanceKey, InstanceSpec]
+_Path = tuple[str | int, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
     """What should run. `kept` run with their last good spec since something of theirs is broken; `left` are gone from
     the fleet, by no error."""
 
-    specs: Mapping[InstanceKey, InstanceSpec] = field(default_factory=dict)
+    specs: Specs = field(default_factory=dict)
     kept: frozenset[InstanceKey] = frozenset()
     left: frozenset[InstanceKey] = frozenset()
     problems: tuple[Problem, ...] = ()
+    notes: tuple[Problem, ...] = ()
     clusters: Mapping[str, ClusterTarget] = field(default_factory=dict)
 
     def repositories(self) -> Mapping[str, RepositoryAccess]:
@@ -50,44 +55,160 @@ class Expansion:
         return found
 
 
-class _Refused(Exception):
-    """An application that can't be expanded, and the sentences that say why."""
+@dataclass
+class _Work:
+    """What one expansion has decided so far."""
 
-    def __init__(self, *found: tuple[str, str]) -> None:
-        self.found = found
+    fleet: Fleet
+    previous: Specs
+    targets: Mapping[str, ClusterTarget]
+    specs: dict[InstanceKey, InstanceSpec] = field(default_factory=dict)
+    kept: set[InstanceKey] = field(default_factory=set)
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[Problem] = field(default_factory=list)
+
+    def keep(self, key: InstanceKey, *, refusal: str = "") -> None:
+        """Keep an instance as it was, if it was; with a refusal it keeps its objects and writes nothing more."""
+        spec = self.previous.get(key)
+        if spec is None:
+            return
+        if refusal:
+            spec = spec.model_copy(update={"rules": ProjectRules(refusal=refusal)})
+        self.specs[key] = spec
+        self.kept.add(key)
 
 
-def expand(fleet: Fleet, *, previous: Mapping[InstanceKey, InstanceSpec] | None = None) -> Expansion:
+def expand(fleet: Fleet, *, previous: Specs | None = None) -> Expansion:
     """One spec per application and cluster. Deterministic: equal fleets give equal specs."""
-    previous = previous or {}
-    specs: dict[InstanceKey, InstanceSpec] = {}
-    kept: set[InstanceKey] = set()
-    found: list[Problem] = list(fleet.problems)
-    for name, application in sorted(fleet.applications.items()):
-        try:
-            fresh = dict(_instances(application, fleet))
-        except _Refused as refused:
-            file = fleet.entries["Application", name].file
-            found += [Problem(file, 1, at, message, ("Application", name)) for at, message in refused.found]
-            fresh = {key: spec for key, spec in previous.items() if key.application == name}
-            kept |= fresh.keys()
-        specs |= fresh
-    for key, spec in previous.items():
-        if key not in specs and _is_broken(key, fleet):
-            specs[key] = spec
-            kept.add(key)
-    left = frozenset(previous) - frozenset(specs)
-    return Expansion(dict(sorted(specs.items())), frozenset(kept), left, tuple(found), _targets(fleet))
+    targets = {name: _target(cluster) for name, cluster in fleet.clusters.items()}
+    work = _Work(fleet, dict(previous or {}), targets, problems=list(fleet.problems), notes=list(fleet.notes))
+    before: dict[str, list[InstanceKey]] = {}
+    for key in work.previous:
+        before.setdefault(key.application, []).append(key)
+    for name, application in fleet.applications.items():
+        _expand_one(application, fleet.entries["Application", name], before.get(name, []), work)
+    for key in work.previous:
+        if key not in work.specs and _is_in_doubt(key, fleet):
+            work.keep(key)
+    kept = {work.specs[key].cluster.name: work.specs[key].cluster for key in sorted(work.kept)}
+    return Expansion(
+        specs=dict(sorted(work.specs.items())),
+        kept=frozenset(work.kept),
+        left=frozenset(work.previous) - frozenset(work.specs),
+        problems=tuple(work.problems),
+        notes=tuple(work.notes),
+        clusters=dict(sorted({**kept, **targets}.items())),
+    )
 
 
-def _is_broken(key: InstanceKey, fleet: Fleet) -> bool:
-    """Whether an instance is missing only since something that makes it is broken."""
-    parts = {("Application", key.application), ("Cluster", key.cluster), ("Project", key.project)}
-    return bool(parts & fleet.broken)
+def _expand_one(application: Application, entry: Entry, mine: list[InstanceKey], work: _Work) -> None:
+    """Decide an application's instances. Broken as a whole, it keeps those it had, and gets no others."""
+    fleet = work.fleet
+    if ("Application", application.metadata.name) in fleet.broken and mine:
+        _keep_all(mine, work)
+        return
+    if wrong := list(_wrong_references(application, entry, work)):
+        work.problems += wrong
+        _keep_all(mine, work)
+        return
+    project = fleet.projects.get(application.spec.project)
+    if refusal := projects.repository_refusal(application, project):
+        work.problems.append(entry.problem(refusal.message, *refusal.path))
+        _keep_all(mine, work, refusal=refusal.message)
+        return
+    selected = [one for one in fleet.clusters.values() if _selects(application, one)]
+    if not selected:
+        work.notes.append(entry.problem("selects no cluster of this fleet", "spec", "clusters"))
+    for cluster in selected:
+        _expand_on(application, cluster, project, entry, work)
 
 
-def _targets(fleet: Fleet) -> Mapping[str, ClusterTarget]:
-    return {name: _target(cluster) for name, cluster in sorted(fleet.clusters.items())}
+def _keep_all(keys: list[InstanceKey], work: _Work, *, refusal: str = "") -> None:
+    """Keep instances whose cluster is still there, or may be."""
+    for key in keys:
+        if key.cluster in work.fleet.clusters or work.fleet.is_lost("Cluster", key.cluster):
+            work.keep(key, refusal=refusal)
+
+
+def _expand_on(application: Application, cluster: Cluster, project: Project | None, entry: Entry, work: _Work) -> None:
+    key = InstanceKey(application.spec.project, application.metadata.name, cluster.metadata.name)
+    if ("Cluster", cluster.metadata.name) in work.fleet.broken and key in work.previous:
+        work.keep(key)
+        return
+    namespace, place = _namespace(application, cluster)
+    if refusals := list(projects.instance_refusals(project, cluster, namespace, place)):
+        found = [entry.problem(one.message, *one.path) for one in refusals]
+        work.problems += [one for one in found if one not in work.problems]
+        work.keep(key, refusal="; ".join(one.message for one in refusals))
+        return
+    overrides = _overrides(application, cluster)
+    spec = application.spec
+    work.specs[key] = InstanceSpec(
+        project=spec.project,
+        application=application.metadata.name,
+        cluster=work.targets[cluster.metadata.name],
+        sources=(_source(application, overrides, work),),
+        render=_merged(RenderOptions, spec.render, [one.render for one in overrides]),
+        namespace=namespace,
+        sync=_merged(SyncPolicy, spec.sync, [one.sync for one in overrides]),
+        drift=_merged(DriftPolicy, spec.drift, [one.drift for one in overrides]),
+        labels=application.metadata.labels,
+        rules=projects.rules(project),
+    )
+
+
+def _is_in_doubt(key: InstanceKey, fleet: Fleet) -> bool:
+    """Whether an instance is missing only since something that makes it can't be read."""
+    if key.application not in fleet.applications:
+        has_cluster = key.cluster in fleet.clusters or fleet.is_lost("Cluster", key.cluster)
+        return has_cluster and fleet.is_lost("Application", key.application)
+    if fleet.applications[key.application].spec.project != key.project:
+        return False
+    return ("Cluster", key.cluster) in fleet.broken or (
+        key.cluster not in fleet.clusters and fleet.is_lost("Cluster", key.cluster)
+    )
+
+
+def _wrong_references(application: Application, entry: Entry, work: _Work) -> Iterator[Problem]:
+    """Names that an application uses and the fleet does not have, or has in two ways."""
+    if why := projects.unknown(application, work.fleet, work.previous):
+        yield entry.problem(why, "spec", "project")
+    selectors: list[tuple[_Path, tuple[str, ...]]] = [(("spec", "clusters"), application.spec.clusters.names)]
+    for index, override in enumerate(application.spec.overrides):
+        selectors.append((("spec", "overrides", index, "clusters"), override.clusters.names))
+    for path, names in selectors:
+        for index, name in enumerate(names):
+            if name not in work.fleet.clusters and not work.fleet.is_lost("Cluster", name):
+                yield entry.problem(_no_cluster(name, work.fleet), *path, "names", index)
+    if len(same := _nearest(application, work.fleet)) > 1:
+        both = " and ".join(f"{one.metadata.name!r}" for one in same)
+        yield entry.problem(f"Repositories {both} have one URL; remove one", *application.spec.source_path, "repo")
+
+
+def _no_cluster(name: str, fleet: Fleet) -> str:
+    hint = near(name, list(fleet.clusters))
+    known = ", ".join(list(fleet.clusters)[:10]) or "none"
+    return f"no Cluster {name!r}; " + (f"did you mean {hint!r}?" if hint else f"the fleet has {known}")
+
+
+def _selects(application: Application, cluster: Cluster) -> bool:
+    return application.spec.clusters.matches(cluster.metadata.name, cluster.metadata.labels)
+
+
+def _overrides(application: Application, cluster: Cluster) -> list[Override]:
+    meta = cluster.metadata
+    return [one for one in application.spec.overrides if one.clusters.matches(meta.name, meta.labels)]
+
+
+def _namespace(application: Application, cluster: Cluster) -> tuple[str | None, _Path]:
+    """The namespace on a cluster, and where it is written."""
+    namespace, place = application.spec.namespace, ("spec", "namespace")
+    found: _Path = place
+    meta = cluster.metadata
+    for index, override in enumerate(application.spec.overrides):
+        if override.namespace and override.clusters.matches(meta.name, meta.labels):
+            namespace, found = override.namespace, ("spec", "overrides", index, "namespace")
+    return namespace, found
 
 
 def _target(cluster: Cluster) -> ClusterTarget:
@@ -95,108 +216,56 @@ def _target(cluster: Cluster) -> ClusterTarget:
     return ClusterTarget(name=meta.name, labels=meta.labels, access=spec.access, drift=spec.drift, mode=spec.mode)
 
 
-def _instances(application: Application, fleet: Fleet) -> Iterator[tuple[InstanceKey, InstanceSpec]]:
-    spec, name = application.spec, application.metadata.name
-    rules = _project(application, fleet)
-    _require_known_clusters(spec.clusters, fleet, "spec.clusters.names")
-    access = _access(spec.the_source, fleet)
-    source = Source(repo=access, ref=spec.the_source.ref, path=spec.the_source.path)
-    for cluster in _selected(spec.clusters, fleet):
-        _require_allowed_cluster(application, cluster, fleet)
-        render, sync, namespace = _overridden(application, cluster)
-        made = InstanceSpec(
-            project=spec.project,
-            application=name,
-            cluster=_target(cluster),
-            sources=(source,),
-            render=render,
-            namespace=namespace,
-            sync=sync,
-            drift=spec.drift,
-            labels=application.metadata.labels,
-            rules=rules,
-        )
-        yield made.key, made
+def _source(application: Application, overrides: list[Override], work: _Work) -> Source:
+    source = application.spec.the_source
+    ref, path = source.ref, source.path
+    for override in overrides:
+        ref, path = override.source.ref or ref, override.source.path or path
+    return Source(repo=_access(application, work), ref=ref, path=path)
 
 
-def _selected(selector: ClusterSelector, fleet: Fleet) -> list[Cluster]:
-    return [one for name, one in sorted(fleet.clusters.items()) if selector.matches(name, one.metadata.labels)]
+def _access(application: Application, work: _Work) -> RepositoryAccess:
+    """How to reach an application's repository: as the nearest Repository says, or with nothing at all.
+
+    While a Repository can't be read, what was used before is used on: another one's credentials would be worse.
+    """
+    url, name = application.spec.the_source.repo, application.metadata.name
+    if work.fleet.is_lost("Repository"):
+        for key, spec in work.previous.items():
+            if key.application == name and spec.source.repo.url == url and key.project == application.spec.project:
+                return spec.source.repo
+    if not (found := _nearest(application, work.fleet)):
+        return RepositoryAccess(url=url)
+    best = found[0].spec
+    return RepositoryAccess(url=url, credentials=best.credentials, limits=best.limits, poll=best.poll)
 
 
-def _require_known_clusters(selector: ClusterSelector, fleet: Fleet, where: str) -> None:
-    unknown = [name for name in selector.names if name not in fleet.clusters]
-    if unknown:
-        known = ", ".join(sorted(fleet.clusters)) or "none"
-        raise _Refused(*((where, f"no Cluster {name!r}; the fleet has {known}") for name in unknown))
+def _nearest(application: Application, fleet: Fleet) -> list[Repository]:
+    """The Repositories of the application's project with the longest URL at or above its source; more than one only
+    when they have the same URL."""
+    place = urls.parse(application.spec.the_source.repo)
+    above: list[tuple[int, Repository]] = []
+    for one in fleet.repositories.values():
+        prefix = urls.parse(one.spec.url)
+        if one.spec.project == application.spec.project and place.is_below(prefix):
+            above.append((len(prefix.path), one))
+    longest = max((length for length, _ in above), default=0)
+    return [one for length, one in above if length == longest]
 
 
-def _project(application: Application, fleet: Fleet) -> ProjectRules | None:
-    """The rules over what may be written. Raises _Refused for an unknown project, and for a repository outside it."""
-    name = application.spec.project
-    project = fleet.projects.get(name)
-    if project is None:
-        if name == DEFAULT_PROJECT:
-            return None
-        known = ", ".join(sorted({DEFAULT_PROJECT, *fleet.projects}))
-        raise _Refused(("spec.project", f"no Project {name!r}; the fleet has {known}"))
-    url = application.spec.the_source.repo
-    if "*" not in project.spec.repos and not any(is_below(url, prefix) for prefix in project.spec.repos):
-        raise _Refused(("spec.source.repo", f"project {name!r} does not list {url}"))
-    spec = project.spec
-    return ProjectRules(
-        namespaces=spec.namespaces, cluster_kinds=spec.cluster_kinds, namespaced_kinds=spec.namespaced_kinds
-    )
+def _merged(model: type[Any], under: Any, over: list[Any]) -> Any:
+    """Options with overrides over them: what an override does not write is left as it is."""
+    if not over:
+        return under
+    merged = _written(under)
+    for one in over:
+        merged = merge(merged, _written(one))
+    return model.model_validate(merged)
 
 
-def _require_allowed_cluster(application: Application, cluster: Cluster, fleet: Fleet) -> None:
-    project: Project | None = fleet.projects.get(application.spec.project)
-    if project is None:
-        return
-    allowed = project.spec.clusters
-    name, labels = cluster.metadata.name, cluster.metadata.labels
-    by_label = bool(allowed.match_labels) and all(labels.get(k) == v for k, v in allowed.match_labels.items())
-    if not ({"*", name} & set(allowed.names)) and not by_label:
-        raise _Refused(("spec.clusters", f"project {project.metadata.name!r} does not allow cluster {name!r}"))
-
-
-def _access(source: ApplicationSource, fleet: Fleet) -> RepositoryAccess:
-    """How to reach a source's repository: the Repository with the longest URL above it, or none at all."""
-    matching = [one.spec for one in fleet.repositories.values() if is_below(source.repo, one.spec.url)]
-    if not matching:
-        return RepositoryAccess(url=source.repo)
-    best = max(matching, key=lambda spec: len(spec.url))
-    return RepositoryAccess(url=source.repo, credentials=best.credentials, limits=best.limits, poll=best.poll)
-
-
-def is_below(url: str, prefix: str) -> bool:
-    """Whether a URL begins with a prefix on a path boundary, with the same scheme, host and port."""
-    if "://" not in url or "://" not in prefix:
-        return url == prefix or url.startswith(prefix.rstrip("/") + "/")
-    one, two = urlsplit(url), urlsplit(prefix)
-    if (one.scheme, one.hostname, one.port) != (two.scheme, two.hostname, two.port):
-        return False
-    base = two.path.rstrip("/")
-    return one.path == base or one.path.startswith(base + "/")
-
-
-def _overridden(application: Application, cluster: Cluster) -> tuple[RenderOptions, SyncPolicy, str | None]:
-    spec = application.spec
-    render, sync = (one.model_dump(by_alias=True, mode="json", exclude_unset=True) for one in (spec.render, spec.sync))
-    namespace = spec.namespace
-    for override in spec.overrides:
-        if override.clusters.matches(cluster.metadata.name, cluster.metadata.labels):
-            render, sync = merge(render, override.render), merge(sync, override.sync)
-            namespace = override.namespace or namespace
-    return _valid(RenderOptions, render, spec.overrides), _valid(SyncPolicy, sync, spec.overrides), namespace
-
-
-def _valid(model: type[Any], merged: Mapping[str, Any], overrides: tuple[Override, ...]) -> Any:
-    try:
-        return model.model_validate(merged)
-    except ValidationError as error:
-        where = "spec.overrides" if overrides else "spec"
-        found = problems.of_validation(error, "", {}, model, None)
-        raise _Refused(*((f"{where}: {one.field}", one.message) for one in found)) from error
+def _written(options: Any) -> dict[str, Any]:
+    found: dict[str, Any] = options.model_dump(by_alias=True, mode="json", exclude_unset=True)
+    return found
 
 
 def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,217 +1,191 @@
-"""Reads a fleet from its files.
+"""Reads a fleet from its files, and decides which definitions are in force.
 
 Nothing here raises for a bad document: a broken one stops only what it defines, and what was good before stays as it was
-(`previous`). A name that is defined twice is a problem of both places and changes nothing. Documents of other tools in
-the folder are counted and left alone.
+(`previous`). A name that is defined twice is a problem of both places and changes nothing. While a file hides what it
+defines, no name is taken for gone. Documents of other tools in the folder are noted and left alone.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import TypeVar
 
-from pydantic import ValidationError
-from yaml.nodes import Node
-
-from reconciler.errors import InvalidManifest
-from reconciler.fleet import problems
-from reconciler.fleet.documents import API_VERSION, KINDS, Application, Cluster, Document, Project, Repository
-from reconciler.fleet.problems import Problem
-from reconciler.objects import yaml
-from reconciler.ports import SourceTree
+from reconciler.errors import PathNotFound, SourceTooLarge
+from reconciler.fleet import reading
+from reconciler.fleet.documents import API_VERSION, Application, Cluster, Document, Project, Repository
+from reconciler.fleet.problems import Path, Problem, dotted, line_of
+from reconciler.fleet.reading import Definition, Name, Reading
+from reconciler.ports import SourceTree, TreeEntry
 
 SUFFIXES = (".yaml", ".yml", ".json")
-Name = tuple[str, str]
-"""Kind and name of a document."""
+DEV_CLUSTER_LABEL = "undrift.dev/dev-cluster"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A document, and the file that defines it."""
+    """A document, the file that defines it, and the lines of its fields there."""
 
     document: Document
     file: str
+    lines: Mapping[Path, int] = field(default_factory=dict, compare=False)
+
+    def problem(self, message: str, *path: str | int) -> Problem:
+        """A problem of this document at a field."""
+        name = (self.document.kind, self.document.metadata.name)
+        return Problem(self.file, line_of(path, self.lines), dotted(path), message, name)
 
 
-@dataclass(frozen=True, slots=True)
+_Kind = TypeVar("_Kind", Application, Cluster, Project, Repository)
+
+
+@dataclass(frozen=True)
 class Fleet:
-    """All documents that are in force. `broken` are those whose newest text is wrong: if they are among `entries`, it
-    is with their last good text."""
+    """All documents that are in force.
+
+    `broken` are the names whose newest text is wrong: where such a name is among `entries`, it is with its last good
+    text. `doubtful` are files that may define names which could not be read.
+    """
 
     entries: Mapping[Name, Entry] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    notes: tuple[Problem, ...] = ()
     broken: frozenset[Name] = frozenset()
-    ignored: int = 0
+    doubtful: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def applications(self) -> Mapping[str, Application]:
         return self._of(Application)
 
-    @property
+    @cached_property
     def clusters(self) -> Mapping[str, Cluster]:
         return self._of(Cluster)
 
-    @property
+    @cached_property
     def projects(self) -> Mapping[str, Project]:
         return self._of(Project)
 
-    @property
+    @cached_property
     def repositories(self) -> Mapping[str, Repository]:
         return self._of(Repository)
+
+    def is_lost(self, kind: str, name: str | None = None) -> bool:
+        """Whether such a document (any of its kind without a name) may be defined without us knowing what it says."""
+        lost = self.broken - self.entries.keys()
+        return bool(self.doubtful) or ((kind, name) in lost if name else any(kind == one for one, _ in lost))
 
     def _of(self, kind: type[_Kind]) -> Mapping[str, _Kind]:
         found = (entry.document for entry in self.entries.values())
         return {one.metadata.name: one for one in found if isinstance(one, kind)}
 
 
-_Kind = TypeVar("_Kind", Application, Cluster, Project, Repository)
-
-
-@dataclass
-class _Reading:
-    """What one pass over the files has found so far."""
-
-    found: dict[Name, list[tuple[Entry, int]]] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
-    unreadable: set[str] = field(default_factory=set)
-    broken: set[Name] = field(default_factory=set)
-    ignored: int = 0
-
-
 def load(tree: SourceTree, path: str = "", *, previous: Fleet | None = None) -> Fleet:
-    """The fleet below a folder. `previous` is the fleet before, whose good documents outlive broken new ones."""
-    reading = _Reading()
-    for file in _files(tree, path):
-        _read_file(file, tree.read(file), reading)
-    return _settle(reading, previous or Fleet())
+    """The fleet below a folder. `previous` is the fleet before, whose good documents outlive broken new ones.
+
+    Hidden folders are left out. Raises PathNotFound when there is no such folder, which says nothing about the fleet.
+    """
+    before = previous or Fleet()
+    known: dict[str, set[Name]] = {}
+    for name, entry in before.entries.items():
+        known.setdefault(entry.file, set()).add(name)
+    found = {file: _read(tree, file, entry, known.get(file, set())) for file, entry in _files(tree, path)}
+    return _settle(found, before)
 
 
 def with_dev_clusters(fleet: Fleet, kubeconfigs: Mapping[str, str]) -> Fleet:
-    """The fleet with local clusters added, by name and the reference to their kubeconfig file. Files win over them."""
-    added: dict[Name, Entry] = {}
+    """The fleet with local clusters added, by name and the reference to their kubeconfig file.
+
+    A Cluster of that name in the files keeps its labels and mode, and is reached where the local one is.
+    """
+    entries = dict(fleet.entries)
     for name, file in kubeconfigs.items():
-        document = Cluster.model_validate(
-            {
-                "apiVersion": API_VERSION,
-                "kind": "Cluster",
-                "metadata": {"name": name, "labels": {"env": "dev", "undrift.dev/dev-cluster": name}},
-                "spec": {"access": {"kubeconfig": {"file": file}}, "drift": {"every": "10s"}},
-            }
-        )
-        added["Cluster", name] = Entry(document, "(--dev-clusters)")
-    return replace(fleet, entries={**added, **fleet.entries})
+        written = fleet.clusters.get(name)
+        document = _dev_cluster(name, file, written)
+        entries["Cluster", name] = Entry(document, entries["Cluster", name].file if written else "(--dev-clusters)")
+    return replace(fleet, entries=dict(sorted(entries.items())))
 
 
-def _files(tree: SourceTree, path: str) -> Iterator[str]:
+def _dev_cluster(name: str, file: str, written: Cluster | None) -> Cluster:
+    labels = dict(written.metadata.labels) if written else {}
+    drift = written.spec.drift.model_dump(by_alias=True, mode="json", exclude_unset=True) if written else {}
+    spec = {"access": {"kubeconfig": {"file": file}}, "drift": {"every": "10s", **drift}}
+    return Cluster.model_validate(
+        {
+            "apiVersion": API_VERSION,
+            "kind": "Cluster",
+            "metadata": {"name": name, "labels": {**labels, "env": "dev", DEV_CLUSTER_LABEL: name}},
+            "spec": spec | ({"mode": written.spec.mode} if written else {}),
+        }
+    )
+
+
+def _files(tree: SourceTree, path: str) -> Iterator[tuple[str, TreeEntry]]:
     for entry in tree.list(path):
         below = f"{path}/{entry.name}" if path else entry.name
         if entry.kind == "folder" and not entry.name.startswith("."):
             yield from _files(tree, below)
-        elif entry.kind == "file" and entry.name.endswith(SUFFIXES):
-            yield below
+        elif entry.kind in ("file", "link") and entry.name.endswith(SUFFIXES):
+            yield below, entry
 
 
-def _read_file(file: str, text: bytes, reading: _Reading) -> None:
+def _read(tree: SourceTree, file: str, entry: TreeEntry, known: set[Name]) -> Reading:
+    if entry.kind == "link":
+        return _unread(file, "is a symbolic link, which is not followed; put the file itself here")
     try:
-        nodes = yaml.compose_all(text, file)
-        documents = [(node, yaml.build(node, file)) for node in nodes]
-    except InvalidManifest as error:
-        reading.unreadable.add(file)
-        reading.problems.append(Problem(file, _line_in(error.message), "", error.message.partition(": ")[2]))
-        return
-    for node, body in documents:
-        for one, where in _items(node, body):
-            _read_document(file, one, where, reading)
+        return reading.read(file, tree.read(file), known)
+    except (PathNotFound, SourceTooLarge, OSError) as error:
+        # A file that changes or vanishes while the folder is read: the next look sees what became of it.
+        return _unread(file, f"can't be read: {error}")
 
 
-def _items(node: Node, body: Any) -> Iterator[tuple[Any, Node]]:
-    """A document, or the items of a `List`."""
-    if isinstance(body, Mapping) and body.get("kind") == "List" and isinstance(body.get("items"), list):
-        items = next(value for key, value in node.value if key.value == "items")
-        yield from zip(body["items"], items.value, strict=True)
-    else:
-        yield body, node
+def _unread(file: str, message: str) -> Reading:
+    return Reading(problems=[Problem(file, 0, "", message)], is_doubtful=True)
 
 
-def _read_document(file: str, body: Any, node: Node, reading: _Reading) -> None:
-    line = yaml.line_of(node)
-    if not isinstance(body, Mapping):
-        reading.problems.append(Problem(file, line, "", "expected a document with apiVersion and kind"))
-        return
-    group = str(body.get("apiVersion") or "")
-    if not group.startswith("undrift.dev/") and body.get("kind") not in KINDS:
-        reading.ignored += 1
-        return
-    name = _name_of(body)
-    if problem := _wrong_type(file, line, body, name):
-        _refuse(reading, [problem], name)
-        return
-    model = KINDS[str(body["kind"])]
-    try:
-        document = model.model_validate(body)
-    except ValidationError as error:
-        _refuse(reading, problems.of_validation(error, file, dict(yaml.lines(node)), model, name), name)
-        return
-    reading.found.setdefault((document.kind, document.metadata.name), []).append((Entry(document, file), line))
-
-
-def _refuse(reading: _Reading, found: list[Problem], name: Name | None) -> None:
-    reading.problems += found
-    if name is not None:
-        reading.broken.add(name)
-
-
-def _name_of(body: Mapping[str, Any]) -> Name | None:
-    meta = body.get("metadata")
-    name = meta.get("name") if isinstance(meta, Mapping) else None
-    kind = body.get("kind")
-    return (kind, name) if isinstance(kind, str) and kind in KINDS and isinstance(name, str) else None
-
-
-def _wrong_type(file: str, line: int, body: Mapping[str, Any], name: Name | None) -> Problem | None:
-    if body.get("kind") not in KINDS:
-        found = body.get("kind")
-        near = difflib.get_close_matches(str(found), KINDS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(KINDS)}"
-        return Problem(file, line, "kind", f"unknown kind {found!r}; {hint}", name)
-    if body.get("apiVersion") != API_VERSION:
-        return Problem(file, line, "apiVersion", f"found {body.get('apiVersion')!r}, expected {API_VERSION!r}", name)
-    return None
-
-
-def _settle(reading: _Reading, previous: Fleet) -> Fleet:
-    """Decide what is in force: single good definitions, and the last good ones of what is broken now."""
+def _settle(found: Mapping[str, Reading], before: Fleet) -> Fleet:
+    """Decide what is in force: single good definitions, and the last good ones of what is broken or in doubt."""
+    doubtful = tuple(sorted(file for file, one in found.items() if one.is_doubtful))
+    places: dict[Name, list[Definition]] = {}
+    for one in found.values():
+        for definition in one.definitions:
+            places.setdefault(definition.name, []).append(definition)
+    problems = [problem for one in found.values() for problem in one.problems]
+    notes = [note for one in found.values() for note in one.notes]
     entries: dict[Name, Entry] = {}
-    for name, places in reading.found.items():
-        if len(places) > 1:
-            reading.problems += _defined_twice(name, places)
-            reading.broken.add(name)
-        elif name not in reading.broken:
-            entries[name] = places[0][0]
-    for name, entry in previous.entries.items():
-        if name not in entries and (name in reading.broken or entry.file in reading.unreadable):
+    broken: set[Name] = set()
+    for name, defined in places.items():
+        wrong = list(_why_not(name, defined, before, doubtful))
+        problems += wrong
+        only = defined[0]
+        if wrong or only.document is None:
+            broken.add(name)
+        else:
+            entries[name] = Entry(only.document, only.file, only.lines)
+    broken |= {name for one in found.values() for name in one.suspects if name not in entries}
+    for name, entry in before.entries.items():
+        if name not in entries and (name in broken or doubtful):
+            if name not in broken:
+                notes.append(entry.problem(f"is kept: {', '.join(doubtful)} can't be read and may define it"))
             entries[name] = entry
-            reading.broken.add(name)
-    ordered = sorted(reading.problems, key=lambda problem: (problem.file, problem.line))
-    return Fleet(dict(sorted(entries.items())), tuple(ordered), frozenset(reading.broken), reading.ignored)
+            broken.add(name)
+    return Fleet(dict(sorted(entries.items())), _in_order(problems), _in_order(notes), frozenset(broken), doubtful)
 
 
-def _defined_twice(name: Name, places: list[tuple[Entry, int]]) -> Iterator[Problem]:
-    for entry, line in places:
-        others = ", ".join(f"{one.file}:{at}" for one, at in places if (one.file, at) != (entry.file, line))
-        yield Problem(
-            entry.file,
-            line,
-            "metadata.name",
-            f"{name[0]} {name[1]!r} is defined again in {others}; nothing is changed",
-            name,
-        )
+def _why_not(name: Name, defined: list[Definition], before: Fleet, doubtful: tuple[str, ...]) -> Iterator[Problem]:
+    """Why definitions that may each be good can't come into force."""
+    kind, text = name
+    if len(defined) > 1:
+        for one in defined:
+            others = ", ".join(sorted(f"{it.file}:{it.line}" for it in defined if it is not one))
+            message = f"{kind} {text!r} is defined twice, here and in {others}; nothing is changed, remove one"
+            yield Problem(one.file, one.line, "metadata.name", message, name)
+        return
+    old, only = before.entries.get(name), defined[0]
+    if only.document is not None and old is not None and old.file != only.file and old.file in doubtful:
+        message = f"{kind} {text!r} was defined in {old.file}, which can't be read now; nothing is changed until it can"
+        yield Problem(only.file, only.line, "metadata.name", message, name)
 
 
-def _line_in(message: str) -> int:
-    """The line that a YAML error names."""
-    _, _, rest = message.partition("line ")
-    digits = rest.partition(":")[0]
-    return int(digits) if digits.isdigit() else 1
+def _in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    return tuple(sorted(problems, key=lambda one: (one.file, one.line, one.field, one.message)))

@@ -1,24 +1,51 @@
-"""Turns what pydantic found into sentences: file, line, field, what was found, and what is accepted."""
+"""Turns what pydantic found into sentences: file, line, field, what was found, and what is accepted.
+
+What stands in credentials, access and values is never repeated: people paste secrets where a reference belongs.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from reconciler.fleet.documents import NOT_YET
-from reconciler.model.spec import Spec
+from reconciler.fleet import documents, later
+from reconciler.model.spec import FULL_COMMIT
 
 Path = tuple[str | int, ...]
+_PRIVATE = frozenset({"credentials", "access", "values", "annotations"})
+_EXPECTED = {
+    "string_type": "text",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "tuple_type": "a list",
+    "list_type": "a list",
+}
+_NAME_WORDS = "1 to 63 lower-case letters, digits and `-`{}, beginning and ending with a letter or digit"
+_PATTERNS = {
+    documents.NAME: _NAME_WORDS.format(" or `.`"),
+    documents.LABEL: _NAME_WORDS.format(""),
+    documents.LABEL_OR_ANY: f"`*`, or {_NAME_WORDS.format('')}",
+    documents.LABEL_VALUE: "a label's value: at most 63 letters, digits, `-`, `_` and `.`",
+    r"^UNDRIFT_CRED_[A-Z0-9_]+$": "the name of an environment variable that begins with UNDRIFT_CRED_",
+    FULL_COMMIT: "a full commit id of 40 (or 64) hexadecimal digits",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong. `subject` is the (kind, name) that it stops, when that could be read."""
+    """One thing that is wrong, or worth a note. `subject` is the (kind, name) it is about, when that could be read."""
 
     file: str
     line: int
@@ -27,7 +54,7 @@ class Problem:
     subject: tuple[str, str] | None = None
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}"
+        place = f"{self.file}:{self.line}" if self.line else self.file
         return f"{place}: {self.field}: {self.message}" if self.field else f"{place}: {self.message}"
 
 
@@ -35,28 +62,41 @@ def of_validation(
     error: ValidationError,
     file: str,
     lines: Mapping[Path, int],
-    model: type[Spec],
+    model: type[BaseModel],
     subject: tuple[str, str] | None,
 ) -> list[Problem]:
     """Every problem of one document, in the order of its lines."""
-    kind = model.__name__
-    found = [_problem(one, file, lines, model, kind, subject) for one in error.errors(include_url=False)]
-    return sorted(found, key=lambda problem: problem.line)
+    found = [
+        Problem(file, line_of(one["loc"], lines), dotted(one["loc"]), _message(one, model), subject)
+        for one in error.errors(include_url=False)
+    ]
+    return sorted(found, key=lambda problem: (problem.line, problem.field))
 
 
-def _problem(
-    one: ErrorDetails,
-    file: str,
-    lines: Mapping[Path, int],
-    model: type[Spec],
-    kind: str,
-    subject: tuple[str, str] | None,
-) -> Problem:
-    path = tuple(one["loc"])
-    return Problem(file, _line(path, lines), dotted(path), _message(one, path, model, kind), subject)
+def of_placeholders(
+    body: Mapping[str, Any], file: str, lines: Mapping[Path, int], subject: tuple[str, str] | None
+) -> list[Problem]:
+    """Every text that counts on a placeholder which this version would not fill in."""
+    message = f"placeholders such as {later.PLACEHOLDER}name}} are not supported yet; write the text itself"
+    return [
+        Problem(file, line_of(path, lines), dotted(path), message, subject)
+        for path, text in _texts(body.get("spec"), ("spec",))
+        if later.PLACEHOLDER in text
+    ]
 
 
-def _line(path: Path, lines: Mapping[Path, int]) -> int:
+def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, below in value.items():
+            yield from _texts(below, (*path, key))
+    elif isinstance(value, list):
+        for index, below in enumerate(value):
+            yield from _texts(below, (*path, index))
+
+
+def line_of(path: Path, lines: Mapping[Path, int]) -> int:
     """The line of a field, or of the nearest thing above it that is written."""
     while path and path not in lines:
         path = path[:-1]
@@ -71,38 +111,102 @@ def dotted(path: Sequence[str | int]) -> str:
     return text.lstrip(".")
 
 
-def _message(one: ErrorDetails, path: Path, model: type[Spec], kind: str) -> str:
-    found = one.get("input")
-    if one["type"] == "extra_forbidden":
-        return _unknown(path, model, kind)
-    if one["type"] == "missing":
+def near(name: str, known: Sequence[str]) -> str:
+    """What was probably meant, or ""."""
+    by_case = {one.lower(): one for one in known}
+    close = difflib.get_close_matches(name.lower(), by_case, n=1, cutoff=0.6)
+    return by_case[close[0]] if close else ""
+
+
+def _message(one: ErrorDetails, model: type[BaseModel]) -> str:
+    path, kind = one["loc"], one["type"]
+    if kind == "extra_forbidden":
+        return _unknown(path, model)
+    if kind == "missing":
         return "is missing"
+    if kind == "literal_error":
+        return _not_among(one, model)
+    context = one.get("ctx", {})
+    if kind == "string_pattern_mismatch":
+        return f"expected {_PATTERNS.get(context['pattern'], context['pattern'])}{_found(one)}"
+    if kind in ("string_too_short", "too_short"):
+        return "is empty"
+    if kind == "greater_than":
+        return f"expected more than {context['gt']}{_found(one)}"
+    if path[-1:] == ("ref",) and kind in ("model_type", "model_attributes_type"):
+        return f"expected a branch, or a mapping with branch, tag or commit{_found(one)}; put it in quotes"
+    if kind in _EXPECTED:
+        is_unquoted = kind == "string_type" and isinstance(one["input"], int | float | bool)
+        return f"expected {_EXPECTED[kind]}{_found(one)}{'; put it in quotes' if is_unquoted else ''}"
     words = one["msg"].removeprefix("Value error, ")
-    words = words[0].lower() + words[1:]
-    return words if isinstance(found, (Mapping, list)) else f"{words}, found {found!r}"
+    return words[0].lower() + words[1:] + _found(one)
 
 
-def _unknown(path: Path, model: type[Spec], kind: str) -> str:
-    name = str(path[-1])
-    if len(path) == 2 and path[0] == "spec" and name in NOT_YET.get(kind, {}):
-        return f"{NOT_YET[kind][name]} are not supported yet; remove the field"
+def _found(one: ErrorDetails) -> str:
+    """`, found …`, as YAML would write it; the kind of thing alone where a secret may stand."""
+    value = one["input"]
+    if isinstance(value, Mapping | list | tuple):
+        return (
+            "" if one["type"] == "value_error" else f", found a {'mapping' if isinstance(value, Mapping) else 'list'}"
+        )
+    if value is None:
+        return ", found nothing"
+    if _PRIVATE.intersection(one["loc"]) or "@" in str(value):
+        return ", found something else (not shown: it may be secret)"
+    if isinstance(value, bool):
+        return f", found {str(value).lower()}"
+    return f", found {value!r}" if len(str(value)) <= 100 else ", found a longer text"
+
+
+def _not_among(one: ErrorDetails, model: type[BaseModel]) -> str:
+    plain = _without_indices(one["loc"])
+    value = one["input"]
+    known_later = later.VALUES.get(model.__name__, {}).get(plain, {})
+    if isinstance(value, str) and value in known_later:
+        return f"{known_later[value]} are not supported yet; expected {_choices(one)}"
+    accepted = [word.strip("'") for word in _choices(one).replace(" or ", ", ").split(", ")]
+    hint = near(str(value), accepted)
+    return f"expected {_choices(one)}{_found(one)}" + (
+        f"; did you mean {hint!r}?" if hint and len(accepted) > 1 else ""
+    )
+
+
+def _choices(one: ErrorDetails) -> str:
+    return str(one.get("ctx", {}).get("expected", ""))
+
+
+def _unknown(path: Path, model: type[BaseModel]) -> str:
+    plain, name = _without_indices(path), str(path[-1])
+    if what := later.FIELDS.get(model.__name__, {}).get(plain):
+        return f"{what} are not supported yet; remove the field"
     known = _fields_at(model, path[:-1])
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    if near:
-        return f"unknown field; did you mean {near[0]!r}?"
-    return f"unknown field; expected one of {', '.join(sorted(known))}" if known else "unknown field"
+    elsewhere = [place for place in _all_fields(model) if place.rpartition(".")[2] == name]
+    if hint := next(iter(elsewhere), "") or near(name, known):
+        return f"unknown field; did you mean {hint!r}?"
+    return f"unknown field; expected one of {', '.join(sorted(known))}" if known else "unknown field; expected none"
+
+
+def _without_indices(path: Path) -> str:
+    return ".".join(part for part in path if isinstance(part, str))
+
+
+def _all_fields(model: type[BaseModel], above: str = "") -> Iterator[str]:
+    """Every field of a document as a dotted path, parents before their children, without those of overrides."""
+    for name, field in model.model_fields.items():
+        place = f"{above}.{field.alias or name}".lstrip(".")
+        yield place
+        below = _first_model(field.annotation)
+        if below is not None and name != "overrides":
+            yield from _all_fields(below, place)
 
 
 def _fields_at(model: type[BaseModel], path: Path) -> list[str]:
     """The fields that a place in a document accepts."""
-    here: Any = model
+    here: type[BaseModel] | None = model
     for part in path:
-        if isinstance(part, int):
-            continue
-        here = _model_of(here, str(part))
-        if here is None:
-            return []
-    return [field.alias or name for name, field in here.model_fields.items()]
+        if isinstance(part, str) and here is not None:
+            here = _model_of(here, part)
+    return [field.alias or name for name, field in here.model_fields.items()] if here is not None else []
 
 
 def _model_of(model: type[BaseModel], alias: str) -> type[BaseModel] | None:
@@ -113,9 +217,8 @@ def _model_of(model: type[BaseModel], alias: str) -> type[BaseModel] | None:
 
 
 def _first_model(annotation: Any) -> type[BaseModel] | None:
+    """The model in an annotation such as `tuple[Override, ...]` or `Ref | None`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    for argument in getattr(annotation, "__args__", ()):
-        if (found := _first_model(argument)) is not None:
-            return found
-    return None
+    found = (_first_model(one) for one in get_args(annotation))
+    return next((one for one in found if one is not None), None)

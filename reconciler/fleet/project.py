@@ -1,0 +1,85 @@
+"""What a project lets its applications use: checked when the fleet is expanded (invariant 14).
+
+A project allows what it lists; a missing list allows nothing; the project `default`, not defined, allows all. Kinds are
+known only once manifests are rendered: the rules travel with the spec, and the plan checks them again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from reconciler.fleet import urls
+from reconciler.fleet.documents import Application, Cluster, Project
+from reconciler.fleet.load import Fleet
+from reconciler.fleet.problems import near
+from reconciler.model.instance import DEFAULT_PROJECT, InstanceKey
+from reconciler.model.spec import InstanceSpec, ProjectRules
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A sentence, and the field of the application that it is about."""
+
+    path: tuple[str | int, ...]
+    message: str
+
+
+def unknown(application: Application, fleet: Fleet, previous: Mapping[InstanceKey, InstanceSpec]) -> str:
+    """Why nobody can say what an application's project allows, or ""."""
+    name = application.spec.project
+    if name in fleet.projects:
+        return ""
+    if name != DEFAULT_PROJECT:
+        if fleet.is_lost("Project", name):
+            return f"Project {name!r} can't be read now; nothing is changed until it can"
+        known = sorted({DEFAULT_PROJECT, *fleet.projects})
+        hint = near(name, known)
+        return f"no Project {name!r}; " + (f"did you mean {hint!r}?" if hint else f"the fleet has {', '.join(known)}")
+    was_limited = any(spec.rules is not None for key, spec in previous.items() if key.project == DEFAULT_PROJECT)
+    if ("Project", name) in fleet.broken or (fleet.doubtful and was_limited):
+        return "Project 'default' can't be read now; nothing is changed until it can"
+    return ""
+
+
+def rules(project: Project | None) -> ProjectRules | None:
+    """What instances of the project may write; None when it is `default` and not defined."""
+    if project is None:
+        return None
+    spec = project.spec
+    return ProjectRules(
+        namespaces=spec.namespaces, cluster_kinds=spec.cluster_kinds, namespaced_kinds=spec.namespaced_kinds
+    )
+
+
+def repository_refusal(application: Application, project: Project | None) -> Refusal | None:
+    """Why the application may not use its repository."""
+    if project is None or any(_covers(prefix, application.spec.the_source.repo) for prefix in project.spec.repos):
+        return None
+    repo, name = application.spec.the_source.repo, project.metadata.name
+    return Refusal(
+        (*application.spec.source_path, "repo"),
+        f"Project {name!r} does not list {repo}; it allows {_listed(project.spec.repos)}",
+    )
+
+
+def instance_refusals(
+    project: Project | None, cluster: Cluster, namespace: str | None, namespace_path: tuple[str | int, ...]
+) -> Iterator[Refusal]:
+    """Why the application may not run on a cluster, or in a namespace there."""
+    if project is None:
+        return
+    spec, name, meta = project.spec, project.metadata.name, cluster.metadata
+    if not spec.clusters.matches(meta.name, meta.labels):
+        yield Refusal(("spec", "clusters"), f"Project {name!r} does not allow cluster {meta.name!r}")
+    if namespace is not None and not {"*", namespace} & set(spec.namespaces):
+        message = f"Project {name!r} does not list namespace {namespace!r}; it allows {_listed(spec.namespaces)}"
+        yield Refusal(namespace_path, message)
+
+
+def _covers(prefix: str, url: str) -> bool:
+    return prefix == "*" or urls.is_below(url, prefix)
+
+
+def _listed(allowed: tuple[str, ...]) -> str:
+    return ", ".join(allowed) or "none"

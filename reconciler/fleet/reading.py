@@ -1,0 +1,234 @@
+"""Reads one file of a fleet: from text to definitions, good and broken, each with the lines of its fields.
+
+A document that is wrong is still a definition as long as its name can be read, so that the name is known to be broken.
+Text of ours that hides its name makes the whole file doubtful: nobody can say what it would have defined. What other
+tools wrote is left alone, with a note.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from reconciler.errors import InvalidManifest
+from reconciler.fleet import problems
+from reconciler.fleet.documents import API_VERSION, KINDS, Document
+from reconciler.fleet.problems import Path, Problem
+from reconciler.objects import yaml
+
+GROUP = "undrift.dev"
+Name = tuple[str, str]
+"""Kind and name of a document."""
+
+_SEPARATOR = re.compile(r"^---(?=\s|$)", re.MULTILINE)
+_KIND = re.compile(r"^kind:[ \t]*[\"']?([A-Za-z]+)", re.MULTILINE)
+_API_VERSION = re.compile(r"^apiVersion:", re.MULTILINE)
+_NAME = re.compile(
+    r"^metadata:[ \t]*(?:\{[^}\n]*?\bname:[ \t]*|(?:#.*)?\n(?:[ \t]*\n|[ \t]+.*\n)*?[ \t]+name:[ \t]*)[\"']?([a-z0-9.-]+)",
+    re.MULTILINE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One place where a name is defined; `document` is None when what stands there is wrong."""
+
+    name: Name
+    file: str
+    line: int
+    document: Document | None = None
+    lines: Mapping[Path, int] = field(default_factory=dict)
+
+
+@dataclass
+class Reading:
+    """What was found in a file. `suspects` are names that a document of unknown kind may define; `is_doubtful`: the
+    file may define names that could not be read at all."""
+
+    definitions: list[Definition] = field(default_factory=list)
+    suspects: set[Name] = field(default_factory=set)
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[Problem] = field(default_factory=list)
+    is_doubtful: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    file: str
+    known: Collection[Name]
+    """What this file defined when it was last read well."""
+
+
+def read(file: str, text: bytes, known: Collection[Name] = ()) -> Reading:
+    """The definitions of a file. `known` is what it defined before: such a file can't have become another tool's."""
+    found = Reading()
+    place = _Place(file, known)
+    try:
+        documents = _documents(text, file)
+    except (InvalidManifest, RecursionError) as error:
+        _read_in_pieces(text, place, found, error)
+        return found
+    for node, body in documents:
+        _read_items(node, body, place, found)
+    return found
+
+
+def _documents(text: bytes | str, file: str) -> list[tuple[Node, Any]]:
+    return [(node, yaml.build(node, file)) for node in yaml.compose_all(text, file)]
+
+
+def _read_in_pieces(text: bytes, place: _Place, found: Reading, error: Exception) -> None:
+    """Read what is good in a file that is not good as a whole: a line that begins with `---` always parts documents."""
+    try:
+        whole = text.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        _note_unreadable("", 1, error, place, found)
+        return
+    starts = [0, *(match.start() for match in _SEPARATOR.finditer(whole)), len(whole)]
+    for start, end in itertools.pairwise(starts):
+        piece, above = whole[start:end], whole.count("\n", 0, start)
+        try:
+            documents = _documents("\n" * above + piece, place.file)
+        except (InvalidManifest, RecursionError) as wrong:
+            _note_unreadable(piece, above + 1, wrong, place, found)
+            continue
+        for node, body in documents:
+            _read_items(node, body, place, found)
+
+
+def _note_unreadable(piece: str, line: int, error: Exception, place: _Place, found: Reading) -> None:
+    message = error.message if isinstance(error, InvalidManifest) else "nested too deeply"
+    message = message.removeprefix(f"{place.file}: ")
+    if match := re.match(r"line (\d+): ", message):
+        line, message = int(match[1]), message[match.end() :]
+    if not place.known and "undrift" not in piece:
+        found.notes.append(Problem(place.file, line, "", f"left alone: not YAML ({message}), and nothing of Undrift's"))
+        return
+    name = _scanned_name(piece)
+    found.problems.append(Problem(place.file, line, "", message, name))
+    if name is None:
+        found.is_doubtful = True
+    else:
+        found.definitions.append(Definition(name, place.file, line))
+
+
+def _scanned_name(piece: str) -> Name | None:
+    """The one name that a piece of text defines, although it is no YAML; None when that can't be said."""
+    kinds, names = _KIND.findall(piece), _NAME.findall(piece)
+    is_one = len(kinds) == len(names) == len(_API_VERSION.findall(piece)) == 1
+    return (kinds[0], names[0]) if is_one and kinds[0] in KINDS else None
+
+
+def _read_items(node: Node, body: Any, place: _Place, found: Reading) -> None:
+    """Read a document, or the items of a `List`."""
+    for one, where in _items(node, body):
+        if isinstance(one, Mapping):
+            _read_mapping(one, where, place, found)
+        else:
+            _read_other(one, yaml.line_of(where), place, found)
+
+
+def _items(node: Node, body: Any) -> Iterator[tuple[Any, Node]]:
+    if not (isinstance(body, Mapping) and body.get("kind") == "List" and isinstance(body.get("items"), list)):
+        yield body, node
+        return
+    values = node.value if isinstance(node, MappingNode) else []
+    written = next((value for key, value in values if isinstance(key, ScalarNode) and key.value == "items"), None)
+    nodes = written.value if isinstance(written, SequenceNode) else [node] * len(body["items"])
+    for item, where in zip(body["items"], nodes, strict=True):
+        yield from _items(where, item)
+
+
+def _read_other(body: Any, line: int, place: _Place, found: Reading) -> None:
+    """A document that is no mapping: another tool's list, or what an accident left."""
+    if isinstance(body, list) and not place.known and not any(_is_ours(one, place) for one in body):
+        found.notes.append(Problem(place.file, line, "", "left alone: a list, not a document of Undrift's"))
+        return
+    what = "a list; write each document by itself, `---` between them" if isinstance(body, list) else "plain text"
+    found.problems.append(Problem(place.file, line, "", f"expected a document with apiVersion and kind, found {what}"))
+    found.is_doubtful = True
+
+
+def _is_ours(body: Any, place: _Place) -> bool:
+    """Whether a document is meant for us, rightly or wrongly written."""
+    if not isinstance(body, Mapping):
+        return False
+    group, _, version = str(body.get("apiVersion") or "").rpartition("/")
+    if group == GROUP or group.endswith("." + GROUP) or version == GROUP:
+        return True
+    if _names(body) & set(place.known):
+        return True
+    if body.get("kind") in KINDS:
+        return "." not in group or bool(problems.near(group, [GROUP]))
+    return not body.get("kind") and not group and {"metadata", "spec"} <= body.keys()
+
+
+def _names(body: Mapping[str, Any]) -> set[Name]:
+    """What a document defines; a misspelt kind counts as what it looks like, else as each of ours."""
+    meta = body.get("metadata")
+    name = meta.get("name") if isinstance(meta, Mapping) else None
+    if name is None or isinstance(name, Mapping | list):
+        return set()
+    kind = str(body.get("kind") or "")
+    meant = kind if kind in KINDS else problems.near(kind, list(KINDS))
+    return {(one, str(name)) for one in KINDS if one == meant or not meant}
+
+
+def _read_mapping(body: Mapping[str, Any], node: Node, place: _Place, found: Reading) -> None:
+    line = yaml.line_of(node)
+    if not _is_ours(body, place):
+        what = f"{body.get('apiVersion') or 'no apiVersion'}, {body.get('kind') or 'no kind'}"
+        found.notes.append(Problem(place.file, line, "", f"left alone: not a document of Undrift's ({what})"))
+        return
+    lines = dict(yaml.lines(node))
+    names = sorted(_names(body))
+    subject = names[0] if len(names) == 1 else None
+    wrong = list(_wrong_type(body, place.file, lines, subject)) or None
+    document, refused = (None, wrong) if wrong else _validated(body, place.file, lines, subject)
+    if document is not None:
+        kept = {path: at for path, at in lines.items() if "values" not in path}
+        found.definitions.append(Definition(names[0], place.file, line, document, kept))
+        return
+    found.problems += refused or []
+    found.is_doubtful = found.is_doubtful or not names
+    if subject is not None:
+        found.definitions.append(Definition(subject, place.file, line))
+    else:
+        found.suspects.update(names)
+
+
+def _validated(
+    body: Mapping[str, Any], file: str, lines: Mapping[Path, int], subject: Name | None
+) -> tuple[Document | None, list[Problem]]:
+    """The document, or all that is wrong with it. Strict: `"5"` is no number and `1.0` no text."""
+    model = KINDS[str(body["kind"])]
+    refused = problems.of_placeholders(body, file, lines, subject)
+    document: Document | None = None
+    try:
+        document = model.model_validate_json(json.dumps(body), strict=True)
+    except ValidationError as error:
+        refused += problems.of_validation(error, file, lines, model, subject)
+    return (None if refused else document), sorted(refused, key=lambda one: (one.line, one.field))
+
+
+def _wrong_type(
+    body: Mapping[str, Any], file: str, lines: Mapping[Path, int], subject: Name | None
+) -> Iterator[Problem]:
+    kind, version = body.get("kind"), body.get("apiVersion")
+    if kind not in KINDS:
+        hint = problems.near(str(kind), list(KINDS))
+        found = f"found {kind!r}" if kind else "is missing"
+        meant = f"; did you mean {hint!r}?" if hint else ""
+        at = problems.line_of(("kind",), lines)
+        yield Problem(file, at, "kind", f"{found}, expected one of {', '.join(KINDS)}{meant}", subject)
+    if version != API_VERSION:
+        found = f"found {version!r}" if version else "is missing"
+        at = problems.line_of(("apiVersion",), lines)
+        yield Problem(file, at, "apiVersion", f"{found}, expected {API_VERSION!r}", subject)
