@@ -1,6 +1,6 @@
 """Asking for syncs: the public task `undrift.resync` (Flower's API, scripts) and the command line.
 
-Writes to the due queue only. Its arguments come from outside, so they are checked as such, and a refusal says what is accepted.
+Writes to the due queue only. Its arguments come from outside: they are checked, and a refusal says what is accepted.
 """
 
 from __future__ import annotations
