@@ -13,7 +13,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -111,14 +111,15 @@ def _receive(repo: Repo, remote: Remote, wanted: Collection[str], limits: Reposi
     assert isinstance(store, DiskObjectStore)
     file, commit, abort = store.add_pack()
     meter = _Meter(remote.url, limits)
-    wants = [ObjectID(one.encode()) for one in sorted(wanted)]
 
     def write(data: bytes) -> int:
         meter.count(len(data))
         return file.write(data)
 
     try:
-        remote.client.fetch_pack(remote.path, _wants(wants), repo.get_graph_walker(), write, progress=lambda text: None)
+        remote.client.fetch_pack(
+            remote.path, _wants(wanted), repo.get_graph_walker(), write, progress=lambda text: None
+        )
         _measure(file, meter)
         commit()
     except BaseException:
@@ -135,9 +136,19 @@ def _measure(file: IO[bytes], meter: _Meter) -> None:
         file.seek(0, os.SEEK_END)
 
 
-def _wants(wants: list[ObjectID]) -> Callable[..., list[ObjectID]]:
-    def determine(refs: object, depth: int | None = None) -> list[ObjectID]:
-        return wants
+def _wants(commits: Collection[str]) -> Callable[..., list[ObjectID]]:
+    """What to ask for: the refs that lead straight to the commits, else every branch and tag.
+
+    A server need not give an object that no ref points at, so an annotated tag is asked for as such.
+    """
+
+    def determine(refs: Mapping[bytes, bytes | None], depth: int | None = None) -> list[ObjectID]:
+        tips = {name: oid for name, oid in refs.items() if oid and name.startswith((b"refs/heads/", b"refs/tags/"))}
+        wanted = {commit.encode() for commit in commits}
+        direct = {tips.get(name.removesuffix(b"^{}"), oid): oid for name, oid in tips.items() if oid in wanted}
+        if wanted <= set(direct.values()):
+            return [ObjectID(oid) for oid in sorted(direct)]
+        return [ObjectID(oid) for oid in sorted({oid for name, oid in tips.items() if not name.endswith(b"^{}")})]
 
     return determine
 

@@ -77,7 +77,7 @@ def _remote(access: RepositoryAccess, credentials: Credentials, cleanup: context
     if parts.scheme == "file":
         return Remote(LocalGitClient(), parts.path, url)
     if parts.scheme in ("http", "https"):
-        return _http(access, credentials)
+        return _http(access, credentials, cleanup)
     if parts.scheme in ("ssh", "git+ssh"):
         user, host, port = parts.username, parts.hostname or "", parts.port
         return _ssh(access, credentials, cleanup, user=user, host=host, port=port, path=parts.path)
@@ -87,21 +87,24 @@ def _remote(access: RepositoryAccess, credentials: Credentials, cleanup: context
     raise GitUnreachable(f"{shown(url)}: expected an https, http, ssh or file URL", subject=url)
 
 
-def _http(access: RepositoryAccess, credentials: Credentials) -> Remote:
+def _http(access: RepositoryAccess, credentials: Credentials, cleanup: contextlib.ExitStack) -> Remote:
     given = access.credentials
     context = ssl.create_default_context()
     if given.ca is not None:
         context.load_verify_locations(cadata=credentials.text(given.ca))
+    headers = {"User-Agent": "git/undrift"}
     pool = _SameHostPool(
         ssl_context=context,
+        headers=headers,
         retries=False,
         timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S),
     )
+    cleanup.callback(pool.clear)
     parts = urlsplit(access.url)
     base = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/"
     options: dict[str, Any] = {"pool_manager": pool}
     if given.token is not None and given.username is None:
-        options["extra_headers"] = {"Authorization": f"Bearer {credentials.text(given.token)}"}
+        headers["Authorization"] = f"Bearer {credentials.text(given.token)}"
     elif given.username is not None:
         secret = given.token or given.password
         options |= {"username": given.username, "password": credentials.text(secret) if secret else ""}
@@ -120,6 +123,8 @@ class _SameHostPool(urllib3.PoolManager):
             response = super().urlopen(method, url, redirect=False, **options)
             target = response.get_redirect_location() if redirect else None
             if not target:
+                if response.status >= 400:
+                    response.drain_conn()  # dulwich raises without reading it, and would leave the connection open
                 return response
             target = urljoin(url, target)
             if urlsplit(target).netloc != origin.netloc or urlsplit(target).scheme != origin.scheme:
