@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from reconciler.fleet.selectors import AllowedClusters, ClusterSelector
 from reconciler.fleet.urls import is_url
@@ -106,9 +106,11 @@ class ApplicationSpec(Spec):
     project: LabelText = "default"
     source: ApplicationSource | None = None
     sources: tuple[ApplicationSource, ...] = ()
+    """The same as a list; this version takes exactly one."""
     render: RenderOptions = RenderOptions()
     clusters: ClusterSelector
     namespace: LabelText | None = None
+    """For namespaced objects that name none."""
     overrides: tuple[Override, ...] = ()
     sync: SyncPolicy = SyncPolicy()
     drift: DriftPolicy = DriftPolicy()
@@ -138,6 +140,7 @@ class ClusterSpec(Spec):
     access: ClusterAccess
     drift: ClusterDrift = ClusterDrift()
     mode: Literal["Active", "Observe"] = "Active"
+    """`Observe`: nothing is ever written to the cluster."""
 
 
 class ProjectSpec(Spec):
@@ -157,9 +160,11 @@ class RepositorySpec(Spec):
 
     url: RepositoryUrl
     project: LabelText = "default"
+    """Only this project's applications use these credentials."""
     credentials: RepositoryCredentials = RepositoryCredentials()
     limits: RepositoryLimits = RepositoryLimits()
-    poll: Duration = timedelta(seconds=60)
+    poll: Duration = Field(timedelta(seconds=60), ge=timedelta(seconds=1))
+    """How often the repository's refs are looked at; `undrift up` looks every 3 seconds."""
 
 
 class _Document(Spec):

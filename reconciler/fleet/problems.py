@@ -8,13 +8,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from reconciler.fleet import documents, later
-from reconciler.model.spec import FULL_COMMIT
+from reconciler.model.spec import FULL_COMMIT, format_duration
 
 Path = tuple[str | int, ...]
 _PRIVATE = frozenset({"credentials", "access", "values", "annotations"})
@@ -131,8 +132,10 @@ def _message(one: ErrorDetails, model: type[BaseModel]) -> str:
         return f"expected {_PATTERNS.get(context['pattern'], context['pattern'])}{_found(one)}"
     if kind in ("string_too_short", "too_short"):
         return "is empty"
-    if kind == "greater_than":
-        return f"expected more than {context['gt']}{_found(one)}"
+    if kind in ("greater_than", "greater_than_equal"):
+        least = context.get("gt", context.get("ge"))
+        least = format_duration(least) if isinstance(least, timedelta) else least
+        return f"expected {'more than' if 'gt' in context else 'at least'} {least}{_found(one)}"
     if path[-1:] == ("ref",) and kind in ("model_type", "model_attributes_type"):
         return f"expected a branch, or a mapping with branch, tag or commit{_found(one)}; put it in quotes"
     if kind in _EXPECTED:
@@ -155,6 +158,8 @@ def _found(one: ErrorDetails) -> str:
         return ", found something else (not shown: it may be secret)"
     if isinstance(value, bool):
         return f", found {str(value).lower()}"
+    if isinstance(value, timedelta):
+        return f", found {format_duration(value)}"
     return f", found {value!r}" if len(str(value)) <= 100 else ", found a longer text"
 
 

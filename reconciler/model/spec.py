@@ -108,7 +108,7 @@ class RepositoryLimits(Spec):
     objects: int = Field(5_000_000, gt=0)
     object_bytes: int = Field(64 * 1024**2, gt=0)
     """The largest single object, inflated: indexing holds one whole in memory."""
-    timeout: Duration = timedelta(minutes=5)
+    timeout: Duration = Field(timedelta(minutes=5), gt=timedelta(0))
 
 
 class RepositoryAccess(Spec):
@@ -117,7 +117,7 @@ class RepositoryAccess(Spec):
     url: str
     credentials: RepositoryCredentials = RepositoryCredentials()
     limits: RepositoryLimits = RepositoryLimits()
-    poll: Duration = timedelta(seconds=60)
+    poll: Duration = Field(timedelta(seconds=60), ge=timedelta(milliseconds=100))
 
 
 class Ref(Spec):
@@ -156,11 +156,13 @@ class Source(Spec):
 
 
 class HelmOptions(Spec):
-    """Inputs of a Helm render. `values` wins over `value_files`, later files over earlier ones."""
+    """Inputs of a Helm render. `values` win over files, later files over earlier ones."""
 
     values: dict[str, Any] = {}
     value_files: tuple[str, ...] = ()
+    """Paths of the repository, relative to the chart."""
     release_name: str | None = None
+    """The application's name when left out."""
     skip_crds: bool = False
 
     @field_validator("values")
@@ -199,18 +201,24 @@ class RenderOptions(Spec):
     helm: HelmOptions = HelmOptions()
     directory: DirectoryOptions = DirectoryOptions()
     hooks: Literal["Fail", "Skip"] = "Fail"
+    """What to do with manifests that are Helm or Argo CD hooks, which this version does not run."""
 
 
 class SyncPolicy(Spec):
     """When and how an instance is written."""
 
     mode: Literal["Auto", "Manual", "Observe"] = "Auto"
+    """`Manual`: plans wait for `app sync`. `Observe`: no writes at all, not even the inventory."""
     prune: bool = True
+    """Delete what was removed from Git; large or precious deletions are held for a person."""
     create_namespace: bool = False
+    """Create `namespace` when it is missing; it is owned by no application and never pruned."""
     adopt: Literal["Never", "Unclaimed", "Always"] = "Unclaimed"
-    resync_interval: Duration = timedelta(hours=6)
-    health_timeout: Duration = timedelta(minutes=15)
-    apply_timeout: Duration = timedelta(seconds=60)
+    """What to do with objects that exist already: `Unclaimed` takes those that no other tool claims, once approved."""
+    resync_interval: Duration = Field(timedelta(hours=6), ge=timedelta(seconds=1))
+    """A full pass at least this often, with jitter over the whole interval."""
+    health_timeout: Duration = Field(timedelta(minutes=15), ge=timedelta(seconds=1))
+    apply_timeout: Duration = Field(timedelta(seconds=60), ge=timedelta(seconds=1))
 
 
 class DriftPolicy(Spec):
@@ -246,7 +254,7 @@ class ClusterDrift(Spec):
     """How drift is looked for on a cluster."""
 
     detect: Literal["Scan"] = "Scan"
-    every: Duration = timedelta(minutes=3)
+    every: Duration = Field(timedelta(minutes=3), ge=timedelta(seconds=1))
 
 
 class ClusterTarget(Spec):

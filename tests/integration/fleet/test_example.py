@@ -24,7 +24,7 @@ from reconciler.source import FolderTree, SourceRoom
 from reconciler.testing.git import GitServer, Repo
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "examples"))
-import example_fleet  # noqa: E402  # examples are no package: people read them as files
+import example_fleet  # examples are no package: people read them as files
 
 pytestmark = pytest.mark.cluster
 
