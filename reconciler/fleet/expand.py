@@ -16,7 +16,7 @@ from reconciler.fleet import project as projects
 from reconciler.fleet import urls
 from reconciler.fleet.documents import Application, Cluster, Override, Project, Repository
 from reconciler.fleet.load import Entry, Fleet
-from reconciler.fleet.problems import Problem, near
+from reconciler.fleet.problems import Problem, in_order, near
 from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import (
     ClusterTarget,
@@ -95,8 +95,8 @@ def expand(fleet: Fleet, *, previous: Specs | None = None) -> Expansion:
         specs=dict(sorted(work.specs.items())),
         kept=frozenset(work.kept),
         left=frozenset(work.previous) - frozenset(work.specs),
-        problems=tuple(work.problems),
-        notes=tuple(work.notes),
+        problems=in_order(work.problems),
+        notes=in_order(work.notes),
         clusters=dict(sorted({**kept, **targets}.items())),
     )
 
@@ -137,8 +137,7 @@ def _expand_on(application: Application, cluster: Cluster, project: Project | No
         return
     namespace, place = _namespace(application, cluster)
     if refusals := list(projects.instance_refusals(project, cluster, namespace, place)):
-        found = [entry.problem(one.message, *one.path) for one in refusals]
-        work.problems += [one for one in found if one not in work.problems]
+        work.problems += [entry.problem(one.message, *one.path) for one in refusals]
         work.keep(key, refusal="; ".join(one.message for one in refusals))
         return
     overrides = _overrides(application, cluster)

@@ -7,7 +7,7 @@ defines, no name is taken for gone. Documents of other tools in the folder are n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar
@@ -15,7 +15,7 @@ from typing import TypeVar
 from reconciler.errors import PathNotFound, SourceTooLarge
 from reconciler.fleet import reading
 from reconciler.fleet.documents import API_VERSION, Application, Cluster, Document, Project, Repository
-from reconciler.fleet.problems import Path, Problem, dotted, line_of
+from reconciler.fleet.problems import Path, Problem, dotted, in_order, line_of
 from reconciler.fleet.reading import Definition, Name, Reading
 from reconciler.ports import SourceTree, TreeEntry
 
@@ -169,7 +169,7 @@ def _settle(found: Mapping[str, Reading], before: Fleet) -> Fleet:
                 notes.append(entry.problem(f"is kept: {', '.join(doubtful)} can't be read and may define it"))
             entries[name] = entry
             broken.add(name)
-    return Fleet(dict(sorted(entries.items())), _in_order(problems), _in_order(notes), frozenset(broken), doubtful)
+    return Fleet(dict(sorted(entries.items())), in_order(problems), in_order(notes), frozenset(broken), doubtful)
 
 
 def _why_not(name: Name, defined: list[Definition], before: Fleet, doubtful: tuple[str, ...]) -> Iterator[Problem]:
@@ -185,7 +185,3 @@ def _why_not(name: Name, defined: list[Definition], before: Fleet, doubtful: tup
     if only.document is not None and old is not None and old.file != only.file and old.file in doubtful:
         message = f"{kind} {text!r} was defined in {old.file}, which can't be read now; nothing is changed until it can"
         yield Problem(only.file, only.line, "metadata.name", message, name)
-
-
-def _in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    return tuple(sorted(problems, key=lambda one: (one.file, one.line, one.field, one.message)))

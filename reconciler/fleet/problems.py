@@ -6,7 +6,7 @@ What stands in credentials, access and values is never repeated: people paste se
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, get_args
@@ -97,6 +97,11 @@ def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
             yield from _texts(below, (*path, index))
 
 
+def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Problems as people read files, each once."""
+    return tuple(sorted(set(problems), key=lambda one: (one.file, one.line, one.field, one.message)))
+
+
 def line_of(path: Path, lines: Mapping[Path, int]) -> int:
     """The line of a field, or of the nearest thing above it that is written."""
     while path and path not in lines:
@@ -170,7 +175,7 @@ def _not_among(one: ErrorDetails, model: type[BaseModel]) -> str:
     if isinstance(value, str) and value in known_later:
         return f"{known_later[value]} are not supported yet; expected {_choices(one)}"
     accepted = [word.strip("'") for word in _choices(one).replace(" or ", ", ").split(", ")]
-    hint = near(str(value), accepted)
+    hint = near(value, accepted) if isinstance(value, str) else ""
     return f"expected {_choices(one)}{_found(one)}" + (
         f"; did you mean {hint!r}?" if hint and len(accepted) > 1 else ""
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 SCHEMES = ("https", "http", "ssh", "git+ssh", "file")
 _PORTS = {"https": 443, "http": 80, "ssh": 22}
@@ -43,13 +43,22 @@ def parse(url: str) -> Place:
     scheme = url.partition("://")[0].lower() if "://" in url else ""
     if scheme not in SCHEMES:
         raise ValueError("expected a URL such as https://…, http://…, ssh://…, file:///… or git@host:path")
-    parts = urlsplit(url)
+    parts = _split(url)
     if parts.password is not None or (scheme in ("http", "https") and parts.username is not None):
         raise ValueError("a URL holds no credentials; reference them in a Repository document")
     if not parts.hostname and scheme != "file":
         raise ValueError("the URL names no host")
     scheme = scheme.removeprefix("git+")
     return Place(scheme, (parts.hostname or "").lower(), parts.port or _PORTS.get(scheme), _path(parts.path))
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise ValueError("the URL's host or port can't be read") from error
+    return parts
 
 
 def is_url(url: str) -> str:
