@@ -92,9 +92,9 @@ class Demo:
 
     def show_heal(self) -> None:
         step("4", "An edit by hand is healed, and its writer named")
-        self.kubectl("dev-2", "-n", "guestbook", "scale", "deployment", "frontend", "--replicas=0")
-        say("kubectl scaled guestbook's frontend on dev-2 to 0")
-        took = until(lambda: self.replicas("dev-2") > 0, "the replicas put back")
+        self.kubectl("dev-2", "-n", "guestbook", "scale", "deployment", "frontend", "--replicas=5")
+        say("kubectl scaled guestbook's frontend on dev-2 to 5")
+        took = until(lambda: self.replicas("dev-2") == 2, "the replicas put back")
         say(f"put back {took:.1f} s later:")
         until(lambda: "kubectl" in self.explain("guestbook@dev-2"), "the writer named")
         self.undrift("app", "explain", "guestbook@dev-2")
