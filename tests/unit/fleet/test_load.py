@@ -1,0 +1,201 @@
+"""What is in force after a load: good definitions, and the last good ones of what is broken or in doubt."""
+
+from __future__ import annotations
+
+import pytest
+
+from reconciler.errors import PathNotFound, SourceTooLarge
+from reconciler.fleet import Fleet, load, with_dev_clusters
+from tests.fleets import MemoryTree, application, cluster, documents, fleet, messages
+
+GOOD = documents(application("web", "old"))
+BROKEN = documents(application("web", "new", rollouts={}))
+NO_YAML = "apiVersion: undrift.dev/v1alpha1\nkind: Application\nspec: [\n"
+
+
+def path_of(found: Fleet, name: str) -> str:
+    return found.applications[name].spec.the_source.path
+
+
+def test_files_of_all_names_and_lists_are_read():
+    listed = {"apiVersion": "v1", "kind": "List", "items": [cluster("c"), {"kind": "List", "items": [cluster("d")]}]}
+    files = {"a.yaml": documents(cluster("a")), "b/c/x.yml": documents(cluster("b")), "y.json": documents(listed)}
+
+    assert list(fleet(files).clusters) == ["a", "b", "c", "d"]
+
+
+def test_only_the_given_folder_is_read_without_hidden_folders():
+    files = {"x.yaml": "not: [ours", "in/a.yaml": GOOD, "in/.github/b.yaml": BROKEN, "in/note.txt": BROKEN}
+
+    found = load(MemoryTree(files), "in")
+
+    assert (list(found.entries), found.problems) == ([("Application", "web")], ())
+
+
+def test_a_folder_that_is_missing_is_no_empty_fleet():
+    with pytest.raises(PathNotFound):
+        load(MemoryTree({"a.yaml": GOOD}), "fleet")
+
+
+@pytest.mark.parametrize("now", [BROKEN, NO_YAML, "just words", "- a list", "\xff", "a: {b: &a [*a]}"])
+def test_a_broken_file_leaves_what_was_read_from_it_as_it_was(now):
+    before = fleet({"a.yaml": GOOD, "b.yaml": documents(cluster("eu-1"))})
+
+    after = fleet({"a.yaml": now, "b.yaml": documents(cluster("eu-1"), cluster("eu-2"))}, previous=before)
+
+    assert path_of(after, "web") == "old"
+    assert ("Application", "web") in after.broken
+    assert list(after.clusters) == ["eu-1", "eu-2"]
+    assert after.problems != ()
+
+
+def test_a_broken_file_is_remembered_over_any_number_of_loads_and_then_mended():
+    found = fleet({"a.yaml": GOOD})
+    for _ in range(3):
+        found = fleet({"a.yaml": NO_YAML}, previous=found)
+    assert path_of(found, "web") == "old"
+
+    mended = fleet({"a.yaml": documents(application("web", "new"))}, previous=found)
+
+    assert path_of(mended, "web") == "new"
+    assert (mended.broken, mended.doubtful) == (frozenset(), ())
+
+
+def test_a_broken_document_stops_only_itself():
+    text = BROKEN + "---\n" + documents(application("api")) + "---\n" + NO_YAML + "---\n" + documents(cluster("eu-1"))
+
+    found = fleet(text)
+
+    assert list(found.entries) == [("Application", "api"), ("Cluster", "eu-1")]
+
+
+def test_a_name_that_moved_into_a_file_that_can_not_be_read_is_kept():
+    before = fleet({"a.yaml": GOOD})
+
+    after = fleet({"b.yaml": NO_YAML}, previous=before)
+
+    assert path_of(after, "web") == "old"
+    assert "is kept: b.yaml can't be read and may define it" in str(after.notes[0])
+
+
+def test_a_name_that_is_gone_from_files_that_all_load_is_gone():
+    before = fleet({"a.yaml": GOOD, "b.yaml": documents(cluster("eu-1"))})
+
+    assert fleet({"b.yaml": documents(cluster("eu-1"))}, previous=before).applications == {}
+
+
+def test_a_name_whose_document_is_broken_says_nothing_about_others():
+    """The broken document tells its name, so another one that is gone is gone by intent."""
+    before = fleet({"a.yaml": GOOD, "b.yaml": documents(application("api"))})
+
+    after = fleet({"a.yaml": BROKEN}, previous=before)
+
+    assert list(after.applications) == ["web"]
+
+
+def test_a_name_defined_twice_names_both_places_and_keeps_what_it_was():
+    before = fleet({"a.yaml": GOOD})
+
+    after = fleet({"a.yaml": GOOD, "b.yaml": documents(application("web", "new"))}, previous=before)
+
+    assert path_of(after, "web") == "old"
+    assert messages(after) == [
+        "a.yaml:1: metadata.name: Application 'web' is defined twice, here and in b.yaml:1; "
+        "nothing is changed, remove one",
+        "b.yaml:1: metadata.name: Application 'web' is defined twice, here and in a.yaml:1; "
+        "nothing is changed, remove one",
+    ]
+
+
+def test_a_name_defined_twice_from_the_start_is_in_force_nowhere():
+    assert fleet({"a.yaml": GOOD, "b.yaml": GOOD}).applications == {}
+
+
+def test_a_good_definition_beside_a_broken_one_of_the_same_name_changes_nothing():
+    before = fleet({"a.yaml": GOOD})
+
+    after = fleet({"a.yaml": BROKEN, "b.yaml": documents(application("web", "new"))}, previous=before)
+
+    assert path_of(after, "web") == "old"
+
+
+def test_a_definition_in_another_file_waits_while_the_first_file_can_not_be_read():
+    before = fleet({"a.yaml": GOOD})
+
+    after = fleet({"a.yaml": NO_YAML, "b.yaml": documents(application("web", "new"))}, previous=before)
+
+    assert path_of(after, "web") == "old"
+    assert "b.yaml:1: metadata.name: Application 'web' was defined in a.yaml, which can't be read now" in str(
+        after.problems[1]
+    )
+
+
+def test_one_name_may_stand_for_an_application_and_a_cluster():
+    assert fleet(documents(application("eu"), cluster("eu"))).problems == ()
+
+
+def test_a_document_that_turned_foreign_in_our_file_is_broken_not_gone():
+    before = fleet({"a.yaml": GOOD})
+    mistyped = {**application("web", "new"), "apiVersion": "example.com/v1"}
+
+    after = fleet({"a.yaml": documents(mistyped)}, previous=before)
+
+    assert path_of(after, "web") == "old"
+    assert messages(after) == ["a.yaml:1: apiVersion: found 'example.com/v1', expected 'undrift.dev/v1alpha1'"]
+
+
+def test_a_symbolic_link_is_named_and_keeps_what_was_read_there():
+    before = fleet({"a.yaml": GOOD})
+
+    after = load(MemoryTree({"a.yaml": "b.yaml"}, links=["a.yaml"]), previous=before)
+
+    assert path_of(after, "web") == "old"
+    assert messages(after) == ["a.yaml: is a symbolic link, which is not followed; put the file itself here"]
+
+
+def test_a_file_that_can_not_be_read_now_keeps_what_was_read_from_it():
+    class Failing(MemoryTree):
+        def read(self, path: str) -> bytes:
+            raise SourceTooLarge("a.yaml is larger than 64 MiB", subject=path)
+
+    after = load(Failing({"a.yaml": GOOD}), previous=fleet({"a.yaml": GOOD}))
+
+    assert path_of(after, "web") == "old"
+    assert messages(after) == ["a.yaml: can't be read: a.yaml is larger than 64 MiB"]
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "a: &a [" + "*a," * 10 + "]", "{" * 300, "undrift: " + "[" * 100_000])
+def test_hostile_text_does_not_end_the_process(text):
+    assert fleet({"a.yaml": text, "b.yaml": GOOD}).applications.keys() == {"web"}
+
+
+def test_a_list_kept_by_an_alias_or_a_merge_is_read_too():
+    text = """
+    x: &x
+      items: [{apiVersion: undrift.dev/v1alpha1, kind: Project, metadata: {name: a}}]
+    apiVersion: v1
+    kind: List
+    <<: *x
+    """
+
+    assert list(fleet(text).projects) == ["a"]
+
+
+def test_dev_clusters_are_added_beside_those_of_the_files():
+    found = with_dev_clusters(fleet(documents(cluster("eu-1"))), {"dev-1": "dev-1/kubeconfig"})
+
+    assert list(found.clusters) == ["dev-1", "eu-1"]
+    dev = found.clusters["dev-1"]
+    assert dev.metadata.labels == {"env": "dev", "undrift.dev/dev-cluster": "dev-1"}
+    assert dev.spec.access.kubeconfig is not None
+    assert dev.spec.access.kubeconfig.file == "dev-1/kubeconfig"
+
+
+def test_a_dev_cluster_of_the_files_keeps_its_labels_and_is_reached_locally():
+    written = cluster("dev-1", ring="canary", env="prod")
+
+    dev = with_dev_clusters(fleet(documents(written)), {"dev-1": "dev-1/kubeconfig"}).clusters["dev-1"]
+
+    assert dev.metadata.labels == {"ring": "canary", "env": "dev", "undrift.dev/dev-cluster": "dev-1"}
+    assert dev.spec.access.kubeconfig is not None
+    assert dev.spec.access.kubeconfig.file == "dev-1/kubeconfig"
