@@ -90,6 +90,7 @@ def _applied(applied: Applied | None) -> Any:
         "complete": applied.complete,
         "proofs": {key.to_text(): [proof.manifest_digest, proof.fingerprint] for key, proof in applied.proofs.items()},
         "removed": sorted(key.to_text() for key in applied.removed),
+        "adopted": sorted(key.to_text() for key in applied.adopted),
         "closure": {
             "paths": dict(applied.closure.paths),
             "inputs": applied.closure.inputs,
@@ -117,6 +118,7 @@ def applied_from_json(document: Mapping[str, Any] | None) -> Applied | None:
         complete=bool(document["complete"]),
         proofs={ObjectKey.from_text(key): Proof(str(one[0]), str(one[1])) for key, one in document["proofs"].items()},
         removed=frozenset(ObjectKey.from_text(key) for key in document["removed"]),
+        adopted=frozenset(ObjectKey.from_text(key) for key in document["adopted"]),
         closure=Closure(dict(closure["paths"]), str(closure["inputs"]), dict(closure["capabilities"])),
     )
 

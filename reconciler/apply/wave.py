@@ -50,7 +50,8 @@ class Job:
     body: dict[str, Any]
     adopt: str
     proof: str
-    """The fingerprint that the inventory holds for the object; empty when it holds none."""
+    """The fingerprint that the inventory holds for this very manifest; empty when it holds none. Two of our own applies
+    within a second may leave the same one, so it proves nothing about another manifest."""
 
     def send(self, *, force: bool, create_only: bool = False) -> Raw:
         body = self.body
@@ -91,15 +92,20 @@ def _workers() -> ThreadPoolExecutor:
 def _apply_one(api: ClusterApi, change: Change, key: InstanceKey, inventory: Inventory, adopt_policy: str) -> Outcome:
     manifest = change.manifest
     assert manifest is not None  # deletions never come in a wave
-    proof = inventory.applied.proofs.get(change.key) if inventory.applied else None
+    proof = _proof(inventory, manifest)
     try:
         resource = settle.find_resource(api, manifest)
         body = clean.to_send(manifest, applyset.part_of(key))
-        return _carry_out(Job(api, key, change, resource, body, adopt_policy, proof.fingerprint if proof else ""))
+        return _carry_out(Job(api, key, change, resource, body, adopt_policy, proof))
     except LeaseError:
         raise
     except UndriftError as error:
         return Outcome(change, Result.FAILED, error=_named(error, manifest))
+
+
+def _proof(inventory: Inventory, manifest: Manifest) -> str:
+    known = inventory.applied.proofs.get(manifest.key) if inventory.applied else None
+    return known.fingerprint if known is not None and known.manifest_digest == manifest.digest else ""
 
 
 def _named(error: UndriftError, manifest: Manifest) -> UndriftError:

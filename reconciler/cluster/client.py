@@ -69,7 +69,14 @@ class Client:
         answer = self._send("GET", _path(resource, namespace, name), accept=accept)
         if answers.is_object_missing(answer, resource.plural):
             return None
-        return _with_type(self._body(answer, f"{resource.kind} {namespace}/{name}", resource), resource)
+        body = self._body(answer, f"{resource.kind} {namespace}/{name}", resource)
+        if (body.get("metadata") or {}).get("name") != name:
+            raise Unreachable(
+                f"cluster {self.name}: answered something else than {resource.kind} {name}: no API server's answer, "
+                "so nothing is concluded from it",
+                subject=self.name,
+            )
+        return _with_type(body, resource)
 
     def list(
         self, resource: Resource, *, namespace: str = "", selector: str = "", metadata_only: bool = False

@@ -51,6 +51,8 @@ class Applied:
     at: datetime
     proofs: Mapping[ObjectKey, Proof] = field(default_factory=dict)
     removed: frozenset[ObjectKey] = frozenset()
+    adopted: frozenset[ObjectKey] = frozenset()
+    """Members that turned out to have existed before us: never pruned."""
     closure: Closure = field(default_factory=Closure)
     spec_digest: str = ""
     """The digest of the spec that was synced: another one means that the fleet has changed since."""
@@ -96,6 +98,10 @@ class Inventory:
         held = self.applied.fence if self.applied else 0
         if applied is None or applied.fence <= held:
             return self
-        members = {key: member for key, member in self.members.items() if key not in applied.removed}
+        members = {
+            key: replace(member, adopted=True) if key in applied.adopted else member
+            for key, member in self.members.items()
+            if key not in applied.removed
+        }
         history = ((entry, *self.history) if entry else self.history)[:keep]
         return replace(self, members=members, applied=applied, history=history)

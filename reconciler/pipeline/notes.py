@@ -206,6 +206,7 @@ class Notes:
             at=now,
             proofs=self._proofs(),
             removed=self._removed(),
+            adopted=frozenset(outcome.key for outcome in self._outcomes if outcome.result is Result.ADOPTED),
             closure=self.desired.closure,
             spec_digest=self.spec.digest,
             complete=verdict.is_complete(self),

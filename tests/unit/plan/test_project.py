@@ -51,5 +51,7 @@ def test_what_a_project_does_not_list_is_refused(rules, why):
 
 def test_a_project_that_refuses_the_application_lets_nothing_be_written():
     """The fleet's loader says so when the project no longer lists the repository or the cluster."""
-    with pytest.raises(NotAllowed, match="project shop does not list https://git.example.com/a.git; what runs stays"):
+    with pytest.raises(
+        NotAllowed, match=r"project shop does not list https://git\.example\.com/a\.git; what runs stays"
+    ):
         planned({**ALL, "refusal": "project shop does not list https://git.example.com/a.git"}, CONFIG)

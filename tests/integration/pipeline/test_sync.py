@@ -1,0 +1,299 @@
+"""The sentence, whole: what a sync does to a real API server, and what it says about it."""
+
+from __future__ import annotations
+
+from reconciler.model.changeset import Drift
+from reconciler.model.manifest import ObjectKey
+from reconciler.model.record import Phase, Sync
+from tests.integration.pipeline.conftest import CONFIG_MAP, DEPLOYMENT, World, config_map
+
+
+def patch(world: World, patches: list[dict[str, object]], name: str = "one", resource: object = CONFIG_MAP) -> None:
+    world.api.patch_json(resource, world.name, name, patches)  # type: ignore[arg-type]  # Resources only
+
+
+def test_a_first_sync_costs_two_requests_and_one_an_object(world: World) -> None:
+    world.write({"a.yaml": config_map("one"), "b.yaml": config_map("two"), "c.yaml": config_map("three")})
+    assert world.sync().counts == {"Created": 3}
+    other = world.other(world.name + "-b", namespace=world.name)
+    other.write({"a.yaml": config_map("four"), "b.yaml": config_map("five"), "c.yaml": config_map("six")})
+
+    record = other.sync()
+
+    assert (record.sync, record.counts, record.requests) == (Sync.SYNCED, {"Created": 3}, 5)
+
+
+def test_an_unchanged_instance_costs_one_request_a_kind_and_writes_nothing(world: World) -> None:
+    world.write({"a.yaml": config_map("one"), "b.yaml": config_map("two")})
+    world.sync()
+    before = world.inventory()
+
+    record = world.sync()
+
+    assert (record.sync, record.wrote, record.requests) == (Sync.SYNCED, False, 2)
+    assert world.inventory() == before
+
+
+def test_a_changed_object_alone_is_applied(world: World) -> None:
+    world.write({"a.yaml": config_map("one"), "b.yaml": config_map("two")})
+    world.sync()
+    world.write({"a.yaml": config_map("one", a="2")})
+
+    record = world.sync()
+
+    assert record.counts == {"Configured": 1}
+    assert (world.config_map() or {})["data"] == {"a": "2"}
+
+
+def test_an_edit_is_healed_with_field_and_writer(world: World) -> None:
+    world.write({"a.yaml": config_map("one")})
+    world.sync()
+    patch(world, [{"op": "replace", "path": "/data/a", "value": "by hand"}])
+
+    record = world.sync(reasons=("drift",))
+
+    key = ObjectKey("", "ConfigMap", world.name, "one")
+    assert record.drift == (Drift(key, ".data.a", "undrift"),)
+    assert record.counts == {"Healed": 1}
+    assert (world.config_map() or {})["data"] == {"a": "1"}
+
+
+def test_a_deleted_object_is_put_back(world: World) -> None:
+    world.write({"a.yaml": config_map("one"), "b.yaml": config_map("two")})
+    world.sync()
+    live = world.config_map() or {}
+    world.api.delete(CONFIG_MAP, world.name, "one", uid=live["metadata"]["uid"])
+
+    record = world.sync(reasons=("drift",))
+
+    assert record.counts == {"Healed": 1}
+    assert record.drift[0].field == "(deleted)"
+    assert world.config_map() is not None
+
+
+def test_foreign_fields_stay(world: World) -> None:
+    world.write({"a.yaml": config_map("one")})
+    world.sync()
+    patch(world, [{"op": "add", "path": "/metadata/annotations", "value": {"team": "web"}}])
+    patch(world, [{"op": "add", "path": "/data/extra", "value": "theirs"}])
+
+    record = world.sync(full=True)
+
+    live = world.config_map() or {}
+    assert (live["metadata"]["annotations"], live["data"]) == ({"team": "web"}, {"a": "1", "extra": "theirs"})
+    assert record.sync is Sync.SYNCED
+
+
+def test_a_removed_file_is_pruned(world: World) -> None:
+    world.write({f"{n}.yaml": config_map(f"c{n}") for n in range(5)})
+    world.sync()
+    world.write({"3.yaml": None})
+
+    record = world.sync()
+
+    assert record.counts == {"Deleted": 1}
+    assert world.config_map("c3") is None
+    assert world.config_map("c2") is not None
+
+
+def test_an_emptied_folder_prunes_nothing_and_says_why(world: World) -> None:
+    world.write({"a.yaml": config_map("one"), "README": "kept so that the folder exists"})
+    world.sync()
+    world.write({"a.yaml": None})
+
+    record = world.sync()
+
+    assert (record.phase, record.reason) == (Phase.FAILED, "EmptyRender")
+    assert world.config_map() is not None
+
+
+def test_a_large_prune_is_held_until_exactly_its_plan_is_approved(world: World) -> None:
+    world.write({f"{n}.yaml": config_map(f"c{n}") for n in range(5)})
+    world.sync()
+    world.write({f"{n}.yaml": None for n in range(1, 5)} | {"0.yaml": config_map("c0", a="new")})
+
+    held = world.sync()
+
+    assert (held.phase, held.reason, held.counts) == (Phase.HELD, "TooManyDeletions", {"Configured": 1})
+    assert world.sync(approved_plan="0" * 12).phase is Phase.HELD
+    assert world.config_map("c4") is not None
+
+    done = world.sync(approved_plan=held.plan_id)
+
+    assert (done.sync, done.counts) == (Sync.SYNCED, {"Deleted": 4})
+    assert world.config_map("c4") is None
+
+
+def test_an_object_annotated_against_pruning_is_left(world: World) -> None:
+    world.write({f"{n}.yaml": config_map(f"c{n}") for n in range(5)})
+    world.sync()
+    patch(world, [{"op": "add", "path": "/metadata/annotations", "value": {"undrift.dev/prune": "disabled"}}], "c3")
+    world.write({"3.yaml": None})
+
+    record = world.sync()
+
+    assert "disabled" in record.message
+    assert world.config_map("c3") is not None
+
+
+def test_a_revert_restores(world: World) -> None:
+    world.write({"a.yaml": config_map("one", a="1")})
+    world.sync()
+    world.write({"a.yaml": config_map("one", b="2")})
+    world.sync()
+
+    world.repo.revert()
+    world.sync()
+
+    assert (world.config_map() or {})["data"] == {"a": "1"}
+
+
+def test_the_second_application_that_declares_an_object_is_refused_and_names_the_first(world: World) -> None:
+    world.write({"a.yaml": config_map("one")})
+    world.sync()
+    for value in ("1", "other"):
+        second = world.other(f"{world.name}-{value}", namespace=world.name)
+        second.write({"a.yaml": config_map("one", a=value)})
+
+        record = second.sync()
+
+        assert (record.phase, record.reason) == (Phase.FAILED, "OwnedByAnother")
+        assert f"default/{world.name} " in record.message
+    assert world.sync().sync is Sync.SYNCED
+
+
+def test_another_tools_object_is_held_until_its_plan_is_approved(world: World) -> None:
+    claimed = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": "one",
+            "namespace": world.name,
+            "annotations": {"meta.helm.sh/release-name": "theirs"},
+        },
+        "data": {"a": "1"},
+    }
+    world.api.create(CONFIG_MAP, claimed)
+    before = world.config_map()
+    world.write({"a.yaml": config_map("one")})
+
+    held = world.sync()
+
+    assert (held.phase, held.reason) == (Phase.HELD, "FirstContact")
+    assert world.config_map() == before
+    assert world.sync().phase is Phase.HELD, "being named in the inventory must not make it ours"
+
+    done = world.sync(approved_plan=held.plan_id)
+
+    assert (done.sync, done.counts) == (Sync.SYNCED, {"Adopted": 1})
+    assert (world.config_map() or {})["metadata"]["uid"] == (before or {})["metadata"]["uid"]
+
+
+def test_an_unclaimed_object_with_the_same_values_is_adopted_and_never_pruned(world: World) -> None:
+    body = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "one", "namespace": world.name},
+        "data": {"a": "1"},
+    }
+    world.api.create(CONFIG_MAP, body)
+    world.write({"a.yaml": config_map("one")} | {f"{n}.yaml": config_map(f"c{n}") for n in range(4)})
+    assert world.sync().counts == {"Adopted": 1, "Created": 4}
+    world.write({"a.yaml": None})
+
+    world.sync()
+
+    assert world.config_map() is not None
+
+
+def test_what_kubectl_applied_is_taken_over_so_that_git_can_remove_it(world: World) -> None:
+    body = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "one", "namespace": world.name},
+        "data": {"a": "1", "b": "2"},
+    }
+    world.api.create(CONFIG_MAP, body)
+    live = world.config_map() or {}
+    entries = [{**entry, "manager": "kubectl-client-side-apply"} for entry in live["metadata"]["managedFields"]]
+    patch(world, [{"op": "replace", "path": "/metadata/managedFields", "value": entries}])
+    world.write({"a.yaml": config_map("one", a="1", b="2")})
+    assert world.sync().sync is Sync.SYNCED
+    world.write({"a.yaml": config_map("one", a="1")})
+
+    world.sync()
+
+    assert (world.config_map() or {})["data"] == {"a": "1"}
+
+
+def test_a_deployments_scale_is_put_back(world: World) -> None:
+    text = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: "web:1"}]}
+"""
+    world.write({"a.yaml": text})
+    world.sync()
+    patch(world, [{"op": "replace", "path": "/spec/replicas", "value": 7}], "web", DEPLOYMENT)
+
+    record = world.sync(reasons=("drift",))
+
+    assert record.drift[0].field == ".spec.replicas"
+    assert (world.api.get(DEPLOYMENT, world.name, "web") or {})["spec"]["replicas"] == 2
+
+
+def test_a_crd_and_its_objects_come_in_one_sync(world: World) -> None:
+    group = f"{world.name}.example.com"
+    crd = f"""
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {{name: flags.{group}}}
+spec:
+  group: {group}
+  names: {{kind: Flag, plural: flags, singular: flag, listKind: FlagList}}
+  scope: Namespaced
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema: {{openAPIV3Schema: {{type: object, x-kubernetes-preserve-unknown-fields: true}}}}
+"""
+    flag = f"apiVersion: {group}/v1\nkind: Flag\nmetadata: {{name: dark}}\nspec: {{on: true}}\n"
+    world.write({"crd.yaml": crd, "flag.yaml": flag})
+
+    assert world.sync().counts == {"Created": 2}
+
+    assert world.sync().phase is Phase.IDLE
+
+
+def test_a_lost_inventory_is_rebuilt_and_that_pass_prunes_nothing(world: World) -> None:
+    world.write({f"{n}.yaml": config_map(f"c{n}") for n in range(5)})
+    world.sync()
+    world.rooms.inventories.delete(world.api, world.key, world.inventory())
+    world.write({"3.yaml": None})
+
+    first = world.sync()
+
+    assert world.config_map("c3") is not None
+    assert first.sync is Sync.SYNCED
+    assert world.sync().counts == {"Deleted": 1}
+
+
+def test_a_failed_sync_leaves_what_the_next_one_repairs(world: World) -> None:
+    world.write(
+        {"a.yaml": config_map("one"), "b.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: two}\ndata: 7\n"}
+    )
+    failed = world.sync()
+    assert (failed.phase, failed.reason) == (Phase.FAILED, "InvalidObject")
+    assert "b.yaml" in failed.message
+    assert world.config_map() is not None
+
+    world.write({"b.yaml": config_map("two")})
+
+    assert world.sync().sync is Sync.SYNCED
