@@ -1,13 +1,14 @@
-"""YAML as kubectl takes it: the meaning of go-yaml behind sigs.k8s.io/yaml, on libyaml's fast parser.
+"""YAML as kubectl takes it: libyaml's fast parser, the meaning of go-yaml behind sigs.k8s.io/yaml (`objects.scalars`).
 
 Unlike PyYAML: no dates and no sexagesimal numbers (both stay strings), `1e3` and `0o17` are numbers, keys that are
 numbers or booleans become strings as Go prints them, an unknown tag is ignored. Stricter than kubectl on purpose: a key
 that stands twice in one mapping is refused with both lines, since the API server would refuse it too, later. Aliases may
-not multiply a document beyond a budget ("billion laughs").
+not multiply a document beyond a budget ("billion laughs"), and nesting is limited, since the C parser recurses.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterator
@@ -17,23 +18,40 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from reconciler.errors import InvalidManifest
+from reconciler.objects import scalars
 
 MOST_NODES = 500_000
+MOST_TEXT = 32 * 1024 * 1024
 MOST_LEVELS = 200
 
 
 class _Composer(yaml.CSafeLoader):
-    """Builds nodes only; their meaning is given below."""
+    """Builds nodes only. Their tags say whether the text tagged them; the look of plain scalars is judged later."""
+
+    yaml_implicit_resolvers: Any = {}
+
+    def resolve(self, kind: type[Node], value: Any, implicit: Any) -> str:
+        return scalars.IMPLICIT if kind is ScalarNode and implicit[0] else ""
 
 
 _TOO_DEEP = f"nested more than {MOST_LEVELS} levels deep"
-_TRUE = frozenset({"true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON", "y", "Y"})
-_FALSE = frozenset({"false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF", "n", "N"})
-_RESOLVER: Any = yaml.resolver.Resolver()
-_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
-_INT = re.compile(r"^[-+]?(0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|[1-9][0-9_]*|0)$")
-_FLOAT = re.compile(r"^[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?$")
-_SPECIAL = {".inf": math.inf, "+.inf": math.inf, "-.inf": -math.inf, ".nan": math.nan}
+_STRUCTURE = re.compile(r"^[ \t\-?:]*", re.MULTILINE)
+_STRUCTURE_BYTES = re.compile(rb"^[ \t\-?:]*", re.MULTILINE)
+_ODD_BREAKS = re.compile("\r(?!\n)|[\x85\u2028\u2029]")
+_ODD_BREAKS_BYTES = re.compile(b"\r(?!\n)|\xc2\x85|\xe2\x80[\xa8\xa9]|\\A\xff\xfe|\\A\xfe\xff")
+_MERGE = "tag:yaml.org,2002:merge"
+
+
+def load_all(text: bytes | str, origin: str) -> list[tuple[int, Any]]:
+    """The documents as (line, value), lines counting from 1; empty documents are left out.
+
+    Raises InvalidManifest for a syntax error, a doubled key, a key that is a list, a number that JSON can't carry, or
+    too many aliases.
+    """
+    found = _as_json(text)
+    if found is not None:
+        return found
+    return [(line_of(node), build(node, origin, only_json=True)) for node in _compose(text, origin)]
 
 
 def compose_all(text: bytes | str, origin: str) -> list[Node]:
@@ -41,182 +59,16 @@ def compose_all(text: bytes | str, origin: str) -> list[Node]:
 
     Raises InvalidManifest naming file and line.
     """
-    found: list[Node] = []
-    if _may_be_deep(text):
-        _require_shallow(text, origin)
-    loader = _Composer(text)
-    try:
-        while loader.check_node():
-            node = loader.get_node()
-            if node is not None and not _is_empty(node):
-                found.append(node)
-    except yaml.YAMLError as error:
-        raise _syntax_error(error, origin) from error
-    except UnicodeDecodeError as error:
-        raise InvalidManifest(f"{origin}: not UTF-8 text", subject=origin) from error
-    finally:
-        loader.dispose()
-    return found
-
-
-def _may_be_deep(text: bytes | str) -> bool:
-    """Whether nesting might pass the limit: each level is a bracket, or stands further right in its line."""
-    if isinstance(text, str):
-        return (
-            text.count("[") + text.count("{") > MOST_LEVELS // 2 or max(map(len, text.split("\n"))) > MOST_LEVELS // 2
-        )
-    return text.count(b"[") + text.count(b"{") > MOST_LEVELS // 2 or max(map(len, text.split(b"\n"))) > MOST_LEVELS // 2
-
-
-def _require_shallow(text: bytes | str, origin: str) -> None:
-    """Follow the parser's events, which cost no stack. Leaves syntax errors to the composer, which reports them."""
-    depth = 0
-    loader = _Composer(text)
-    try:
-        while loader.check_event():
-            event = loader.get_event()
-            if isinstance(event, yaml.CollectionStartEvent):
-                depth += 1
-                if depth > MOST_LEVELS:
-                    line = event.start_mark.line + 1 if event.start_mark else 1
-                    raise InvalidManifest(f"{origin}: line {line}: {_TOO_DEEP}", subject=origin)
-            elif isinstance(event, yaml.CollectionEndEvent):
-                depth -= 1
-    except (yaml.YAMLError, UnicodeDecodeError):
-        return
-    finally:
-        loader.dispose()
-
-
-def load_all(text: bytes | str, origin: str) -> list[tuple[int, Any]]:
-    """The documents as (line, value), lines counting from 1; empty documents are left out.
-
-    Raises InvalidManifest for a syntax error, a doubled key, a key that is a list, or too many aliases.
-    """
-    return [(line_of(node), build(node, origin)) for node in compose_all(text, origin)]
+    return list(_compose(text, origin))
 
 
 def line_of(node: Node) -> int:
     return int(node.start_mark.line) + 1
 
 
-def build(node: Node, origin: str) -> Any:
-    """The value of a composed document."""
-    return _Builder(origin).value(node)
-
-
-class _Builder:
-    """Turns one document's nodes into values, counting what aliases repeat."""
-
-    def __init__(self, origin: str) -> None:
-        self._origin = origin
-        self._count = 0
-        self._inside: set[int] = set()
-
-    def value(self, node: Node) -> Any:
-        self._count += 1
-        if self._count > MOST_NODES:
-            raise self._refusal(node, f"more than {MOST_NODES} values once its aliases are followed")
-        if isinstance(node, ScalarNode):
-            return scalar(node)
-        if id(node) in self._inside:
-            raise self._refusal(node, "an alias that contains itself")
-        if len(self._inside) >= MOST_LEVELS:
-            raise self._refusal(node, _TOO_DEEP)
-        self._inside.add(id(node))
-        try:
-            if isinstance(node, SequenceNode):
-                return [self.value(item) for item in node.value]
-            assert isinstance(node, MappingNode)  # YAML knows no fourth kind of node
-            return self._mapping(node)
-        finally:
-            self._inside.discard(id(node))
-
-    def _mapping(self, node: MappingNode) -> dict[str, Any]:
-        merged: dict[str, Any] = {}
-        own: dict[str, Any] = {}
-        lines: dict[str, int] = {}
-        for key_node, value_node in node.value:
-            if _is_merge(key_node):
-                merged = {**self._merge(value_node), **merged}
-                continue
-            key = self._key(key_node)
-            if key in lines:
-                raise self._refusal(key_node, f"key {key!r} stands twice, first in line {lines[key]}")
-            lines[key] = line_of(key_node)
-            own[key] = self.value(value_node)
-        return {**merged, **own}
-
-    def _merge(self, node: Node) -> dict[str, Any]:
-        found = self.value(node)
-        maps = found if isinstance(found, list) else [found]
-        if not all(isinstance(one, dict) for one in maps):
-            raise self._refusal(node, "`<<` takes a mapping or a list of mappings")
-        return {key: value for one in reversed(maps) for key, value in one.items()}
-
-    def _key(self, node: Node) -> str:
-        if not isinstance(node, ScalarNode):
-            raise self._refusal(node, "a key that is a list or a mapping")
-        value = scalar(node)
-        if value is None:
-            raise self._refusal(node, "an empty key")
-        if isinstance(value, bool):
-            return "true" if value else "false"
-        if isinstance(value, float) and value.is_integer():
-            return str(int(value))
-        return str(value)
-
-    def _refusal(self, node: Node, what: str) -> InvalidManifest:
-        return InvalidManifest(f"{self._origin}: line {line_of(node)}: {what}", subject=self._origin)
-
-
-def scalar(node: ScalarNode) -> Any:
-    """The value of a scalar: a plain one by its look, a quoted or block one as text, a tagged one as tagged."""
-    text: str = node.value
-    if node.style or _is_tagged_text(node):
-        return text
-    if text in _NULLS:
-        return None
-    if text in _TRUE or text in _FALSE:
-        return text in _TRUE
-    if _INT.match(text):
-        return _integer(text)
-    if _FLOAT.match(text):
-        return float(text.replace("_", ""))
-    return _SPECIAL.get(text.lower(), text)
-
-
-def _is_tagged_text(node: ScalarNode) -> bool:
-    """Whether a plain scalar carries an explicit `!!str`: its tag is then another than its look alone would give."""
-    if node.tag != "tag:yaml.org,2002:str" or not node.value:
-        return False
-    return bool(_RESOLVER.resolve(ScalarNode, node.value, (True, False)) != node.tag)
-
-
-def _integer(text: str) -> int:
-    digits = text.replace("_", "")
-    sign, digits = (-1, digits[1:]) if digits[0] == "-" else (1, digits.lstrip("+"))
-    if digits.startswith(("0b", "0o", "0x")):
-        return sign * int(digits, 0)
-    return sign * int(digits, 8 if len(digits) > 1 and digits[0] == "0" else 10)
-
-
-def _is_merge(node: Node) -> bool:
-    return isinstance(node, ScalarNode) and node.value == "<<" and not node.style
-
-
-def _is_empty(node: Node) -> bool:
-    return isinstance(node, ScalarNode) and not node.style and node.value in _NULLS
-
-
-def _syntax_error(error: yaml.YAMLError, origin: str) -> InvalidManifest:
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or str(error)
-    place = f"line {mark.line + 1}: " if mark is not None else ""
-    context, began = getattr(error, "context", None), getattr(error, "context_mark", None)
-    if context and began is not None:
-        problem = f"{problem} ({context} that begins in line {began.line + 1})"
-    return InvalidManifest(f"{origin}: {place}{problem}", subject=origin)
+def build(node: Node, origin: str, *, only_json: bool = False) -> Any:
+    """The value of a composed document. With `only_json` numbers are as JSON carries them, and infinity is refused."""
+    return _Builder(origin, only_json=only_json).value(node)
 
 
 def lines(node: Node) -> Iterator[tuple[tuple[str | int, ...], int]]:
@@ -234,3 +86,216 @@ def _lines(node: Node, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str 
     elif isinstance(node, SequenceNode):
         for index, item in enumerate(node.value):
             yield from _lines(item, (*path, index))
+
+
+def _compose(text: bytes | str, origin: str) -> Iterator[Node]:
+    """One document at a time, so that the nodes of a large file are not all held at once."""
+    if _may_be_deep(text):
+        _require_shallow(text, origin)
+    loader: _Composer | None = None
+    try:
+        loader = _Composer(text)
+        while loader.check_node():
+            node = loader.get_node()
+            if node is not None and not _is_empty(node):
+                yield node
+    except yaml.YAMLError as error:
+        raise _syntax_error(error, origin) from error
+    except (UnicodeDecodeError, UnicodeEncodeError) as error:
+        raise InvalidManifest(f"{origin}: not UTF-8 text", subject=origin) from error
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def _as_json(text: bytes | str) -> list[tuple[int, Any]] | None:
+    """The documents of a JSON text; None when YAML's parser has to judge.
+
+    JSON is read as such since YAML's parser refuses an emoji written as two escapes, and for speed. Whatever is unusual
+    (not quite JSON, a doubled key, deep nesting) goes the other way, where it is either taken or refused with its line.
+    """
+    if text[:4096].lstrip()[:1] not in ("{", b"{") or _may_be_deep(text):
+        return None
+    found: list[tuple[int, Any]] = []
+    try:
+        whole = text.decode() if isinstance(text, bytes) else text
+        at = _after_space(whole, 0)
+        while at < len(whole):
+            line = whole.count("\n", 0, at) + 1
+            value, end = _JSON.raw_decode(whole, at)
+            found.append((line, value))
+            at = _after_space(whole, end)
+    except ValueError:
+        return None
+    return found
+
+
+def _after_space(text: str, at: int) -> int:
+    match = _SPACE.match(text, at)
+    return match.end() if match else at
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def _number(text: str) -> Any:
+    return scalars.as_json(scalars.meaning(text, scalars.IMPLICIT))
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+_SPACE = re.compile(r"\s*")
+_JSON = json.JSONDecoder(object_pairs_hook=_pairs, parse_float=_number, parse_int=_number, parse_constant=_no_constant)
+
+
+def _may_be_deep(text: bytes | str) -> bool:
+    """Whether nesting might pass the limit; never False for a text that does.
+
+    Each level of flow style costs a bracket. A level of block style stands at least one column further right than the
+    one before, in what begins its line, save for a list, which may stand in its key's column.
+    """
+    if isinstance(text, str):
+        brackets = text.count("[") + text.count("{")
+        return _passes(brackets, max(map(len, _STRUCTURE.findall(text))), odd=_ODD_BREAKS.search(text) is not None)
+    brackets = text.count(b"[") + text.count(b"{")
+    widest = max(map(len, _STRUCTURE_BYTES.findall(text)))
+    return _passes(brackets, widest, odd=_ODD_BREAKS_BYTES.search(text) is not None)
+
+
+def _passes(brackets: int, widest: int, *, odd: bool) -> bool:
+    return odd or brackets + 2 * (widest + 1) > MOST_LEVELS
+
+
+def _require_shallow(text: bytes | str, origin: str) -> None:
+    """Follow the parser's events, which cost no stack. Leaves syntax errors to the composer, which reports them."""
+    depth = 0
+    loader: _Composer | None = None
+    try:
+        loader = _Composer(text)
+        while loader.check_event():
+            event = loader.get_event()
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > MOST_LEVELS:
+                    line = event.start_mark.line + 1 if event.start_mark else 1
+                    raise InvalidManifest(f"{origin}: line {line}: {_TOO_DEEP}", subject=origin)
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+    except (yaml.YAMLError, UnicodeError):
+        return
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+class _Builder:
+    """Turns one document's nodes into values, counting what aliases repeat."""
+
+    def __init__(self, origin: str, *, only_json: bool) -> None:
+        self._origin, self._only_json = origin, only_json
+        self._count = 0
+        self._text = 0
+        self._inside: set[int] = set()
+
+    def value(self, node: Node) -> Any:
+        if isinstance(node, ScalarNode):
+            return self._scalar(node)
+        self._spend(node, 0)
+        if id(node) in self._inside:
+            raise self._refusal(node, "an alias that contains itself")
+        if len(self._inside) >= MOST_LEVELS:
+            raise self._refusal(node, _TOO_DEEP)
+        self._inside.add(id(node))
+        try:
+            if isinstance(node, SequenceNode):
+                return [self.value(item) for item in node.value]
+            assert isinstance(node, MappingNode)  # YAML knows no fourth kind of node
+            return self._mapping(node)
+        finally:
+            self._inside.discard(id(node))
+
+    def _spend(self, node: Node, size: int) -> None:
+        self._count += 1
+        self._text += size
+        if self._count > MOST_NODES:
+            raise self._refusal(node, f"more than {MOST_NODES} values once its aliases are followed")
+        if self._text > MOST_TEXT:
+            raise self._refusal(node, f"more than {MOST_TEXT} characters once its aliases are followed")
+
+    def _scalar(self, node: ScalarNode) -> Any:
+        self._spend(node, len(node.value))
+        if not node.tag:  # quoted or block style: text, whatever it looks like
+            return node.value
+        try:
+            value = scalars.meaning(node.value, node.tag)
+        except ValueError as error:
+            raise self._refusal(node, str(error)) from error
+        if not self._only_json:
+            return value
+        if isinstance(value, float) and not math.isfinite(value):
+            raise self._refusal(node, f"{node.value} is a number that JSON can't carry; put text in quotes")
+        return scalars.as_json(value)
+
+    def _mapping(self, node: MappingNode) -> dict[str, Any]:
+        merged: dict[str, Any] = {}
+        own: dict[str, Any] = {}
+        lines: dict[str, int] = {}
+        for key_node, value_node in node.value:
+            if _is_merge(key_node):
+                merged = {**self._merge(value_node), **merged}
+                continue
+            key = self._key(key_node)
+            if key in lines:
+                raise self._refusal(key_node, f"key {key!r} stands twice, first in line {lines[key]}")
+            lines[key] = line_of(key_node)
+            own[key] = self.value(value_node)
+        return {**merged, **own} if merged else own
+
+    def _merge(self, node: Node) -> dict[str, Any]:
+        found = self.value(node)
+        maps = found if isinstance(found, list) else [found]
+        if not all(isinstance(one, dict) for one in maps):
+            raise self._refusal(node, "`<<` takes a mapping or a list of mappings")
+        return {key: value for one in reversed(maps) for key, value in one.items()}
+
+    def _key(self, node: Node) -> str:
+        if not isinstance(node, ScalarNode):
+            raise self._refusal(node, "a key that is a list or a mapping")
+        value = self._scalar(node)
+        if value is None:
+            raise self._refusal(node, "an empty key")
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        return str(scalars.as_json(value))
+
+    def _refusal(self, node: Node, what: str) -> InvalidManifest:
+        return InvalidManifest(f"{self._origin}: line {line_of(node)}: {what}", subject=self._origin)
+
+
+def _is_merge(node: Node) -> bool:
+    return isinstance(node, ScalarNode) and node.value == "<<" and node.tag in (scalars.IMPLICIT, _MERGE)
+
+
+def _is_empty(node: Node) -> bool:
+    if not isinstance(node, ScalarNode) or node.tag != scalars.IMPLICIT:
+        return False
+    return node.value in ("", "~", "null", "Null", "NULL")
+
+
+def _syntax_error(error: yaml.YAMLError, origin: str) -> InvalidManifest:
+    if isinstance(error, yaml.reader.ReaderError):
+        what = f"not text: {error.reason} at position {error.position}"
+        return InvalidManifest(f"{origin}: {what}", subject=origin)
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or str(error)
+    place = f"line {mark.line + 1}: " if mark is not None else ""
+    context, began = getattr(error, "context", None), getattr(error, "context_mark", None)
+    if context and began is not None:
+        problem = f"{problem} ({context} that begins in line {began.line + 1})"
+    return InvalidManifest(f"{origin}: {place}{problem}", subject=origin)

@@ -1,0 +1,117 @@
+"""YAML documents: lines, merges, doubled keys, aliases, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from reconciler.errors import InvalidManifest
+from reconciler.objects import yaml
+
+
+def load(text: str | bytes) -> object:
+    [(_, value)] = yaml.load_all(text, "f.yaml")
+    return value
+
+
+def test_documents_come_with_the_lines_on_which_they_begin_and_empty_ones_are_left_out():
+    text = "---\n---\n# only a comment\n---\na: 1\n...\n---\nnull\n---\n\nb: 2\n"
+
+    assert yaml.load_all(text, "f.yaml") == [(5, {"a": 1}), (11, {"b": 2})]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        pytest.param("a: &x {b: 1, c: 2}\nd: {<<: *x, b: 3}", {"a": {"b": 1, "c": 2}, "d": {"b": 3, "c": 2}}, id="one"),
+        pytest.param("<<: [{a: 1}, {a: 2, b: 3}]\n", {"a": 1, "b": 3}, id="the first of a list wins"),
+        pytest.param('"<<": 1', {"<<": 1}, id="a quoted key merges nothing"),
+        pytest.param("? &k a\n: *k\n", {"a": "a"}, id="an anchored key"),
+    ],
+)
+def test_merge_keys_give_what_the_mapping_itself_does_not_say(text, value):
+    assert load(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        pytest.param('a: "yes"\nb: \'3\'\nc: "~"', {"a": "yes", "b": "3", "c": "~"}, id="quotes"),
+        pytest.param("a: |\n  yes\nb: >-\n  3\n", {"a": "yes\n", "b": "3"}, id="blocks"),
+        pytest.param("a: !!str 3\nb: !foo 3\n", {"a": "3", "b": "3"}, id="tags for text, and unknown ones"),
+        pytest.param('a: !!int "3"\nb: !!float "3"\nc: !!bool "yes"', {"a": 3, "b": 3, "c": True}, id="tags"),
+        pytest.param("a: !!binary aGk=\n", {"a": "hi"}, id="binary"),
+        pytest.param("1: a\n1.5: b\ny: c\n0x10: d", {"1": "a", "1.5": "b", "true": "c", "16": "d"}, id="keys"),
+        pytest.param("\ufeffa: 1", {"a": 1}, id="a byte order mark"),
+    ],
+)
+def test_text_stays_text_and_keys_become_text(text, value):
+    assert load(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        pytest.param("a: 1\nb: 2\na: 3\n", "line 3: key 'a' stands twice, first in line 1", id="doubled key"),
+        pytest.param('1: a\n"1": b\n', "line 2: key '1' stands twice, first in line 1", id="doubled once it is text"),
+        pytest.param('{"a": 1,\n "a": 2}', "line 2: key 'a' stands twice, first in line 1", id="doubled in JSON"),
+        pytest.param("a:\n  [1, 2]: 3\n", "line 2: a key that is a list or a mapping", id="list as key"),
+        pytest.param("a:\n  ~: 3\n", "line 2: an empty key", id="null as key"),
+        pytest.param("a: [1\nb: 2\n", "line 2: did not find expected ',' or ']'", id="open bracket"),
+        pytest.param("a: b\n\tc: d\n", "line 2: found a tab character that violates indentation", id="tab"),
+        pytest.param("a: &x [*x]", "line 1: an alias that contains itself", id="endless alias"),
+        pytest.param("a: *nobody", "line 1: found undefined alias", id="unknown alias"),
+        pytest.param("a: 1\nb: .inf", "line 2: .inf is a number that JSON can't carry", id="infinity"),
+        pytest.param("a: !!int x", "line 1: 'x' does not fit its tag !!int", id="tag that does not fit"),
+        pytest.param("a: !!binary a", "line 1: !!binary text is not base64", id="no base64"),
+        pytest.param("a: 1\n<<: 3", "line 2: `<<` takes a mapping", id="merge of a number"),
+        pytest.param(b"a: \xc3\x28", "not text: invalid trailing UTF-8 octet at position 4", id="not UTF-8"),
+        pytest.param("a: \x00", "not text: control characters are not allowed at position 3", id="control character"),
+        pytest.param("\ud800", "not UTF-8 text", id="half a character"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_file_and_line(text, says):
+    with pytest.raises(InvalidManifest) as caught:
+        yaml.load_all(text, "f.yaml")
+
+    assert caught.value.message.startswith(f"f.yaml: {says}")
+
+
+def test_a_document_that_aliases_multiply_is_refused_before_it_grows():
+    levels = "".join(f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join([f'*{chr(97 + n)}'] * 9)}]\n" for n in range(9))
+
+    with pytest.raises(InvalidManifest, match="more than 500000 values once its aliases are followed"):
+        yaml.load_all(f"a: &a [x]\n{levels}", "f.yaml")
+
+
+def test_a_long_text_that_aliases_repeat_is_refused():
+    text = f"a: &a {'x' * 1_000_000}\nb: [{', '.join(['*a'] * 50)}]\n"
+
+    with pytest.raises(InvalidManifest, match=r"line 1: more than \d+ characters once its aliases are followed"):
+        yaml.load_all(text, "f.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        pytest.param('{"a": "\\ud83d\\ude00"}', [(1, {"a": "😀"})], id="an emoji in two escapes"),
+        pytest.param('\n{"a": 1}\n\n{"a":\t2.0}\n', [(2, {"a": 1}), (4, {"a": 2})], id="one after the other"),
+        pytest.param("{a: b, c: yes}", [(1, {"a": "b", "c": True})], id="YAML that begins like JSON"),
+        pytest.param('{"a": 12345678901234567890123}', [(1, {"a": 1.2345678901234568e22})], id="a long number"),
+    ],
+)
+def test_json_is_taken_as_json(text, values):
+    assert yaml.load_all(text, "f.json") == values
+    assert yaml.load_all(text.encode(), "f.json") == values
+
+
+def test_numbers_stay_as_written_for_those_who_compose_first():
+    """Fleet files quote a wrong value back to their author."""
+    [node] = yaml.compose_all("a: 1.0\nb: 123456789012345678901\nc: .inf", "f.yaml")
+
+    assert repr(yaml.build(node, "f.yaml")) == "{'a': 1.0, 'b': 123456789012345678901, 'c': inf}"
+
+
+def test_each_field_has_its_line():
+    [node] = yaml.compose_all("a: 1\nb:\n  - c: 2\n", "f.yaml")
+
+    assert dict(yaml.lines(node)) == {(): 1, ("a",): 1, ("b",): 2, ("b", 0): 3, ("b", 0, "c"): 3}
