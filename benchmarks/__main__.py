@@ -1,0 +1,48 @@
+"""Runs the benchmarks and writes what they found to `benchmarks/results/`.
+
+first-sync   200 applications of 3 objects on one bare cluster, by Celery workers, against the same objects applied
+             raw by 8 threads to the same API server in the same minutes; rounds alternate
+idle         1,000 synced applications at production defaults: the CPU of all of Undrift's processes, and a scan's cost
+memory       a worker child and its render helper before and after 1,000 syncs
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+
+from benchmarks import first_sync, idle, memory
+from benchmarks.site import Site
+
+WORKLOADS = {"first-sync": first_sync.run, "idle": idle.run, "memory": memory.run}
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("workloads", nargs="*", choices=[[], *WORKLOADS], default=[])
+    parser.add_argument("--quick", action="store_true", help="a tenth of the size, to try the runner")
+    options = parser.parse_args()
+    found = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "quick": options.quick,
+    }
+    for name in options.workloads or WORKLOADS:
+        with tempfile.TemporaryDirectory(prefix="undrift-bench-") as folder, Site(Path(folder)) as site:
+            found[name] = WORKLOADS[name](site, quick=options.quick)
+        print(f"{name}: {orjson.dumps(found[name]).decode()}", flush=True)
+    RESULTS.mkdir(exist_ok=True)
+    file = RESULTS / ("quick.json" if options.quick else "latest.json")
+    file.write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2) + b"\n")
+    print(f"written to {file}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""A place to measure at: one bare cluster, a Valkey, a repository, and Undrift's processes as shipped."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import psutil
+
+from reconciler import devcluster, process
+from reconciler.clock import SystemClock
+from reconciler.devcluster.folders import cache_folder
+from reconciler.testing.git import Repo
+from workers import embedded
+from workers.store import Store, composed, open_store
+
+COMMAND = [sys.executable, "-m", "workers.cli.main"]
+PARTS = ("a", "b", "c")
+
+
+class Site:
+    """Started with the block, gone with it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.home = folder / "home"
+        self.repo = Repo(folder / "apps.git")
+        self.children: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Site:
+        self.home.mkdir()
+        started = devcluster.start(
+            ["bench"], self.folder, cache=cache_folder(os.environ), env=os.environ, bare=True, bound=True
+        )
+        self.cluster = started[0]
+        self.valkey = embedded.start(self.folder / "valkey.log")
+        self.store: Store = open_store(self.valkey.url, SystemClock())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self.store.redis.close()
+        self.valkey.stop()
+        devcluster.stop(self.folder, "bench")
+
+    def start(self, *, workers: int, concurrency: int, **env: str) -> None:
+        """Start a scheduler and workers over the fleet as it is written."""
+        given = {
+            **os.environ,
+            "UNDRIFT_HOME": str(self.home),
+            "UNDRIFT_REDIS_URL": self.valkey.url,
+            "UNDRIFT_FLEET": str(self.folder / "fleet"),
+            "UNDRIFT_CREDENTIALS": str(self.folder / "credentials"),
+            "UNDRIFT_CONCURRENCY": str(concurrency),
+            **env,
+        }
+        names = [("scheduler", ["scheduler", "--fresh"])]
+        names += [(f"worker-{n}", ["worker", "--name", f"worker-{n}@bench"]) for n in range(workers)]
+        for name, words in names:
+            with (self.folder / f"{name}.log").open("ab") as log:
+                self.children[name] = process.spawn([*COMMAND, *words], env=given, stdout=log, stderr=log)
+
+    def stop(self) -> None:
+        for child in self.children.values():
+            process.stop(child, grace_s=2.0)
+            process.kill_group(child)
+        self.children.clear()
+
+    def write_fleet(self, prefix: str, count: int) -> None:
+        """`count` applications of three ConfigMaps each, in one namespace, one commit."""
+        self.repo.commit({path: text for n in range(count) for path, text in files(prefix, n).items()})
+        fleet, credentials = self.folder / "fleet", self.folder / "credentials"
+        fleet.mkdir(exist_ok=True)
+        credentials.mkdir(exist_ok=True)
+        (credentials / "bench.yaml").write_text(Path(self.cluster.kubeconfig).read_text())
+        documents = [
+            "apiVersion: undrift.dev/v1alpha1\nkind: Cluster\nmetadata: {name: bench}\n"
+            "spec: {access: {kubeconfig: {file: bench.yaml}}}\n"
+        ]
+        documents += [
+            f"apiVersion: undrift.dev/v1alpha1\nkind: Application\nmetadata: {{name: {prefix}-{n}}}\n"
+            f"spec: {{source: {{repo: '{self.repo.url}', path: {prefix}-{n}}}, clusters: {{names: [bench]}}, "
+            f"namespace: {prefix}, sync: {{createNamespace: true}}}}\n"
+            for n in range(count)
+        ]
+        (fleet / "fleet.yaml").write_text("---\n".join(documents))
+
+    def synced(self) -> int:
+        return sum(one.sync == "Synced" for one in composed.statuses(self.store).values())
+
+    def processes(self) -> list[psutil.Process]:
+        """All of Undrift's processes, children included; the API server and Valkey are not among them."""
+        roots = [psutil.Process(child.pid) for child in self.children.values()]
+        return [one for root in roots for one in (root, *root.children(recursive=True))]
+
+    def cpu_s(self) -> float:
+        """CPU seconds that Undrift's processes have used so far."""
+        return sum(sum(one.cpu_times()[:2]) for one in self.processes())
+
+
+def files(prefix: str, number: int) -> Mapping[str, str]:
+    name = f"{prefix}-{number}"
+    return {
+        f"{name}/{part}.yaml": (
+            f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}-{part}}}\ndata: {{value: '{part * 200}'}}\n"
+        )
+        for part in PARTS
+    }
+
+
+def until(is_true: Callable[[], bool], within_s: float = 600.0) -> float:
+    """Seconds until something is true."""
+    begun = time.monotonic()
+    while not is_true():
+        if time.monotonic() - begun > within_s:
+            raise TimeoutError(f"not within {within_s:.0f} s")
+        time.sleep(0.05)
+    return time.monotonic() - begun
