@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import kubernetes.client
+import kubernetes.config  # before the fork: half a second and 36 MB that children then share
 from celery import shared_task
 
 from workers import asking, signals
 from workers.tasks import refreshing, scanning, syncing
 
-__all__ = ["refresh", "resync", "scan", "signals", "sync"]
+__all__ = ["kubernetes", "refresh", "resync", "scan", "signals", "sync"]
 
 
 @shared_task(name="sync")
