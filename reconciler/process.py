@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-__all__ = ["Limits", "spawn", "stop"]
+__all__ = ["Limits", "die_with_parent", "kill_group", "spawn", "stop"]
 
 _PR_SET_PDEATHSIG = 1
 # Loaded before any fork: a child between fork and exec must not take the loader's lock.
@@ -78,6 +78,12 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()
+
+
+def die_with_parent() -> None:
+    """Let the kernel kill this process when the thread that forked it ends. Does nothing where there is no such thing."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _before_exec(limits: Limits | None, parent: int) -> Callable[[], None]:
