@@ -7,18 +7,21 @@ or late message does no harm. Settings follow what was measured about Celery 5.6
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Sequence
 
 from celery import Celery
 
+from workers import flower
 from workers import settings as settings_module
 from workers.settings import Settings
 
 QUEUE = "undrift"
 HARD_LIMIT_S = 300
 """A task is killed after this; every request and render in it has a shorter limit of its own."""
-MOST_MEMORY_KIB = 400_000
 TASKS_PER_CHILD = 5000
 BROKER_OPTIONS = {
+    # Above the hard limit, so that no message is delivered again while its task may still run.
     "visibility_timeout": HARD_LIMIT_S + 120,
     "unacked_restore_interval": 5,
     "unacked_restore_throttle": 1,
@@ -50,7 +53,7 @@ def make_app(settings: Settings) -> Celery:
         task_time_limit=HARD_LIMIT_S,
         worker_prefetch_multiplier=1,
         worker_concurrency=settings.concurrency,
-        worker_max_memory_per_child=MOST_MEMORY_KIB,
+        worker_max_memory_per_child=settings.memory_per_child_mib * 1024,
         worker_max_tasks_per_child=TASKS_PER_CHILD,
         worker_send_task_events=True,
         worker_soft_shutdown_timeout=5,
@@ -64,4 +67,12 @@ def make_app(settings: Settings) -> Celery:
     return made
 
 
+def is_flower(words: Sequence[str]) -> bool:
+    """Whether a command line is that of `celery -A workers flower`."""
+    return "flower" in words[1:]
+
+
 app = make_app(settings_module.from_env(os.environ))
+if is_flower(sys.argv):
+    # Flower reads its options from the environment after it has loaded the app, so this is the moment.
+    flower.protect(settings_module.from_env(os.environ), os.environ)

@@ -38,10 +38,13 @@ def run(
     """Make the chosen instances due. Raises BadRequest; an unknown instance is one too."""
     if unknown:
         raise BadRequest(
-            f"unknown arguments {sorted(unknown)}; expected application, instance or selector, reason, full"
+            f"unknown arguments {', '.join(sorted(unknown))[:100]}; expected application, instance or selector, reason "
+            "and full"
         )
-    if not isinstance(reason, str) or len(reason) > 200 or not isinstance(full, bool):
-        raise BadRequest("expected reason as a text of at most 200 characters, and full as true or false")
+    if not isinstance(reason, str) or len(reason) > 200 or not (reason + "-").isprintable():
+        raise BadRequest("expected reason as one line of at most 200 characters")
+    if not isinstance(full, bool):
+        raise BadRequest(f"expected full as true or false, found {full!r:.40}")
     store = wiring.store()
     keys = chosen(store, application, instance, selector)
     request(store, keys, reason or "operator", full=full)
@@ -63,7 +66,7 @@ def chosen(store: Store, application: str | None, instance: str | None, selector
         wanted = parse_selector(selector or "")
         found = [key for key, spec in specs.items() if matches({**spec.cluster.labels, **spec.labels}, wanted)]
     if not found:
-        raise BadRequest(f"nothing in the fleet is meant by {given[0]!r}")
+        raise BadRequest(f"nothing in the fleet is meant by {given[0]!r:.100}")
     return found
 
 

@@ -21,6 +21,7 @@ from reconciler import process
 from reconciler.errors import UndriftError
 
 READY_WITHIN_S = 15.0
+FOLDER_PREFIX = "undrift-"
 
 
 class NoValkey(UndriftError):
@@ -70,27 +71,35 @@ def start(log: Path, *, folder: Path | None = None) -> EmbeddedValkey:
 
     `folder` is the one of a server that died, so that its socket keeps its place. Raises NoValkey.
     """
-    folder = folder or Path(tempfile.mkdtemp(prefix="undrift-", dir="/tmp"))
-    socket = folder / "s"
-    socket.unlink(missing_ok=True)
+    executable = program()
+    folder = folder or Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir="/tmp"))
+    (folder / "s").unlink(missing_ok=True)
     with log.open("ab") as output:
-        child = process.spawn(
-            [
-                program(),
-                *("--port", "0"),
-                *("--unixsocket", socket),
-                *("--unixsocketperm", "600"),
-                *("--save", ""),
-                *("--appendonly", "no"),
-                *("--maxmemory-policy", "noeviction"),
-                *("--dir", folder),
-            ],
-            stdout=output,
-            stderr=output,
-        )
+        child = process.spawn(command(executable, folder), stdout=output, stderr=output)
     server = EmbeddedValkey(child, folder)
     _await_ready(server, log)
     return server
+
+
+def command(executable: str, folder: Path) -> list[str]:
+    """The command line of a server in a private folder."""
+    return [
+        executable,
+        *("--port", "0"),
+        *("--unixsocket", str(folder / "s")),
+        *("--unixsocketperm", "600"),
+        *("--save", ""),
+        *("--appendonly", "no"),
+        *("--maxmemory-policy", "noeviction"),
+        *("--dir", str(folder)),
+    ]
+
+
+def remove_left(socket: Path) -> None:
+    """Remove the folder of a server whose starter was killed. Anything that is not such a folder of ours is left."""
+    folder = socket.parent
+    if folder.name.startswith(FOLDER_PREFIX) and folder.is_dir() and {one.name for one in folder.iterdir()} <= {"s"}:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _await_ready(server: EmbeddedValkey, log: Path) -> None:

@@ -1,7 +1,16 @@
-"""The one place, besides the command line, that reads the environment."""
+"""The one place, besides the command line, that reads the environment.
+
+Every setting is a variable `UNDRIFT_…`. What an installation makes for itself at its first start (its UUID, Flower's
+login) lies in its home, for its owner's eyes only.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import secrets
+import stat
+import tempfile
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +19,7 @@ from pathlib import Path
 from reconciler.errors import UndriftError
 
 LONGEST_LEASE_S = 60.0
+SOCKET_NOTE = "valkey.socket"
 
 
 class BadSetting(UndriftError):
@@ -42,17 +52,26 @@ class Settings:
     """Whether Flower may start tasks (`UNDRIFT_FLOWER_ACTIONS=1`)."""
     flower_port: int
     """Flower's port on 127.0.0.1 (`UNDRIFT_FLOWER_PORT`)."""
+    memory_per_child_mib: int
+    """A child of a worker that holds more than this after a task is replaced (`UNDRIFT_CHILD_MEMORY`, MiB)."""
     dev_clusters: tuple[str, ...]
     """Names of local clusters to add to the fleet (`UNDRIFT_DEV_CLUSTERS`, commas between them)."""
     repository_poll_s: float | None
     """Overrides every repository's `poll` where it is longer (`UNDRIFT_REPOSITORY_POLL`, set by `up`)."""
+    scan_every_s: float | None
+    """Overrides every cluster's `drift.every` where it is longer (`UNDRIFT_SCAN_EVERY`, set by `up`)."""
     env: Mapping[str, str]
     """The environment, for credentials that are referenced by name."""
 
     @property
     def embedded_socket(self) -> Path:
         """Where the path of the embedded Valkey's socket is written down: the socket itself has a short path."""
-        return self.home / "valkey.socket"
+        return self.home / SOCKET_NOTE
+
+    @property
+    def up_note(self) -> Path:
+        """Where a running `undrift up` says what it runs."""
+        return self.home / "up.json"
 
     @property
     def kubeconfigs(self) -> Path:
@@ -60,23 +79,27 @@ class Settings:
         return self.home / "dev-clusters"
 
     def installation(self) -> str:
-        """The UUID of this installation, made at its first start and kept in `home`. `UNDRIFT_INSTALLATION` wins."""
+        """The UUID of this installation, made at its first start and kept in `home`. `UNDRIFT_INSTALLATION` wins.
+
+        Processes on several machines share no home, so there the variable must be set to the same for all of them.
+        """
         given = self.env.get("UNDRIFT_INSTALLATION")
-        if given:
-            return given
-        file = self.home / "installation"
-        try:
-            with file.open("x") as fresh:
-                fresh.write(str(uuid.uuid4()))
-        except FileExistsError:
-            pass  # made before, which is the rule
-        return file.read_text().strip()
+        return _uuid(given) if given else _made_once(self.home / "installation", str(uuid.uuid4()))
+
+    def flower_login(self) -> tuple[str, str]:
+        """Flower's user and password, made at the first start and kept in `home`."""
+        user, _, password = _made_once(self.login_file, f"undrift:{secrets.token_urlsafe(12)}").partition(":")
+        return user, password
+
+    @property
+    def login_file(self) -> Path:
+        """Where Flower's login lies."""
+        return self.home / "flower-login"
 
 
 def from_env(env: Mapping[str, str]) -> Settings:
     """Settings of this process. Makes `home`. Raises BadSetting naming the variable."""
-    home = Path(env.get("UNDRIFT_HOME") or default_home(env)).expanduser().resolve()
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    home = _private(Path(env.get("UNDRIFT_HOME") or default_home(env)).expanduser().resolve())
     credentials = env.get("UNDRIFT_CREDENTIALS")
     return Settings(
         home=home,
@@ -89,8 +112,10 @@ def from_env(env: Mapping[str, str]) -> Settings:
         fleet_poll_s=_number(env, "UNDRIFT_FLEET_POLL", 60.0, most=86400),
         flower_actions=env.get("UNDRIFT_FLOWER_ACTIONS") == "1",
         flower_port=int(_number(env, "UNDRIFT_FLOWER_PORT", 5555, most=65535)),
+        memory_per_child_mib=int(_number(env, "UNDRIFT_CHILD_MEMORY", 400, most=64_000)),
         dev_clusters=tuple(name for name in env.get("UNDRIFT_DEV_CLUSTERS", "").split(",") if name),
         repository_poll_s=_number(env, "UNDRIFT_REPOSITORY_POLL", 0, most=86400) or None,
+        scan_every_s=_number(env, "UNDRIFT_SCAN_EVERY", 0, most=86400) or None,
         env=env,
     )
 
@@ -107,7 +132,7 @@ def default_cache(env: Mapping[str, str]) -> Path:
 
 def _embedded_url(home: Path) -> str:
     """The URL of the Valkey that `undrift up` of this home runs, or of the default port when none does."""
-    noted = home / "valkey.socket"
+    noted = home / SOCKET_NOTE
     return f"unix://{noted.read_text().strip()}" if noted.is_file() else "redis://127.0.0.1:6379/0"
 
 
@@ -122,3 +147,39 @@ def _number(env: Mapping[str, str], name: str, default: float, *, most: float) -
     if not 0 < value <= most:
         raise BadSetting(f"{name}={text!r}: expected more than 0 and at most {most:g}", subject=name)
     return value
+
+
+def _uuid(text: str) -> str:
+    try:
+        return str(uuid.UUID(text))
+    except ValueError as error:
+        raise BadSetting(f"UNDRIFT_INSTALLATION={text!r}: expected a UUID", subject="UNDRIFT_INSTALLATION") from error
+
+
+def _private(home: Path) -> Path:
+    """The home, made when missing, and closed to others when it is our own."""
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        found = home.stat()
+        # A folder that is shared on purpose, like /tmp with its sticky bit, or somebody else's, stays as it is.
+        is_ours = found.st_uid == os.getuid() and not found.st_mode & stat.S_ISVTX
+        if is_ours and stat.S_IMODE(found.st_mode) & 0o077:
+            home.chmod(0o700)
+    except OSError as error:
+        raise BadSetting(f"UNDRIFT_HOME={home}: {error.strerror}", subject="UNDRIFT_HOME") from error
+    return home
+
+
+def _made_once(file: Path, text: str) -> str:
+    """What the file holds; the text when it was not there. Of several processes that make it at once, one wins."""
+    if not file.exists():
+        descriptor, fresh = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")  # mode 0600
+        try:
+            with os.fdopen(descriptor, "w") as output:
+                output.write(text + "\n")
+            # A link appears whole or not at all, and never over another one.
+            with contextlib.suppress(FileExistsError):
+                os.link(fresh, file)
+        finally:
+            os.unlink(fresh)
+    return file.read_text().strip()

@@ -10,7 +10,39 @@ from typing import Any
 import redis
 from celery import signals
 
+from reconciler import process
 from workers import logs, wiring
+
+
+class Slots:
+    """What this worker tells the scheduler: how many tasks it runs at once, until it begins to end."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.is_known = self.is_leaving = False
+
+    def beat(self, worker: str) -> None:
+        """Say that this worker lives. Only news wakes the scheduler: a quiet fleet costs it nothing."""
+        if self.is_leaving:
+            return
+        store = wiring.store()
+        # A Redis that is away is noticed and waited for by Celery itself; a missed sign of life costs nothing.
+        try:
+            store.slots.beat(worker, self.count or wiring.settings().concurrency, store.clock.now())
+            if not self.is_known:
+                store.due.wake()
+            self.is_known = True
+        except redis.RedisError:
+            self.is_known = False
+
+    def leave(self, worker: str) -> None:
+        """Take this worker's slots away, so that nothing more is sent for it."""
+        self.is_leaving = True
+        with contextlib.suppress(redis.RedisError):
+            wiring.store().slots.gone(worker)
+
+
+slots = Slots()
 
 
 @signals.setup_logging.connect
@@ -19,26 +51,28 @@ def set_up_logging(**_: Any) -> None:
     logs.set_up("worker")
 
 
+@signals.celeryd_after_setup.connect
+def count_children(sender: Any, instance: Any, **_: Any) -> None:
+    """How many children there are, by command line or settings."""
+    slots.count = int(instance.concurrency)
+
+
 @signals.heartbeat_sent.connect
 def beat(sender: Any, **_: Any) -> None:
-    """Tell the scheduler how much this worker can take. Celery sends a heartbeat every two seconds."""
-    worker = sender.eventer.hostname
-    # A Redis that is away is noticed and waited for by Celery itself; a missed sign of life costs nothing.
-    with contextlib.suppress(redis.RedisError):
-        wiring.store().slots.beat(worker, wiring.settings().concurrency, wiring.store().clock.now())
-        wiring.store().due.wake()
+    """Celery sends a heartbeat every two seconds, from its event loop."""
+    slots.beat(sender.eventer.hostname)
 
 
 @signals.worker_shutting_down.connect
 def say_goodbye(sender: Any, **_: Any) -> None:
-    """Take this worker's slots away at once, so that nothing more is sent to it."""
-    with contextlib.suppress(redis.RedisError):
-        wiring.store().slots.gone(str(sender))
+    """A worker that ends gives its tasks a few seconds; meanwhile it must get no more."""
+    slots.leave(str(sender))
 
 
 @signals.worker_process_init.connect
 def begin_child(**_: Any) -> None:
     """Nothing that the parent had open is used in a child: sockets must not be shared after a fork."""
+    process.die_with_parent()
     wiring.store.cache_clear()
     wiring.rooms.cache_clear()
 

@@ -11,9 +11,6 @@ import os
 import sys
 from importlib import import_module
 
-import redis
-import typer
-
 from reconciler.errors import FleetError, GitUnreachable, UndriftError, Unreachable
 
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -32,7 +29,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "dev-cluster": ("workers.cli.devcluster", "dev_cluster_app", "Real Kubernetes clusters on this machine."),
 }
 USAGE, FAILED, UNREACHABLE = 2, 3, 5
-
+NOT_HERE = "UNDRIFT_HOME and UNDRIFT_REDIS_URL say where to look"
 
 OVERVIEW = """GitOps for fleets of Kubernetes clusters. Git says what every cluster should run; Undrift makes it so.
 
@@ -59,9 +56,14 @@ def main(words: list[str] | None = None) -> None:
         # Whoever read our output has seen enough; Python must not complain while it flushes the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except (redis.RedisError, OSError) as error:
+    except OSError as error:
         print(f"undrift: {error}", file=sys.stderr)
-        sys.exit(UNREACHABLE if isinstance(error, redis.RedisError) else FAILED)
+        sys.exit(FAILED)
+    except Exception as error:
+        if not _is_of_redis(error):
+            raise
+        print(f"undrift: Redis does not answer: {error}; is `undrift up` running? {NOT_HERE}", file=sys.stderr)
+        sys.exit(UNREACHABLE)
 
 
 def _run(words: list[str]) -> None:
@@ -75,8 +77,14 @@ def _run(words: list[str]) -> None:
         print(f"undrift: no command {name!r}; {hint}", file=sys.stderr)
         sys.exit(USAGE)
     module, attribute, _ = COMMANDS[name]
-    command: typer.Typer = getattr(import_module(module), attribute)
+    command = getattr(import_module(module), attribute)
     command(words[1:], prog_name=f"undrift {name}")
+
+
+def _is_of_redis(error: Exception) -> bool:
+    """Whether it is Redis' error; a command that never loaded its client can't have met one."""
+    client = sys.modules.get("redis")
+    return client is not None and isinstance(error, client.RedisError)
 
 
 def overview() -> str:

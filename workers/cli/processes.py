@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 import socket
 import sys
 import threading
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from workers import settings as settings_module
-from workers.settings import BadSetting, Settings
+from workers.settings import BadSetting
 
 
 def _app() -> typer.Typer:
@@ -86,40 +83,10 @@ def flower(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1 (default: UNDRIFT_FLOWER_PORT, 5555).")] = 0,
 ) -> None:
     """Run Flower on 127.0.0.1, with a login, read-only unless UNDRIFT_FLOWER_ACTIONS=1."""
-    chosen = settings_module.from_env(os.environ)
-    user, password = flower_login(chosen)
-    # This variable would open the API to every web page that an operator visits.
-    os.environ.pop("FLOWER_UNAUTHENTICATED_API", None)
+    if port:
+        os.environ["UNDRIFT_FLOWER_PORT"] = str(port)
+    # Flower reads its command line from here once more; loading the app has put its options into the environment.
+    sys.argv = ["celery", "flower"]
     from workers.app import app
 
-    arguments = [
-        "flower",
-        "--address=127.0.0.1",
-        f"--port={port or chosen.flower_port}",
-        f"--basic_auth={user}:{password}",
-        "--max_tasks=10000",
-        "--natural_time=True",
-        "--tasks_columns=name,args,state,received,started,runtime,worker,uuid",
-    ]
-    if not chosen.flower_actions:
-        arguments.append("--read_only=True")
-    sys.argv = ["celery", *arguments]
-    app.start(arguments)
-
-
-def flower_login(chosen: Settings) -> tuple[str, str]:
-    """The login, made at the first start and kept in the home, for its owner's eyes only."""
-    file = login_file(chosen)
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        user, _, password = file.read_text().strip().partition(":")
-        return user, password
-    with os.fdopen(descriptor, "w") as fresh:
-        user, password = "undrift", secrets.token_urlsafe(12)
-        fresh.write(f"{user}:{password}\n")
-    return user, password
-
-
-def login_file(chosen: Settings) -> Path:
-    return chosen.home / "flower-login"
+    app.start(sys.argv[1:])

@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
+import shutil
+import signal
 import socket
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Annotated
+from typing import Annotated
 
-import redis
 import typer
+from rich.console import Console
 
 from reconciler import devcluster
-from reconciler.clock import SystemClock
+from reconciler.errors import UndriftError
 from workers import embedded, logs
 from workers import settings as settings_module
-from workers.cli.processes import flower_login
+from workers.cli.watching import Watch
 from workers.settings import BadSetting, Settings
-from workers.store import Store, open_store
 from workers.supervise import Child, Supervisor
 
-up_app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+up_app = typer.Typer(pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
 READY_WITHIN_S = 120.0
 LOOK_EVERY_S = 0.25
-LOCAL_POLL_S = "3"
+WATCH_EVERY_S = 2.0
+LOCAL_POLL_S, LOCAL_SCAN_S = "3", "10"
+GROUND_GRACE_S, FLOWER_GRACE_S, WORKER_GRACE_S = 1.5, 2.0, 6.0
+
+
+class NotUp(UndriftError):
+    """Not everything that `up` started came up."""
+
+    stage = "up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,68 +52,126 @@ class Wanted:
     concurrency: int
     port: int
 
+    @property
+    def flower_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
 
 @up_app.command(epilog="Example: undrift up --fleet examples/fleet --dev-clusters 3")
 def up(
-    fleet: Annotated[str, typer.Option(help="A folder or Git URL.")] = "",
+    fleet: Annotated[str, typer.Option(help="A folder or Git URL (default: UNDRIFT_FLEET).")] = "",
     dev_clusters: Annotated[int, typer.Option(min=0, max=20, help="Local clusters dev-1 … dev-N to start.")] = 0,
     workers: Annotated[int, typer.Option(min=1, max=16, help="Worker processes.")] = 2,
     concurrency: Annotated[int, typer.Option(min=1, max=32, help="Children of each worker.")] = 2,
-    port: Annotated[int, typer.Option(help="Flower's port; 0 takes a free one.")] = 5555,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Flower's port; 0 takes a free one.")] = 5555,
 ) -> None:
     """Run everything on this machine; Ctrl-C stops all. Prints `ready` when everything runs."""
-    logs.set_up("up")
     chosen = settings_module.from_env(os.environ)
     location = fleet or chosen.fleet
     if not location:
         raise BadSetting("no fleet: give --fleet DIR|URL, for a first try --fleet examples/fleet")
     names = tuple(f"dev-{number}" for number in range(1, dev_clusters + 1))
-    with _only_one(chosen.home):
-        _run(chosen, Wanted(location, names, workers, concurrency, port or _free_port()))
+    with only_one(chosen.home):
+        _run(chosen, Wanted(location, names, workers, concurrency, _usable(port)))
+
+
+@contextlib.contextmanager
+def only_one(home: Path) -> Iterator[None]:
+    """Hold a home for one `up`, for as long as its process lives. Raises BadSetting when another one runs there."""
+    with (home / "up.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            raise BadSetting(
+                f"another `undrift up` (process {lock.read().strip() or 'unknown'}) runs in {home}; stop it, or set "
+                "UNDRIFT_HOME to another folder"
+            ) from error
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
 
 
 def _run(chosen: Settings, wanted: Wanted) -> None:
-    supervisor = Supervisor()
-    supervisor.watch_signals()
-    (chosen.home / "logs").mkdir(exist_ok=True, mode=0o700)
-    valkey = None
-    try:
-        _start_dev_clusters(chosen, wanted)
-        if not os.environ.get("UNDRIFT_REDIS_URL"):
-            valkey = embedded.start(chosen.home / "logs" / "valkey.log")
-            chosen.embedded_socket.write_text(str(valkey.socket))
-        url = valkey.url if valkey else chosen.redis_url
-        for child in _children(chosen, wanted, url, fresh=valkey is not None):
-            supervisor.add(child)
-        store = open_store(url, SystemClock())
-        if _await_ready(supervisor, store, wanted):
-            _greet(chosen, wanted)
-        while not supervisor.stopping:
-            supervisor.tend(1.0)
-            if valkey is not None and valkey.process.poll() is not None and not supervisor.stopping:
-                valkey = embedded.start(chosen.home / "logs" / "valkey.log", folder=valkey.folder)
-    finally:
-        supervisor.stop()
-        if valkey is not None:
-            valkey.stop()
-            chosen.embedded_socket.unlink(missing_ok=True)
-        for name in wanted.dev_clusters:
-            devcluster.stop(chosen.home, name)
+    folder = chosen.home / "logs"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    _remove_left(chosen)
+    with (folder / "up.log").open("a") as own_log:
+        logs.set_up("up", own_log)
+        supervisor = Supervisor(tell=_say)
+        ours = _start_dev_clusters(chosen, wanted)
+        supervisor.watch_signals()
+        try:
+            _keep_running(supervisor, chosen, wanted)
+        finally:
+            _end(supervisor, chosen, ours)
 
 
-def _start_dev_clusters(chosen: Settings, wanted: Wanted) -> None:
-    if wanted.dev_clusters:
-        devcluster.start(
-            list(wanted.dev_clusters),
-            chosen.home,
-            cache=chosen.cache,
-            env=os.environ,
-            bound=True,
-            progress=lambda line: print(line, file=sys.stderr, flush=True),
-        )
+def _keep_running(supervisor: Supervisor, chosen: Settings, wanted: Wanted) -> None:
+    """Start everything, say when it is ready, and tend it until told to stop."""
+    url = os.environ.get("UNDRIFT_REDIS_URL") or _start_valkey(supervisor, chosen)
+    for child in _children(chosen, wanted, url):
+        supervisor.add(child)
+    with contextlib.closing(Watch(url, wanted.flower_url, chosen.flower_login())) as watch:
+        if not _await_ready(supervisor, watch, wanted, chosen):
+            return
+        _greet(chosen, wanted)
+        # On a terminal one line tells how the fleet is; anywhere else nothing more is printed.
+        console = Console()
+        with console.status(watch.line()) if console.is_terminal else contextlib.nullcontext() as line:
+            while not supervisor.stopping:
+                supervisor.tend(WATCH_EVERY_S)
+                # Flower's waits between its attempts to reconnect double without an end, so it starts anew.
+                if watch.redis_came_back():
+                    supervisor.restart("flower")
+                if line is not None and not supervisor.stopping:
+                    line.update(watch.line())
 
 
-def _children(chosen: Settings, wanted: Wanted, url: str, *, fresh: bool) -> list[Child]:
+def _end(supervisor: Supervisor, chosen: Settings, ours: list[str]) -> None:
+    """End everything at once: clusters take as long to end as workers do."""
+    ending = [threading.Thread(target=_end_dev_cluster, args=(chosen.home, name)) for name in ours]
+    for thread in ending:
+        thread.start()
+    supervisor.stop()
+    _remove_left(chosen)
+    for thread in ending:
+        thread.join()
+    supervisor.close()
+
+
+def _end_dev_cluster(home: Path, name: str) -> None:
+    with contextlib.suppress(devcluster.ClusterNotRunning):
+        devcluster.stop(home, name)
+
+
+def _start_dev_clusters(chosen: Settings, wanted: Wanted) -> list[str]:
+    """Start the clusters that do not run yet; their names. They end with us, others' stay as they are."""
+    if not wanted.dev_clusters:
+        return []
+    # Until everything is supervised a signal is an exception: what has been started by then is bound to us, and ends.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    known = {cluster.name for cluster in devcluster.running(chosen.home)}
+    devcluster.start(
+        list(wanted.dev_clusters), chosen.home, cache=chosen.cache, env=os.environ, bound=True, progress=_say
+    )
+    return [name for name in wanted.dev_clusters if name not in known]
+
+
+def _start_valkey(supervisor: Supervisor, chosen: Settings) -> str:
+    """Start the embedded Valkey and note its socket for commands in other terminals; its URL."""
+    log = chosen.home / "logs" / "valkey.log"
+    server = embedded.start(log)
+    chosen.embedded_socket.write_text(str(server.socket))
+    command = embedded.command(embedded.program(), server.folder)
+    child = Child("valkey", command, os.environ, log, GROUND_GRACE_S, is_ground=True, process=server.process)
+    child.before = lambda: server.socket.unlink(missing_ok=True)
+    supervisor.add(child)
+    return server.url
+
+
+def _children(chosen: Settings, wanted: Wanted, url: str) -> list[Child]:
     env = {
         **os.environ,
         "UNDRIFT_HOME": str(chosen.home),
@@ -114,78 +184,67 @@ def _children(chosen: Settings, wanted: Wanted, url: str, *, fresh: bool) -> lis
     }
     env.setdefault("UNDRIFT_FLEET_POLL", LOCAL_POLL_S)
     env.setdefault("UNDRIFT_REPOSITORY_POLL", LOCAL_POLL_S)
+    env.setdefault("UNDRIFT_SCAN_EVERY", LOCAL_SCAN_S)
     env.setdefault("UNDRIFT_FLOWER_ACTIONS", "1")
     command = [sys.executable, "-m", "workers.cli.main"]
 
-    def child(name: str, *arguments: str, grace_s: float = 5.0) -> Child:
+    def child(name: str, *arguments: str, grace_s: float) -> Child:
         return Child(name, [*command, *arguments], env, chosen.home / "logs" / f"{name}.log", grace_s)
 
-    scheduler = child("scheduler", "scheduler", *(["--fresh"] if fresh else []))
+    # With our own Valkey nobody can hold a lease that it does not know of, so nothing has to be waited for.
+    fresh = [] if os.environ.get("UNDRIFT_REDIS_URL") else ["--fresh"]
     host = socket.gethostname()
-    workers = [child(f"worker-{n}", "worker", "--name", f"worker-{n}@{host}") for n in range(1, wanted.workers + 1)]
-    # Flower does not answer SIGTERM while Redis is away, so it gets little time.
-    return [scheduler, *workers, child("flower", "flower", grace_s=2.0)]
+    return [
+        child("scheduler", "scheduler", *fresh, grace_s=WORKER_GRACE_S),
+        *(
+            child(f"worker-{n}", "worker", "--name", f"worker-{n}@{host}", grace_s=WORKER_GRACE_S)
+            for n in range(1, wanted.workers + 1)
+        ),
+        child("flower", "flower", grace_s=FLOWER_GRACE_S),
+    ]
 
 
-def _await_ready(supervisor: Supervisor, store: Store, wanted: Wanted) -> bool:
-    """Wait until everything runs; False when told to stop meanwhile. Raises BadSetting when it takes too long."""
+def _await_ready(supervisor: Supervisor, watch: Watch, wanted: Wanted, chosen: Settings) -> bool:
+    """Wait until everything runs; False when told to stop meanwhile. Raises NotUp when it takes too long."""
     deadline = time.monotonic() + READY_WITHIN_S
     while not supervisor.stopping:
-        if _is_ready(store, wanted):
+        missing = watch.missing(wanted.workers)
+        if not missing:
             return True
         if time.monotonic() > deadline:
-            raise BadSetting(f"not everything came up within {READY_WITHIN_S:.0f} s; see the logs folder of the home")
+            raise NotUp(f"not ready after {READY_WITHIN_S:.0f} s: {missing}; see {chosen.home / 'logs'}")
         supervisor.tend(LOOK_EVERY_S)
     return False
 
 
-def _is_ready(store: Store, wanted: Wanted) -> bool:
-    try:
-        workers = len(store.slots.alive(store.clock.now()))
-        published = bool(store.specs.fleet()["revision"] or store.specs.fleet()["problems"])
-    except redis.RedisError:
-        return False
-    return workers >= wanted.workers and published and _answers(wanted.port)
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(0.5)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 def _greet(chosen: Settings, wanted: Wanted) -> None:
-    user, password = flower_login(chosen)
-    note = {"pid": os.getpid(), "flower": f"http://127.0.0.1:{wanted.port}", "workers": wanted.workers}
-    (chosen.home / "up.json").write_text(json.dumps(note))
-    print(f"Flower   http://127.0.0.1:{wanted.port}  (login {user}, password {password})")
+    user, password = chosen.flower_login()
+    note = {"pid": os.getpid(), "flower": wanted.flower_url, "workers": wanted.workers}
+    chosen.up_note.write_text(json.dumps(note))
+    print(f"Flower   {wanted.flower_url}  (login {user}, password {password})")
     print(f"logs     {chosen.home / 'logs'}")
     print("ready", flush=True)
 
 
-def _free_port() -> int:
+def _remove_left(chosen: Settings) -> None:
+    """Remove what tells others where we are; also what an `up` that was killed has left."""
+    chosen.up_note.unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        embedded.remove_left(Path(chosen.embedded_socket.read_text().strip()))
+        chosen.embedded_socket.unlink()
+    shutil.rmtree(chosen.home / "render", ignore_errors=True)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _usable(port: int) -> int:
+    """The port, or a free one for 0. Raises BadSetting when another process has it."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class _only_one:  # reads as a sentence where it is used
-    """Holds a home for one `up`. Raises BadSetting when another one runs there."""
-
-    def __init__(self, home: Path) -> None:
-        self._home = home
-        self._lock: IO[str] | None = None
-
-    def __enter__(self) -> None:
-        self._lock = (self._home / "up.lock").open("w")
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._lock.close()
-            raise BadSetting(
-                f"another `undrift up` runs in {self._home}; stop it, or set UNDRIFT_HOME to another folder"
-            ) from error
-
-    def __exit__(self, *_: object) -> None:
-        if self._lock is not None:
-            self._lock.close()
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise BadSetting(f"Flower's port {port}: {error.strerror}; `--port 0` takes a free one") from error
+        return int(probe.getsockname()[1])

@@ -1,13 +1,15 @@
 """The frame of every leased task: claim once, hold the lease while working, and complete it.
 
-A delivery whose fence was claimed before, or whose lease has ended, does nothing. A task that is interrupted completes
-nothing either: its lease runs out, and the scheduler rescues the work.
+A delivery whose fence was claimed before, or whose lease has ended, does nothing. A task that is interrupted, or that
+Redis left alone, completes nothing either: its lease runs out, and the scheduler rescues the work.
 """
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 
+import redis
 import structlog
 
 from reconciler.errors import FencedOut, LeaseError
@@ -18,25 +20,51 @@ from workers.store.guard import RedisGuard
 log = structlog.get_logger()
 
 
+class TaskBroke(Exception):
+    """A mistake of ours ended a task. Names the error's kind and place only: its words may hold what is secret."""
+
+
 def run_leased(work: Work, fence: int, do: Callable[[Grant, RedisGuard], Mark | None]) -> None:
-    """Do leased work; what `do` returns is when it is due next."""
+    """Do leased work; what `do` returns is when it is due next. Raises TaskBroke, for Celery and Flower to show."""
     store, lease_s = wiring.store(), wiring.settings().lease_s
-    # The guard's clock starts before the claim is sent, so that it never outlasts the lease.
-    guard = RedisGuard(store.due, work, fence, lease_s, store.clock)
-    grant = store.due.claim(work, fence, lease_s)
-    if grant is None:
-        log.info("delivery_without_lease", work=str(work), fence=fence)
-        return
-    with structlog.contextvars.bound_contextvars(work=str(work), fence=fence), guard:
+    with structlog.contextvars.bound_contextvars(work=str(work), fence=fence):
         try:
-            again = do(grant, guard)
-        except FencedOut as error:
-            log.warning("fenced_out", met=error.fence)
-            later = Mark(work, grant.lane, "another run was met", at_ms=store.due.now_ms() + int(lease_s * 1000))
-            store.due.complete(work, fence, later, met_fence=error.fence)
-            return
-        except LeaseError as error:
-            log.warning("lease_lost", error=error.message)
-            return
+            # The guard's clock starts before the claim is sent, so that it never outlasts the lease.
+            guard = RedisGuard(store.due, work, fence, lease_s, store.clock)
+            grant = store.due.claim(work, fence, lease_s)
+            if grant is None:
+                log.info("delivery_without_lease")
+                return
+            with guard:
+                _hold(work, fence, lambda: do(grant, guard), grant)
+        except redis.RedisError as error:
+            log.warning("redis_lost_in_task", error=type(error).__name__)
+
+
+def _hold(work: Work, fence: int, do: Callable[[], Mark | None], grant: Grant) -> None:
+    store = wiring.store()
+    try:
+        again = do()
+    except FencedOut as error:
+        log.warning("fenced_out", met=error.fence)
+        at_ms = store.due.now_ms() + int(wiring.settings().lease_s * 1000)
+        again = Mark(work, grant.lane, "another run was met", at_ms=at_ms)
+        store.due.complete(work, fence, again, met_fence=error.fence)
+        return
+    except LeaseError as error:
+        log.warning("lease_lost", error=error.message)
+        return
+    except redis.RedisError:
+        raise
+    except Exception as error:
+        place = _place(error)
+        log.error("task_broke", kind=type(error).__name__, place=place)
+        raise TaskBroke(f"{type(error).__name__} in {place}") from None
     if not store.due.complete(work, fence, again):
-        log.warning("completed_too_late", work=str(work), fence=fence)
+        log.warning("completed_too_late")
+
+
+def _place(error: Exception) -> str:
+    """Where it happened, innermost last; files by their place in the packages."""
+    frames = traceback.extract_tb(error.__traceback__)[-4:]
+    return " > ".join(f"{'/'.join(frame.filename.rsplit('/', 2)[-2:])}:{frame.lineno}" for frame in frames)

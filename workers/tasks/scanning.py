@@ -7,7 +7,7 @@ from datetime import datetime
 
 import structlog
 
-from reconciler.errors import ClusterError, UndriftError
+from reconciler.errors import LeaseError, UndriftError
 from reconciler.model.changeset import Drift
 from reconciler.model.instance import InstanceKey
 from reconciler.model.record import Memory
@@ -36,14 +36,20 @@ def _scan(name: str, grant: Grant, guard: RedisGuard) -> Mark | None:
     memories = store.status.memories(specs)
     try:
         report = scan(target, memories, guard, wiring.rooms())
-    except (ClusterError, UndriftError) as error:
+    except LeaseError:
+        raise
+    except UndriftError as error:
         _note_failure(target, error)
     else:
         store.status.note_scan(name, report.began_at, requests=report.requests)
         _judge_all(report, specs, memories)
     store.requests.answer(grant.requests, name, {"phase": "Idle", "reason": "Scanned"})
-    every_ms = int(target.drift.every.total_seconds() * 1000)
-    return Mark(Work("scan", name), Lane.DRIFT, "periodic", at_ms=store.due.now_ms() + every_ms)
+    return Mark(Work("scan", name), Lane.DRIFT, "periodic", at_ms=store.due.now_ms() + _every_ms(target))
+
+
+def _every_ms(target: ClusterTarget) -> int:
+    every_s = target.drift.every.total_seconds()
+    return int(min(every_s, wiring.settings().scan_every_s or every_s) * 1000)
 
 
 def _note_failure(target: ClusterTarget, error: UndriftError) -> None:

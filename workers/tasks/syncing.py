@@ -6,7 +6,7 @@ import random
 
 import structlog
 
-from reconciler.errors import UndriftError
+from reconciler.errors import LeaseError, UndriftError
 from reconciler.model.instance import InstanceKey
 from reconciler.model.record import Order, SyncRecord
 from reconciler.model.spec import InstanceSpec
@@ -102,6 +102,8 @@ def _leave(key: InstanceKey, grant: Grant, guard: RedisGuard) -> Mark | None:
         return None
     try:
         report = teardown(key, target, store.status.memory(key), guard, wiring.rooms())
+    except LeaseError:
+        raise
     except UndriftError as error:
         return _not_left_yet(key, error.reason, error.message)
     if not report.is_done:
