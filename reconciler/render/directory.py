@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from functools import cache
 
+from reconciler.errors import InvalidManifest
 from reconciler.model.manifest import Manifest
 from reconciler.model.revision import Checkout
 from reconciler.model.spec import DirectoryOptions
@@ -12,16 +14,21 @@ from reconciler.render import documents
 from reconciler.render.reading import Reading
 
 SUFFIXES = (".yaml", ".yml", ".json")
+_INPUTS = {
+    "Chart.yaml": "a Helm chart",
+    "kustomization.yaml": "a kustomization",
+    "kustomization.yml": "a kustomization",
+}
 
 
 def render(checkout: Checkout, options: DirectoryOptions, reading: Reading) -> list[Manifest]:
     """The manifests of a folder, files in path order. The whole folder is the closure, as a new file would count."""
     found: list[Manifest] = []
-    files = reading.folder(checkout.path)
-    for path in sorted(files):
-        inside = path[len(checkout.path) + 1 :] if checkout.path else path
+    for file in reading.files(checkout.path):
+        inside = file.path[len(checkout.path) :].lstrip("/")
         if inside.endswith(SUFFIXES) and is_included(inside, options):
-            found += documents.parse(files[path], path)
+            _refuse_inputs(file.path)
+            found += documents.parse(reading.read(file.real), file.path)
     return found
 
 
@@ -32,6 +39,17 @@ def is_included(path: str, options: DirectoryOptions) -> bool:
     if options.include and not any(_glob(pattern).match(path) for pattern in options.include):
         return False
     return not any(_glob(pattern).match(path) for pattern in options.exclude)
+
+
+def _refuse_inputs(path: str) -> None:
+    """Charts and kustomizations below a plain folder are meant for another application, or this one means them."""
+    what = _INPUTS.get(posixpath.basename(path))
+    if what is not None:
+        raise InvalidManifest(
+            f"{path} belongs to {what}, but its application renders a folder above it as plain manifests; point "
+            "source.path at it, or name it in render.directory.exclude",
+            subject=path,
+        )
 
 
 @cache

