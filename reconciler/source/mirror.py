@@ -37,6 +37,10 @@ class Mirror:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    def exists(self) -> bool:
+        """Whether anything was fetched yet."""
+        return (self.path / "objects").is_dir()
+
     @contextlib.contextmanager
     def reading(self) -> Iterator[Repo]:
         """The repository, for reading. Raises MirrorBroken when it can't be opened."""
@@ -45,7 +49,7 @@ class Mirror:
 
     def missing(self, commits: Collection[str]) -> frozenset[str]:
         """Which of these commits are not here."""
-        if not (self.path / "objects").is_dir():
+        if not self.exists():
             return frozenset(commits)
         with self.reading() as repo:
             return frozenset(commit for commit in commits if ObjectID(commit.encode()) not in repo.object_store)
@@ -68,7 +72,7 @@ class Mirror:
                     repo.object_store.repack()
 
     def _open(self) -> Repo:
-        if not (self.path / "objects").is_dir():
+        if not self.exists():
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             return Repo.init_bare(str(self.path))
         return Repo(str(self.path))

@@ -57,9 +57,16 @@ class SourceRoom:
     @contextlib.contextmanager
     def tree(self, access: RepositoryAccess, commit: str) -> Iterator[SourceTree]:
         """The files of a commit, fetched when the mirror lacks it. Valid inside the block."""
-        self.fetch(access, [commit])
-        with self._mirror(access).reading() as repo:
-            yield GitTree(repo.object_store, commit, where=remote.shown(access.url))
+        mirror, where = self._mirror(access), remote.shown(access.url)
+        if not mirror.exists():
+            self.fetch(access, [commit])
+        with contextlib.ExitStack() as opened:
+            repo = opened.enter_context(mirror.reading())
+            if ObjectID(commit.encode()) not in repo.object_store:
+                opened.close()
+                self.fetch(access, [commit])
+                repo = opened.enter_context(mirror.reading())
+            yield GitTree(repo.object_store, commit, where=where)
 
     @contextlib.contextmanager
     def checkout(self, source: Source, commit: str | None = None) -> Iterator[Checkout]:
