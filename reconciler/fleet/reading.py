@@ -160,14 +160,21 @@ def _is_ours(body: Any, place: _Place) -> bool:
     """Whether a document is meant for us, rightly or wrongly written."""
     if not isinstance(body, Mapping):
         return False
-    group, _, version = str(body.get("apiVersion") or "").rpartition("/")
+    group, _, version = _text(body, "apiVersion").rpartition("/")
+    kind = _text(body, "kind")
     if group == GROUP or group.endswith("." + GROUP) or version == GROUP:
         return True
     if _names(body) & set(place.known):
         return True
-    if body.get("kind") in KINDS:
+    if kind in KINDS:
         return "." not in group or bool(problems.near(group, [GROUP]))
-    return not body.get("kind") and not group and {"metadata", "spec"} <= body.keys()
+    return not kind and not group and {"metadata", "spec"} <= body.keys()
+
+
+def _text(body: Mapping[str, Any], field: str) -> str:
+    """A field's text; "" for anything else that may stand there."""
+    found = body.get(field)
+    return found if isinstance(found, str) else ""
 
 
 def _names(body: Mapping[str, Any]) -> set[Name]:
@@ -176,7 +183,7 @@ def _names(body: Mapping[str, Any]) -> set[Name]:
     name = meta.get("name") if isinstance(meta, Mapping) else None
     if name is None or isinstance(name, Mapping | list):
         return set()
-    kind = str(body.get("kind") or "")
+    kind = _text(body, "kind")
     meant = kind if kind in KINDS else problems.near(kind, list(KINDS))
     return {(one, str(name)) for one in KINDS if one == meant or not meant}
 
@@ -208,7 +215,7 @@ def _validated(
     body: Mapping[str, Any], file: str, lines: Mapping[Path, int], subject: Name | None
 ) -> tuple[Document | None, list[Problem]]:
     """The document, or all that is wrong with it. Strict: `"5"` is no number and `1.0` no text."""
-    model = KINDS[str(body["kind"])]
+    model = KINDS[_text(body, "kind")]
     refused = problems.of_placeholders(body, file, lines, subject)
     document: Document | None = None
     try:
@@ -221,14 +228,14 @@ def _validated(
 def _wrong_type(
     body: Mapping[str, Any], file: str, lines: Mapping[Path, int], subject: Name | None
 ) -> Iterator[Problem]:
-    kind, version = body.get("kind"), body.get("apiVersion")
+    kind, version = _text(body, "kind"), _text(body, "apiVersion")
     if kind not in KINDS:
-        hint = problems.near(str(kind), list(KINDS))
-        found = f"found {kind!r}" if kind else "is missing"
+        hint = problems.near(kind, list(KINDS)) if kind else ""
+        found = f"found {kind!r}" if kind else "is no text" if "kind" in body else "is missing"
         meant = f"; did you mean {hint!r}?" if hint else ""
         at = problems.line_of(("kind",), lines)
         yield Problem(file, at, "kind", f"{found}, expected one of {', '.join(KINDS)}{meant}", subject)
     if version != API_VERSION:
-        found = f"found {version!r}" if version else "is missing"
+        found = f"found {version!r}" if version else "is no text" if "apiVersion" in body else "is missing"
         at = problems.line_of(("apiVersion",), lines)
         yield Problem(file, at, "apiVersion", f"{found}, expected {API_VERSION!r}", subject)
