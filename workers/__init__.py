@@ -10,7 +10,7 @@ from typing import Any
 
 def __getattr__(name: str) -> Any:
     if name in ("app", "celery"):
-        from workers.app import app
+        from workers.app import the_app
 
-        return app
+        return the_app()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 from celery import Celery
 
@@ -72,7 +74,17 @@ def is_flower(words: Sequence[str]) -> bool:
     return "flower" in words[1:]
 
 
-app = make_app(settings_module.from_env(os.environ))
-if is_flower(sys.argv):
-    # Flower reads its options from the environment after it has loaded the app, so this is the moment.
-    flower.protect(settings_module.from_env(os.environ), os.environ)
+@cache
+def the_app() -> Celery:
+    """The app of this process, by its environment. Made when first asked for, since that makes the home folder."""
+    settings = settings_module.from_env(os.environ)
+    if is_flower(sys.argv):
+        # Flower reads its options from the environment after it has loaded the app, so this is the moment.
+        flower.protect(settings, os.environ)
+    return make_app(settings)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "app":
+        return the_app()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -38,7 +38,7 @@ def scheduler(
     """Run a scheduler. Two or more may run; one leads."""
     from reconciler.clock import SystemClock
     from workers import logs, wiring
-    from workers.app import app
+    from workers.app import the_app
     from workers.dispatch import dispatch
     from workers.scheduler import Scheduler
     from workers.scheduler.fleet import FleetKeeper
@@ -51,7 +51,7 @@ def scheduler(
         raise BadSetting("no fleet: give --fleet DIR|URL, or set UNDRIFT_FLEET")
     keeper = FleetKeeper(location, wiring.rooms().source, chosen.dev_clusters)
     pace = Pace(chosen.lease_s, chosen.fleet_poll_s, chosen.repository_poll_s)
-    made = Scheduler(wiring.store(), keeper, partial(dispatch, app), SystemClock(), pace)
+    made = Scheduler(wiring.store(), keeper, partial(dispatch, the_app()), SystemClock(), pace)
     if fresh:
         made.fresh_start()
     stop = threading.Event()
@@ -70,10 +70,10 @@ def worker(
         os.environ["UNDRIFT_CONCURRENCY"] = str(concurrency)
     # SIGTERM lets tasks finish for a few seconds and then gives them back: the right end in a container.
     os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
-    from workers.app import app
+    from workers.app import the_app
 
     node = name or f"worker-{os.getpid()}@{socket.gethostname()}"
-    app.worker_main(
+    the_app().worker_main(
         ["worker", "--hostname", node, "--without-mingle", "--without-gossip", "--loglevel", "WARNING", "-E"]
     )
 
@@ -87,6 +87,6 @@ def flower(
         os.environ["UNDRIFT_FLOWER_PORT"] = str(port)
     # Flower reads its command line from here once more; loading the app has put its options into the environment.
     sys.argv = ["celery", "flower"]
-    from workers.app import app
+    from workers.app import the_app
 
-    app.start(sys.argv[1:])
+    the_app().start(sys.argv[1:])

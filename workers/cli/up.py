@@ -33,6 +33,7 @@ READY_WITHIN_S = 120.0
 LOOK_EVERY_S = 0.25
 WATCH_EVERY_S = 2.0
 LOCAL_POLL_S, LOCAL_SCAN_S = "3", "10"
+FRESH = "--fresh"
 GROUND_GRACE_S, FLOWER_GRACE_S, WORKER_GRACE_S = 1.5, 2.0, 6.0
 
 
@@ -113,6 +114,7 @@ def _keep_running(supervisor: Supervisor, chosen: Settings, wanted: Wanted) -> N
     url = os.environ.get("UNDRIFT_REDIS_URL") or _start_valkey(supervisor, chosen)
     for child in _children(chosen, wanted, url):
         supervisor.add(child)
+        child.argv = [word for word in child.argv if word != FRESH]  # true of the first start only
     with contextlib.closing(Watch(url, wanted.flower_url, chosen.flower_login())) as watch:
         if not _await_ready(supervisor, watch, wanted, chosen):
             return
@@ -192,7 +194,7 @@ def _children(chosen: Settings, wanted: Wanted, url: str) -> list[Child]:
         return Child(name, [*command, *arguments], env, chosen.home / "logs" / f"{name}.log", grace_s)
 
     # With our own Valkey nobody can hold a lease that it does not know of, so nothing has to be waited for.
-    fresh = [] if os.environ.get("UNDRIFT_REDIS_URL") else ["--fresh"]
+    fresh = [] if os.environ.get("UNDRIFT_REDIS_URL") else [FRESH]
     host = socket.gethostname()
     return [
         child("scheduler", "scheduler", *fresh, grace_s=WORKER_GRACE_S),
