@@ -28,12 +28,11 @@ Name = tuple[str, str]
 """Kind and name of a document."""
 
 _SEPARATOR = re.compile(r"^---(?=\s|$)", re.MULTILINE)
-_KIND = re.compile(r"^kind:[ \t]*[\"']?([A-Za-z]+)", re.MULTILINE)
-_API_VERSION = re.compile(r"^apiVersion:", re.MULTILINE)
-_NAME = re.compile(
-    r"^metadata:[ \t]*(?:\{[^}\n]*?\bname:[ \t]*|(?:#.*)?\n(?:[ \t]*\n|[ \t]+.*\n)*?[ \t]+name:[ \t]*)[\"']?([a-z0-9.-]+)",
-    re.MULTILINE,
-)
+_VALUE = r"""[ \t]*["']?([A-Za-z0-9.-]+)"""
+_KIND = re.compile(rf"kind:{_VALUE}")
+_NAME = re.compile(rf"^name:{_VALUE}")
+_METADATA = re.compile(r"metadata:[ \t]*(?:#.*)?$")
+_FLOW_METADATA = re.compile(rf"metadata:[ \t]*\{{(?:[^}}]*,)?[ \t]*name:{_VALUE}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +112,32 @@ def _note_unreadable(piece: str, line: int, error: Exception, place: _Place, fou
         return
     name = _scanned_name(piece)
     found.problems.append(Problem(place.file, line, "", message, name))
-    if name is None:
-        found.is_doubtful = True
-    else:
+    if name is not None:
         found.definitions.append(Definition(name, place.file, line))
+    # A name that is new in a file which defined others may have been misread, or have taken another's place.
+    found.is_doubtful = found.is_doubtful or name is None or (bool(place.known) and name not in place.known)
 
 
 def _scanned_name(piece: str) -> Name | None:
-    """The one name that a piece of text defines, although it is no YAML; None when that can't be said."""
-    kinds, names = _KIND.findall(piece), _NAME.findall(piece)
-    is_one = len(kinds) == len(names) == len(_API_VERSION.findall(piece)) == 1
+    """The one name that a piece of text defines, although it is no YAML; None when that can't be said.
+
+    Line by line: one pattern over the whole text can take exponential time on hostile input.
+    """
+    kinds: list[str] = []
+    names: list[str] = []
+    versions, is_inside, indent = 0, False, ""
+    for line in piece.splitlines():
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        if line[0] not in " \t":
+            is_inside, indent = _METADATA.match(line) is not None, ""
+            versions += line.startswith("apiVersion:")
+            kinds += _KIND.findall(line) if line.startswith("kind:") else []
+            names += _FLOW_METADATA.findall(line) if line.startswith("metadata:") else []
+        elif is_inside:
+            indent = indent or line[: len(line) - len(line.lstrip())]
+            names += _NAME.findall(line.removeprefix(indent)) if line.startswith(indent) else []
+    is_one = len(kinds) == len(names) == versions == 1
     return (kinds[0], names[0]) if is_one and kinds[0] in KINDS else None
 
 

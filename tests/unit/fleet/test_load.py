@@ -93,6 +93,25 @@ def test_a_name_whose_document_is_broken_says_nothing_about_others():
     assert list(after.applications) == ["web"]
 
 
+MISREAD = """
+apiVersion: undrift.dev/v1alpha1
+kind: Application
+metadata:
+  # name: comment
+  labels:
+    name: other
+  nme: web
+spec: [
+"""
+
+
+@pytest.mark.parametrize("text", [MISREAD, MISREAD.replace("nme: web", "name: other")], ids=["label", "another"])
+def test_a_name_that_is_misread_in_broken_text_does_not_lose_the_one_that_stood_there(text):
+    after = fleet({"a.yaml": text}, previous=fleet({"a.yaml": GOOD}))
+
+    assert path_of(after, "web") == "old"
+
+
 def test_a_name_defined_twice_names_both_places_and_keeps_what_it_was():
     before = fleet({"a.yaml": GOOD})
 
@@ -164,8 +183,19 @@ def test_a_file_that_can_not_be_read_now_keeps_what_was_read_from_it():
     assert messages(after) == ["a.yaml: can't be read: a.yaml is larger than 64 MiB"]
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, "a: &a [" + "*a," * 10 + "]", "{" * 300, "undrift: " + "[" * 100_000])
-def test_hostile_text_does_not_end_the_process(text):
+HOSTILE = {
+    "brackets": "undrift: " + "[" * 100_000,
+    "braces": "{" * 300,
+    "alias": "a: &a [" + "*a," * 10 + "]",
+    "white": "undrift: [\nmetadata:\n" + " \t \n" * 20_000,
+    "names": "undrift: [\nmetadata: {" + "a, name" * 20_000,
+    "kinds": "undrift: [\n" + "kind: " * 20_000,
+}
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_text_neither_ends_nor_holds_the_process(text):
     assert fleet({"a.yaml": text, "b.yaml": GOOD}).applications.keys() == {"web"}
 
 
