@@ -17,7 +17,7 @@ demo: venv  ## Three real clusters converge on a Git repo; a commit, an edit by 
 	@$(BIN)/python examples/demo.py
 
 up: venv  ## Everything on this machine in one terminal, with three local clusters and the example fleet.
-	@$(BIN)/undrift up --fleet examples/fleet --dev-clusters 3
+	@$(BIN)/python examples/demo.py up
 
 test: venv lint  ## All tiers, with real API servers, Valkey, Celery workers and Git servers.
 	@$(BIN)/pytest tests

@@ -2,7 +2,8 @@
 
 Sets everything up, serves the example repository from a local Git server, runs `undrift up` with three clusters, waits
 until all is synced, and then shows a commit rolling out, an edit by hand healed, and a revert undoing the commit. Leaves
-all running until Ctrl-C. With CI=true it ends by itself: 0 when each step held, 1 when one did not.
+all running until Ctrl-C. With CI=true it ends by itself: 0 when each step held, 1 when one did not. `make up` is the same
+without the story: `python examples/demo.py up`.
 """
 
 from __future__ import annotations
@@ -46,17 +47,18 @@ class Demo:
         self.server = GitServer(home / "git")
         self.up: subprocess.Popen[bytes] | None = None
 
-    def run(self) -> None:
-        """All steps. Raises StepFailed."""
+    def run(self, *, narrated: bool) -> None:
+        """All steps, or only the set-up. Raises StepFailed."""
         self.repo.commit(example_fleet.app_files(), "The example applications")
         with self.server:
             fleet = example_fleet.write_fleet(self.home / "fleet", self.server.url(""))
             say(f"Git server at {self.server.url(example_fleet.REPOSITORY)}, fleet files in {fleet}")
             self.start_up(fleet)
-            self.await_synced()
-            self.show_commit()
-            self.show_heal()
-            self.show_revert()
+            if narrated:
+                self.await_synced()
+                self.show_commit()
+                self.show_heal()
+                self.show_revert()
             self.leave_running()
 
     def start_up(self, fleet: Path) -> None:
@@ -195,7 +197,7 @@ def main(words: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="undrift-demo-") as folder:
         demo = Demo(Path(folder))
         try:
-            demo.run()
+            demo.run(narrated="up" not in words)
         except StepFailed as error:
             say(f"FAILED: {error}")
             return 1
