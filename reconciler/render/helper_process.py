@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -44,6 +45,10 @@ class RenderLimits:
     """Data memory of the helper, its Go runtime included, and of each program that it starts."""
     timeout_s: float = 60.0
     output_bytes: int = 32 * _MIB
+
+
+class _Killed(Exception):
+    """Somebody else ended the helper in the middle of a render."""
 
 
 class HelperProcess:
@@ -96,9 +101,19 @@ class HelperProcess:
         return status
 
     def _exchange(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        payload = orjson.dumps(request)
+        with contextlib.suppress(_Killed):
+            return self._answered(payload)
+        # Killed by nobody's fault, or by a kernel that is out of memory: the second time it is taken for that.
+        try:
+            return self._answered(payload)
+        except _Killed as error:
+            raise self._limit("memory") from error
+
+    def _answered(self, payload: bytes) -> dict[str, Any]:
         deadline = time.monotonic() + self._limits.timeout_s
         try:
-            return self._receive(self._sent(orjson.dumps(request)), deadline)
+            return self._receive(self._sent(payload), deadline)
         except BaseException:
             self._end()
             raise
@@ -168,15 +183,17 @@ class HelperProcess:
             left -= len(piece)
         return b"".join(pieces)
 
-    def _death(self, child: subprocess.Popen[bytes]) -> RenderLimit | TemplateFailed:
+    def _death(self, child: subprocess.Popen[bytes]) -> Exception:
         """Why the helper ended in the middle of a render, by its last words and its exit status."""
         status = child.wait()
         said = b""
         if self._said is not None:
             self._said.seek(0)
             said = self._said.read(_MIB)
-        if status == -9 or any(words in said for words in helper.OUT_OF_MEMORY):
+        if any(words in said for words in helper.OUT_OF_MEMORY):
             return self._limit("memory")
+        if status == -signal.SIGKILL:
+            return _Killed()
         return TemplateFailed(f"the render engine crashed (exit status {status})", retry=BACKOFF)
 
     def _limit(self, which: str) -> RenderLimit:
