@@ -39,7 +39,9 @@ def require_allowed(live: Raw, key: InstanceKey, subject: ObjectKey, policy: str
     """Raises OwnedByAnother for an object of another application of ours, FirstContact for one that must not be taken."""
     if other := _our_other(live, key):
         raise OwnedByAnother(
-            f"{subject}: application {other} declares this object too; let one of the two declare it", subject=subject
+            f"{subject}: applications {other} and {key.project}/{key.application} both declare this object, and {other} "
+            "holds it; let one of the two declare it",
+            subject=subject,
         )
     if policy == "Always":
         return
@@ -60,11 +62,15 @@ def contested_contact(conflict: FieldConflict, subject: ObjectKey) -> FirstConta
     )
 
 
-def absorb_kubectl(api: ClusterApi, resource: Resource, live: Raw, key: InstanceKey) -> None:
-    """Fold kubectl's client-side entries into ours. Lost races are left for the next adoption of the same kind."""
+def absorb_kubectl(api: ClusterApi, resource: Resource, live: Raw, key: InstanceKey) -> bool:
+    """Fold kubectl's client-side entries into ours; whether there were any, so that another apply is needed.
+
+    Only after an apply of ours was accepted: an object whose adoption is refused must stay as it is. Lost races are left
+    for the next unproven apply.
+    """
     entries = managedfields.absorb(live, KUBECTL_MANAGERS, key.manager)
     if entries is None:
-        return
+        return False
     meta = live["metadata"]
     patch = [
         {"op": "replace", "path": "/metadata/managedFields", "value": entries},
@@ -73,7 +79,8 @@ def absorb_kubectl(api: ClusterApi, resource: Resource, live: Raw, key: Instance
     try:
         api.patch_json(resource, str(meta.get("namespace") or ""), str(meta["name"]), patch)
     except PreconditionFailed:
-        return  # somebody wrote in between: we then share the fields with kubectl, and Git still wins on values
+        return False  # somebody wrote in between: we then share the fields with kubectl, and Git still wins on values
+    return True
 
 
 def _our_other(live: Raw, key: InstanceKey) -> str:

@@ -52,7 +52,7 @@ def decode(data: bytes, *, resource_version: str, subject: str) -> Inventory:
                 subject=subject,
             )
         return _inventory(document, resource_version)
-    except (OSError, EOFError, zlib.error, orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+    except (OSError, EOFError, zlib.error, LookupError, AttributeError, TypeError, ValueError) as error:
         raise InventoryError(
             f"{subject}: the inventory is damaged ({type(error).__name__}); nothing was changed. Delete the Secret to "
             "have it rebuilt from the objects that are provably ours",

@@ -30,6 +30,7 @@ TOOLING = "undrift/0.1.0"
 SECRET = Resource("", "v1", "Secret", "secrets", True)
 PART_SIZE = 700 * 1024
 """Bytes of one Secret's value before base64; the API server takes 1 MiB of data a Secret."""
+SWEEP_AGE_S = 600.0
 PART_LABEL = "undrift.dev/inventory-part-of"
 
 
@@ -53,7 +54,7 @@ class Inventories:
         found: dict[InstanceKey, Inventory] = {}
         for parent in listing.items:
             key = _key_of(parent, api.name)
-            if key is None:
+            if key is None or key.inventory_name != parent["metadata"]["name"]:
                 continue
             try:
                 found[key] = self._decoded(api, key, parent)
@@ -81,6 +82,10 @@ class Inventories:
         except PreconditionFailed as error:
             raise FencedOut(f"{key.short}: another run wrote the inventory", fence=read_fence(api, key)) from error
 
+    def fence(self, api: ClusterApi, key: InstanceKey) -> int:
+        """The fence that stands in the parent now; 0 when there is no parent. One request, metadata only."""
+        return read_fence(api, key)
+
     def flush(self, api: ClusterApi, key: InstanceKey, inventory: Inventory) -> Inventory:
         """Write results that a sync left in memory. Raises PreconditionFailed when another run wrote meanwhile."""
         return self._write(api, key, inventory)
@@ -94,7 +99,7 @@ class Inventories:
             if resource is None:
                 continue
             for live in api.list(resource, selector=selector, metadata_only=True).items:
-                if managedfields.owns_label(live, key.manager, keys.PART_OF):
+                if managedfields.owns_label(live, key.manager, keys.PART_OF) and not _is_controlled(live):
                     members[ObjectKey.of(live)] = Member(_created(live))
         return Inventory(self.installation, members=members, rebuilt=True)
 
@@ -105,7 +110,7 @@ class Inventories:
             return
         uid = str(parent["metadata"]["uid"])
         api.delete(SECRET, SYSTEM_NAMESPACE, key.inventory_name, uid=uid, resource_version=inventory.resource_version)
-        self._sweep(api, key, keep=frozenset())
+        self._sweep(api, key, keep=frozenset(), older_s=0.0)
 
     def _decoded(self, api: ClusterApi, key: InstanceKey, parent: Raw) -> Inventory:
         meta, subject = parent["metadata"], f"inventory {key.inventory_name} on cluster {api.name}"
@@ -114,6 +119,12 @@ class Inventories:
             raise InventoryError(
                 f"{subject} belongs to another installation ({owner or 'unnamed'}); it is read-only to us. "
                 f"Ours is {self.installation}",
+                subject=subject,
+            )
+        of = _key_of(parent, key.cluster)
+        if of is not None and of != key:  # a.b/c and a/b.c make one name
+            raise InventoryError(
+                f"{subject} is that of {of.short}, whose name makes the same Secret's name; rename one of the two",
                 subject=subject,
             )
         data = (parent.get("data") or {}).get("inventory")
@@ -131,12 +142,10 @@ class Inventories:
         return document.from_data((part.get("data") or {}).get("part", ""), subject)
 
     def _write(self, api: ClusterApi, key: InstanceKey, inventory: Inventory) -> Inventory:
-        settle.require_namespace(api, SYSTEM_NAMESPACE)
         try:
             return self._write_into(api, key, inventory)
-        except NamespaceMissing:  # deleted under us since this process saw it
-            api.known_namespaces.discard(SYSTEM_NAMESPACE)
-            settle.require_namespace(api, SYSTEM_NAMESPACE)
+        except NamespaceMissing:  # not asked before: that would cost a request, and rights on namespaces
+            settle.make_namespace(api, SYSTEM_NAMESPACE)
             return self._write_into(api, key, inventory)
 
     def _write_into(self, api: ClusterApi, key: InstanceKey, inventory: Inventory) -> Inventory:
@@ -165,11 +174,14 @@ class Inventories:
             api.create(SECRET, body)
         return name
 
-    def _sweep(self, api: ClusterApi, key: InstanceKey, *, keep: Collection[str]) -> None:
+    def _sweep(self, api: ClusterApi, key: InstanceKey, *, keep: Collection[str], older_s: float = SWEEP_AGE_S) -> None:
+        """Delete parts that no parent names. Young ones stay: another run may be about to write the parent for them."""
         selector = f"{PART_LABEL}={applyset.part_of(key)}"
-        for part in api.list(SECRET, namespace=SYSTEM_NAMESPACE, selector=selector, metadata_only=True).items:
+        parts = api.list(SECRET, namespace=SYSTEM_NAMESPACE, selector=selector, metadata_only=True).items
+        now = api.server_time() or self._clock.now()
+        for part in parts:
             name = str(part["metadata"]["name"])
-            if name not in keep:
+            if name not in keep and (now - _created(part)).total_seconds() >= older_s:
                 api.delete(SECRET, SYSTEM_NAMESPACE, name, uid=str(part["metadata"]["uid"]))
 
 
@@ -177,7 +189,10 @@ def read_fence(api: ClusterApi, key: InstanceKey) -> int:
     """The fence that stands in the parent now; 0 when there is no parent. One request, metadata only."""
     parent = api.get(SECRET, SYSTEM_NAMESPACE, key.inventory_name, metadata_only=True)
     annotations = (parent["metadata"].get("annotations") or {}) if parent else {}
-    return int(annotations.get(keys.FENCE) or 0)
+    text = str(annotations.get(keys.FENCE) or 0)
+    if not text.isdecimal():
+        raise InventoryError(f"inventory {key.inventory_name}: its fence {text!r} is no number; nothing was changed")
+    return int(text)
 
 
 def _pieces(data: bytes) -> Iterator[bytes]:
@@ -230,6 +245,10 @@ def _key_of(parent: Raw, cluster: str) -> InstanceKey | None:
         return replace(InstanceKey.parse(text), cluster=cluster)
     except ValueError:
         return None
+
+
+def _is_controlled(live: Raw) -> bool:
+    return any(owner.get("controller") for owner in live["metadata"].get("ownerReferences") or ())
 
 
 def _created(live: Raw) -> datetime:

@@ -21,6 +21,8 @@ from reconciler.model.plan import Change
 from reconciler.objects import applyset, keys, managedfields
 from reconciler.ports import ClusterApi
 
+HELM_POLICY = "helm.sh/resource-policy"
+
 
 def prune(api: ClusterApi, changes: Sequence[Change], *, key: InstanceKey, inventory: Inventory) -> ChangeSet:
     """Delete what the plan lists; the outcomes in its order. Stops at the first failure, leaving the rest for later.
@@ -29,7 +31,7 @@ def prune(api: ClusterApi, changes: Sequence[Change], *, key: InstanceKey, inven
     """
     if not changes:
         return ChangeSet()
-    _require_fence(api, key, inventory)
+    require_fence(api, key, inventory)
     outcomes: list[Outcome] = []
     for change in changes:
         outcomes.append(_prune_one(api, change, key, inventory))
@@ -38,7 +40,8 @@ def prune(api: ClusterApi, changes: Sequence[Change], *, key: InstanceKey, inven
     return ChangeSet(tuple(outcomes))
 
 
-def _require_fence(api: ClusterApi, key: InstanceKey, inventory: Inventory) -> None:
+def require_fence(api: ClusterApi, key: InstanceKey, inventory: Inventory) -> None:
+    """Raises FencedOut when another run has written the inventory since this one did."""
     found = inventories.read_fence(api, key)
     if found != inventory.fence:
         raise FencedOut(f"{key.short}: fence {found} stands in the inventory, ours is {inventory.fence}", fence=found)
@@ -91,8 +94,11 @@ def why_not_ours(live: Raw, subject: ObjectKey, key: InstanceKey, inventory: Inv
         return "its part-of label was not put there by us"
     if any(owner.get("controller") for owner in meta.get("ownerReferences") or ()):
         return "a controller owns it"
-    if (meta.get("annotations") or {}).get(keys.PRUNE) == "disabled":
+    annotations = meta.get("annotations") or {}
+    if annotations.get(keys.PRUNE) == "disabled":
         return f"annotated {keys.PRUNE}: disabled"
+    if annotations.get(HELM_POLICY) == "keep":
+        return f"annotated {HELM_POLICY}: keep"
     return ""
 
 

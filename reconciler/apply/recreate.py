@@ -8,16 +8,20 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from reconciler.apply.prune import require_fence, why_not_ours
 from reconciler.errors import ImmutableField, PreconditionFailed
 from reconciler.model.instance import InstanceKey
+from reconciler.model.inventory import Inventory
 from reconciler.model.live import Resource
-from reconciler.model.manifest import Raw
+from reconciler.model.manifest import ObjectKey, Raw
 from reconciler.objects.keys import REPLACE
 from reconciler.ports import ClusterApi
 
 NEVER_REPLACED = frozenset(
     {"Namespace", "PersistentVolume", "PersistentVolumeClaim", "CustomResourceDefinition", "StatefulSet"}
 )
+NO_SUCH_VERSION = "1"
+"""No stored object has this resourceVersion: etcd's revisions begin above it. An apply that names it can only create."""
 LONGEST_WAIT_S = 10.0
 LOOK_EVERY_S = 0.1
 
@@ -28,15 +32,24 @@ def is_asked_for(body: Raw) -> bool:
     return annotations.get(REPLACE) == "true" and body["kind"] not in NEVER_REPLACED
 
 
-def recreate(api: ClusterApi, resource: Resource, body: dict[str, Any], key: InstanceKey) -> Raw:
-    """The object made anew. Raises ImmutableField when the old one does not go away within 10 s: the next pass goes on."""
-    meta = body["metadata"]
-    namespace, name = str(meta.get("namespace") or ""), str(meta["name"])
-    live = api.get(resource, namespace, name, metadata_only=True)
+def recreate(api: ClusterApi, resource: Resource, body: dict[str, Any], key: InstanceKey, inventory: Inventory) -> Raw:
+    """The object made anew. Replacing counts as deleting: the same proofs are asked for as before a prune.
+
+    Raises ImmutableField when the old one is not provably ours, or does not go away within 10 s (the next pass goes
+    on), FencedOut when another run took over.
+    """
+    subject = ObjectKey.of(body)
+    live = api.get(resource, subject.namespace, subject.name, metadata_only=True)
     if live is not None:
-        api.delete(resource, namespace, name, uid=str(live["metadata"]["uid"]))
-        _await_gone(api, resource, namespace, name, str(live["metadata"]["uid"]))
-    return api.apply(resource, body, manager=key.manager, force=False)
+        meta = live["metadata"]
+        if why := why_not_ours(live, subject, key, inventory):
+            raise ImmutableField(f"{subject}: a field that can't be changed differs, and it is not replaced: {why}")
+        require_fence(api, key, inventory)
+        uid, version = str(meta["uid"]), str(meta["resourceVersion"])
+        api.delete(resource, subject.namespace, subject.name, uid=uid, resource_version=version)
+        _await_gone(api, resource, subject.namespace, subject.name, uid)
+    only_new = {**body, "metadata": {**body["metadata"], "resourceVersion": NO_SUCH_VERSION}}
+    return api.apply(resource, only_new, manager=key.manager, force=False)
 
 
 def _await_gone(api: ClusterApi, resource: Resource, namespace: str, name: str, uid: str) -> None:

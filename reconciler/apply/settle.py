@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 from reconciler.errors import PreconditionFailed, UnknownKind
 from reconciler.model.changeset import Outcome
-from reconciler.model.live import Resource
-from reconciler.model.manifest import GroupKind, Manifest, ObjectKey
+from reconciler.model.live import Discovery, Resource
+from reconciler.model.manifest import GroupKind, Manifest, ObjectKey, Raw
 from reconciler.ports import ClusterApi
 
 DEFINITION = GroupKind("apiextensions.k8s.io", "CustomResourceDefinition")
@@ -42,34 +42,53 @@ def require_namespace(api: ClusterApi, name: str) -> None:
     if name in api.known_namespaces:
         return
     if api.get(NAMESPACE, "", name, metadata_only=True) is None:
-        # Another sync may make it at the same moment, which is all we want.
-        with contextlib.suppress(PreconditionFailed):
-            api.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        make_namespace(api, name)
     api.known_namespaces.add(name)
 
 
+def make_namespace(api: ClusterApi, name: str) -> None:
+    """Create a namespace. Another sync may make it at the same moment, which is all we want."""
+    with contextlib.suppress(PreconditionFailed):
+        api.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+
+
 def await_definitions(api: ClusterApi, outcomes: Iterable[Outcome]) -> None:
-    """Wait until the CRDs of a wave are established, 3 s at most, and learn their kinds.
+    """Wait until the CRDs of a wave are established and their kinds are found by discovery, 3 s at most.
 
     One that takes longer is no error here: applying its objects will say UnknownKind, and the instance comes due again.
     """
-    made = [
-        found.key for found in outcomes if found.error is None and found.key.group_kind in (DEFINITION, API_SERVICE)
-    ]
+    kinds = (DEFINITION, API_SERVICE)
+    made = [found for found in outcomes if found.error is None and found.key.group_kind in kinds]
     if not made:
         return
+    definitions = [found for found in made if found.key.group_kind == DEFINITION and found.live is not None]
     # The server tells of the condition by a watch only; within these three seconds a look each 0.1 s is cheaper.
     deadline = time.monotonic() + LONGEST_WAIT_S
-    pending = [key for key in made if key.group_kind == DEFINITION]
+    pending = [found for found in definitions if not is_established(found.live)]
     while pending and time.monotonic() < deadline:
-        pending = [key for key in pending if not _is_established(api, key)]
-        if pending:
-            time.sleep(LOOK_EVERY_S)
-    api.discovery(refresh=True)
+        time.sleep(LOOK_EVERY_S)
+        pending = [found for found in pending if not _is_established_now(api, found.key)]
+    # Discovery is gathered beside the condition, and may follow it by a moment.
+    while not _are_served(api.discovery(refresh=True), definitions) and time.monotonic() < deadline:
+        time.sleep(LOOK_EVERY_S)
 
 
-def _is_established(api: ClusterApi, key: ObjectKey) -> bool:
-    resource = api.discovery().find(key.group_kind)
-    live = api.get(resource, "", key.name) if resource else None
-    conditions = ((live or {}).get("status") or {}).get("conditions") or ()
+def is_established(definition: Raw | None) -> bool:
+    """Whether a CRD's kind may be used."""
+    conditions = ((definition or {}).get("status") or {}).get("conditions") or ()
     return any(one.get("type") == "Established" and one.get("status") == "True" for one in conditions)
+
+
+def _is_established_now(api: ClusterApi, key: ObjectKey) -> bool:
+    resource = api.discovery().find(key.group_kind)
+    return resource is not None and is_established(api.get(resource, "", key.name))
+
+
+def _are_served(discovery: Discovery, definitions: Iterable[Outcome]) -> bool:
+    specs = [(found.live or {})["spec"] for found in definitions]
+    return all(
+        discovery.find(GroupKind(spec["group"], spec["names"]["kind"]), version["name"]) is not None
+        for spec in specs
+        for version in spec["versions"]
+        if version.get("served")
+    )

@@ -20,6 +20,7 @@ from reconciler.errors import (
     FieldConflict,
     ImmutableField,
     LeaseError,
+    NamespaceMissing,
     OwnedByAnother,
     PreconditionFailed,
     UndriftError,
@@ -28,15 +29,13 @@ from reconciler.model.changeset import ChangeSet, Drift, Outcome, Result
 from reconciler.model.instance import InstanceKey
 from reconciler.model.inventory import Inventory
 from reconciler.model.live import Resource
-from reconciler.model.manifest import Manifest, ObjectKey, Raw
+from reconciler.model.manifest import Manifest, Raw
 from reconciler.model.plan import Action, Cause, Change, Wave
 from reconciler.objects import applyset, clean, managedfields
+from reconciler.objects.keys import PART_OF
 from reconciler.ports import ClusterApi
 
 IN_FLIGHT = 8
-NO_SUCH_VERSION = "1"
-"""No stored object has this resourceVersion: etcd's revisions begin above it."""
-OUR_MANAGERS = "undrift:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +48,22 @@ class Job:
     resource: Resource
     body: dict[str, Any]
     adopt: str
-    proof: str
-    """The fingerprint that the inventory holds for this very manifest; empty when it holds none. Two of our own applies
-    within a second may leave the same one, so it proves nothing about another manifest."""
+    inventory: Inventory
+
+    @property
+    def proof(self) -> str:
+        """The fingerprint that the inventory holds for this very manifest; empty when it holds none. Two of our own
+        applies within a second may leave the same one, so it proves nothing about another manifest."""
+        applied, manifest = self.inventory.applied, self.change.manifest
+        known = applied.proofs.get(self.change.key) if applied else None
+        if known is None or manifest is None or known.manifest_digest != manifest.digest:
+            return ""
+        return known.fingerprint
 
     def send(self, *, force: bool, create_only: bool = False) -> Raw:
         body = self.body
         if create_only:
-            body = {**body, "metadata": {**body["metadata"], "resourceVersion": NO_SUCH_VERSION}}
+            body = {**body, "metadata": {**body["metadata"], "resourceVersion": recreate.NO_SUCH_VERSION}}
         return self.api.apply(self.resource, body, manager=self.key.manager, force=force)
 
 
@@ -92,26 +99,24 @@ def _workers() -> ThreadPoolExecutor:
 def _apply_one(api: ClusterApi, change: Change, key: InstanceKey, inventory: Inventory, adopt_policy: str) -> Outcome:
     manifest = change.manifest
     assert manifest is not None  # deletions never come in a wave
-    proof = _proof(inventory, manifest)
     try:
         resource = settle.find_resource(api, manifest)
         body = clean.to_send(manifest, applyset.part_of(key))
-        return _carry_out(Job(api, key, change, resource, body, adopt_policy, proof))
+        return _carry_out(Job(api, key, change, resource, body, adopt_policy, inventory))
     except LeaseError:
         raise
+    except NamespaceMissing as error:
+        api.known_namespaces.discard(change.key.namespace)  # so that the next pass may make it anew
+        return Outcome(change, Result.FAILED, error=_named(error, manifest))
     except UndriftError as error:
         return Outcome(change, Result.FAILED, error=_named(error, manifest))
-
-
-def _proof(inventory: Inventory, manifest: Manifest) -> str:
-    known = inventory.applied.proofs.get(manifest.key) if inventory.applied else None
-    return known.fingerprint if known is not None and known.manifest_digest == manifest.digest else ""
 
 
 def _named(error: UndriftError, manifest: Manifest) -> UndriftError:
     """The same error, with the place in Git that the object was written at."""
     if manifest.origin and manifest.origin not in error.message:
         error.message = f"{error.message} ({manifest.origin})"
+        error.args = (error.message,)
     error.subject = manifest.key
     return error
 
@@ -120,11 +125,14 @@ def _carry_out(job: Job) -> Outcome:
     try:
         if job.change.action is Action.CREATE:
             return _create(job)
-        return _apply(job, Result.ADOPTED if job.change.action is Action.ADOPT else None)
+        outcome = _apply(job, Result.ADOPTED if job.change.action is Action.ADOPT else None)
+        # Unproven may be what an adoption that was cut short has left.
+        unfinished = job.change.action is Action.ADOPT or job.change.cause is Cause.UNPROVEN
+        return _without_kubectl(job, outcome) if unfinished else outcome
     except ImmutableField:
         if not recreate.is_asked_for(job.body):
             raise
-        live = recreate.recreate(job.api, job.resource, job.body, job.key)
+        live = recreate.recreate(job.api, job.resource, job.body, job.key, job.inventory)
         return _outcome(job, live, Result.REPLACED)
 
 
@@ -136,10 +144,9 @@ def _create(job: Job) -> Outcome:
     if live is None:  # gone again between the two requests
         return _outcome(job, job.send(force=False, create_only=True), Result.CREATED)
     if adopt.is_ours(live, job.key):
-        return _apply(job, None)
+        return _without_kubectl(job, _apply(job, None))
     adopt.require_allowed(live, job.key, job.change.key, job.adopt)
-    adopt.absorb_kubectl(job.api, job.resource, live, job.key)
-    return _apply_first(job)
+    return _without_kubectl(job, _apply_first(job))
 
 
 def _apply_first(job: Job) -> Outcome:
@@ -147,22 +154,41 @@ def _apply_first(job: Job) -> Outcome:
     try:
         return _outcome(job, job.send(force=False), Result.ADOPTED)
     except FieldConflict as conflict:
-        _require_not_another(conflict, job.change.key)
+        _require_not_another(conflict, job)
         if job.adopt != "Always":
             raise adopt.contested_contact(conflict, job.change.key) from conflict
     return _outcome(job, job.send(force=True), Result.ADOPTED)
 
 
+def _without_kubectl(job: Job, outcome: Outcome) -> Outcome:
+    """After an adoption: take over what `kubectl apply` owned, and apply once more, so that our entry is what Git says."""
+    if outcome.live is None or not adopt.absorb_kubectl(job.api, job.resource, outcome.live, job.key):
+        return outcome
+    return replace(_outcome(job, job.send(force=False), outcome.result), drift=outcome.drift)
+
+
 def _apply(job: Job, result: Result | None) -> Outcome:
     """Apply to an object that is ours: unforced, then forced once the conflict is known to be drift."""
     try:
-        return _outcome(job, job.send(force=False), result or _result(job.change))
+        outcome = _outcome(job, job.send(force=False), result or _result(job.change))
+        return replace(outcome, drift=_how_gone(job, outcome)) if job.change.cause is Cause.GONE else outcome
     except FieldConflict as conflict:
-        _require_not_another(conflict, job.change.key)
+        _require_not_another(conflict, job)
         drift = tuple(Drift(job.change.key, field, manager) for field, manager in conflict.causes)
     live = job.send(force=True)
     outcome = _outcome(job, live, result or Result.HEALED)
     return replace(outcome, drift=drift)
+
+
+def _how_gone(job: Job, outcome: Outcome) -> tuple[Drift, ...]:
+    """An object that a look by label did not find was deleted, unless it is older than our apply: then only its label
+    was taken off."""
+    entry = managedfields.apply_entry(outcome.live or {}, job.key.manager) or {}
+    created = ((outcome.live or {}).get("metadata") or {}).get("creationTimestamp")
+    if created == entry.get("time"):
+        return (Drift(job.change.key, "(deleted)", ""),)
+    writer = managedfields.last_writer(outcome.live or {}, job.key.manager)
+    return (Drift(job.change.key, f".metadata.labels.{PART_OF}", writer),)
 
 
 def _result(change: Change) -> Result:
@@ -171,15 +197,16 @@ def _result(change: Change) -> Result:
     return Result.HEALED if change.cause is Cause.DRIFT else Result.CONFIGURED
 
 
-def _require_not_another(conflict: FieldConflict, key: ObjectKey) -> None:
+def _require_not_another(conflict: FieldConflict, job: Job) -> None:
     """Raises OwnedByAnother when one of our own applications holds the field: two may never declare one object."""
     for field, manager in conflict.causes:
-        if manager.startswith(OUR_MANAGERS):
-            owner = manager.removeprefix(OUR_MANAGERS)
+        if manager.startswith(adopt.OURS) and manager != job.key.manager:
+            owner = manager.removeprefix(adopt.OURS)
+            ours = f"{job.key.project}/{job.key.application}"
             raise OwnedByAnother(
-                f"{key}: {field} belongs to application {owner}, which declares this object too; "
+                f"{job.change.key}: applications {owner} and {ours} both declare this object, and {owner} holds {field}; "
                 "let one of the two declare it",
-                subject=key,
+                subject=job.change.key,
             )
 
 

@@ -7,8 +7,9 @@ and the cluster is unreachable, whatever the status code says.
 
 from __future__ import annotations
 
+import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,9 @@ from reconciler.model.manifest import Raw
 from reconciler.objects import keys, mask
 
 _MANAGER = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
+LONGEST_MESSAGE = 900
+_ECHOES = re.compile(r"(Invalid value: |got )(?:\"(?:[^\"\\]|\\.)*\"|.*)", re.DOTALL)
+"""Where the API server repeats a value it refuses; its Go syntax has no end that could be relied on."""
 _IMMUTABLE = re.compile(r"field is immutable|may not change once set|is immutable|updates to \w+ spec for fields other")
 
 
@@ -66,7 +70,17 @@ def is_object_missing(answer: Answer, plural: str) -> bool:
 
 def error_of(answer: Answer, *, cluster: str, subject: str, sent: Raw | None = None) -> UndriftError:
     """The error that a refusal means. `sent` is the body that was refused: secrets in it are cut from the message."""
+    error = _classified(answer, cluster, subject, sent)
+    if len(error.message) > LONGEST_MESSAGE:  # the API server repeats whole objects, as in a refused Pod update
+        error.message = error.message[:LONGEST_MESSAGE] + "…"
+        error.args = (error.message,)
+    return error
+
+
+def _classified(answer: Answer, cluster: str, subject: str, sent: Raw | None) -> UndriftError:
     status = _status(answer)
+    if answer.status == 429:  # its own flow control answers in plain text
+        return _later(answer, str(status.get("message") or "too many requests"), cluster)
     if status.get("kind") != "Status":
         return _not_an_api_server(answer, cluster)
     message = _safe(str(status.get("message") or status.get("reason") or ""), sent)
@@ -80,7 +94,7 @@ def error_of(answer: Answer, *, cluster: str, subject: str, sent: Raw | None = N
         return _not_found(status, message, subject)
     if answer.status == 409:
         return _conflict(reason, message, causes, subject)
-    if answer.status == 429 or answer.status == 503:
+    if answer.status == 503:
         return _later(answer, message, cluster)
     if "failed to create typed patch object" in message:
         return InvalidObject(f"{subject}: {message}; correct the manifest", subject=subject)
@@ -110,10 +124,12 @@ def _not_an_api_server(answer: Answer, cluster: str) -> Unreachable:
 
 def _forbidden(message: str, causes: list[Mapping[str, Any]], cluster: str, subject: str) -> UndriftError:
     if any(cause.get("reason") == "NamespaceTerminating" for cause in causes):
-        return NamespaceTerminating(f"{subject}: its namespace is being deleted; tried again when it is gone")
+        return NamespaceTerminating(
+            f"{subject}: its namespace is being deleted; tried again when it is gone", subject=subject
+        )
     if "exceeded quota" in message or "must specify limits" in message:
         return QuotaExceeded(f"{subject}: {message}; raise the quota or ask for less", subject=subject)
-    if "admission webhook" in message or "ValidatingAdmissionPolicy" in message or "denied request" in message:
+    if _is_admission(message):
         return AdmissionDenied(f"{subject}: {message}", subject=subject)
     if "while custom resource definition is terminating" in message:
         return UnknownKind(f"{subject}: {message}", subject=subject)
@@ -158,7 +174,7 @@ def _later(answer: Answer, message: str, cluster: str) -> ClusterError:
 
 
 def _refused(answer: Answer, message: str, cluster: str, subject: str) -> UndriftError:
-    if "admission webhook" in message or "denied request" in message or "ValidatingAdmissionPolicy" in message:
+    if _is_admission(message):
         return AdmissionDenied(f"{subject}: {message}", subject=subject)
     if answer.status in (400, 413, 422) or "request is too large" in message:
         return InvalidObject(f"{subject}: {message}; correct the manifest", subject=subject)
@@ -167,12 +183,34 @@ def _refused(answer: Answer, message: str, cluster: str, subject: str) -> Undrif
     return Unreachable(f"cluster {cluster}: HTTP {answer.status}: {message}", subject=cluster)
 
 
+def _is_admission(message: str) -> bool:
+    """Whether a webhook or policy said no, or could not be asked: either way it is this object's matter alone."""
+    signs = ("admission webhook", "failed calling webhook", "ValidatingAdmissionPolicy", "denied request")
+    return any(sign in message for sign in signs)
+
+
 def _safe(message: str, sent: Raw | None) -> str:
     """The API server repeats parts of what it refuses; a Secret's values must not come back in a message."""
     if sent is None or not mask.is_secret(sent):
         return message
-    for field in ("data", "stringData"):
-        for value in (sent.get(field) or {}).values():
-            if len(str(value)) > 2:
-                message = message.replace(str(value), "(hidden)")
-    return message
+    for written in sorted(_values(sent), key=len, reverse=True):
+        message = message.replace(written, "(hidden)")
+    return _ECHOES.sub(r"\1(hidden)", message)
+
+
+def _values(sent: Raw) -> Iterator[str]:
+    """The values of a Secret in every form in which they may be repeated."""
+    for field in mask.SECRET_FIELDS:
+        values = sent.get(field)
+        for value in values.values() if isinstance(values, Mapping) else [values]:
+            text = str(value)
+            for form in (text, _plain(text), orjson.dumps(text).decode()[1:-1]):
+                if len(form) > 2:
+                    yield form
+
+
+def _plain(text: str) -> str:
+    try:
+        return base64.b64decode(text, validate=True).decode()
+    except ValueError:
+        return ""

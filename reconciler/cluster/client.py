@@ -1,13 +1,15 @@
 """One cluster through raw JSON: the real `ClusterApi`.
 
 Each request asks the guard first and gets no more time than the lease has left, so that no request begun in time can be
-finished by us long after. Nothing is retried but a request that found its keep-alive connection closed by the server:
-every verb used here can be repeated safely.
+finished by us long after. Nothing is retried but a read or an apply that found its keep-alive connection closed by the
+server: those may be repeated, while a create or replace that did arrive would then look like somebody else's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -16,7 +18,15 @@ from urllib.parse import quote, urlencode
 
 import orjson
 import urllib3
-from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError, SSLError, TimeoutError
+from urllib3.exceptions import (
+    HTTPError,
+    NameResolutionError,
+    NewConnectionError,
+    ProtocolError,
+    ProxyError,
+    SSLError,
+    TimeoutError,
+)
 
 from reconciler.cluster import answers
 from reconciler.errors import LeaseLost, PreconditionFailed, UndriftError, UnknownKind, Unreachable
@@ -31,6 +41,8 @@ READ_TIMEOUT_S = 15.0
 WRITE_TIMEOUT_S = 34.0  # the API server itself gives a PATCH 34 s
 CONNECT_TIMEOUT_S = 5.0
 PAGE = 500
+CHUNK = 1 << 18
+APPLY_PATCH = "application/apply-patch+yaml"
 METADATA = "as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST = "as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
@@ -62,7 +74,12 @@ class Client:
         return self._server_time
 
     def discovery(self, *, refresh: bool = False) -> Discovery:
-        return self._connection.discovery.get(self._read, refresh=refresh)
+        try:
+            return self._connection.discovery.get(self._read, refresh=refresh)
+        except Unreachable as error:
+            if self.name not in error.message:
+                raise Unreachable(f"cluster {self.name}: {error.message}", subject=self.name) from error
+            raise
 
     def get(self, resource: Resource, namespace: str, name: str, *, metadata_only: bool = False) -> Raw | None:
         accept = f"application/json;{METADATA}" if metadata_only else "application/json"
@@ -88,10 +105,10 @@ class Client:
             meta = page.get("metadata") or {}
             version = str(meta.get("resourceVersion") or "")
             # An empty list of metadata is written `"items": null`; one without a version is no list at all.
-            if not version or "items" not in page:
+            if not version or "items" not in page or not str(page.get("kind")).endswith("List"):
                 raise Unreachable(
-                    f"cluster {self.name}: the list of {resource.plural} has no resourceVersion: not an API server's "
-                    "answer, so nothing is concluded from it",
+                    f"cluster {self.name}: the list of {resource.plural} is no list, or has no resourceVersion: "
+                    "nothing is concluded from it",
                     subject=self.name,
                 )
             items += [_with_type(item, resource) for item in page["items"] or ()]
@@ -105,7 +122,7 @@ class Client:
         if dry_run:
             query["dryRun"] = "All"
         path = _path(resource, str(meta.get("namespace") or ""), str(meta["name"]))
-        answer = self._send("PATCH", path, query, body, content="application/apply-patch+yaml")
+        answer = self._send("PATCH", path, query, body, content=APPLY_PATCH)
         return _with_type(self._body(answer, _subject(body), resource, body), resource)
 
     def create(self, resource: Resource, body: Raw) -> Raw:
@@ -157,14 +174,20 @@ class Client:
         return self._body(answer, f"the list of {resource.plural}", resource)
 
     def _read(self, path: str, accept: str) -> Mapping[str, Any]:
-        """A GET outside of resources, for discovery."""
-        return self._body(self._send("GET", path, accept=accept), path, None)
+        """A GET outside of resources, for discovery. A 404 there is never an API server's."""
+        answer = self._send("GET", path, accept=accept)
+        if answer.status == 404:
+            raise Unreachable(
+                f"cluster {self.name}: answered 404 for {path}: no API server is there (a proxy in between?)",
+                subject=self.name,
+            )
+        return self._body(answer, path, None)
 
     def _body(self, answer: answers.Answer, subject: str, resource: Resource | None, sent: Raw | None = None) -> Raw:
         if answer.status < 300:
             return answers.parsed(answer, self.name)
         error = answers.error_of(answer, cluster=self.name, subject=subject, sent=sent)
-        if isinstance(error, UnknownKind) and resource is not None:
+        if isinstance(error, UnknownKind) and answer.status == 404 and resource is not None:
             raise self._judge_missing_kind(error, resource)
         raise error
 
@@ -194,21 +217,35 @@ class Client:
         headers = {"Accept": accept, "User-Agent": self._agent}
         if payload is not None:
             headers["Content-Type"] = content
-        if authorization := self._connection.authorization():
+        if authorization := self._authorization():
             headers["Authorization"] = authorization
+        # The server may close a kept-alive connection as we send; a fresh one tells whether it is there at all.
+        tries = 2 if method == "GET" or content == APPLY_PATCH else 1
         try:
-            return self._once(method, url, payload, headers)
-        except ProtocolError:
-            # The server closed a kept-alive connection as we sent; a fresh one tells whether it is there at all.
-            return self._last_try(method, url, payload, headers)
+            return self._tried(method, url, payload, headers, tries=tries)
         except HTTPError as error:
             raise self._unreachable(error) from error
 
-    def _last_try(self, method: str, url: str, payload: bytes | None, headers: Mapping[str, str]) -> answers.Answer:
+    def _tried(
+        self, method: str, url: str, payload: bytes | None, headers: Mapping[str, str], *, tries: int
+    ) -> answers.Answer:
         try:
             return self._once(method, url, payload, headers)
-        except HTTPError as error:
-            raise self._unreachable(error) from error
+        except ProtocolError:
+            if tries <= 1:
+                raise
+        return self._tried(method, url, payload, headers, tries=tries - 1)
+
+    def _authorization(self) -> str | None:
+        try:
+            with self._connection.lock:
+                return self._connection.authorization()
+        except Exception as error:  # a token program's failures share no base; each means that nobody may be asked
+            raise Unreachable(
+                f"cluster {self.name}: its kubeconfig gives no login now: {type(error).__name__}; run its token "
+                "command by hand to see why",
+                subject=self.name,
+            ) from error
 
     def _once(self, method: str, url: str, payload: bytes | None, headers: Mapping[str, str]) -> answers.Answer:
         left_s = self._guard.remaining_s()
@@ -218,16 +255,40 @@ class Client:
         timeout = urllib3.Timeout(total=limit_s, connect=min(CONNECT_TIMEOUT_S, limit_s))
         with self._lock:
             self._requests += 1
+        ends_at = time.monotonic() + limit_s
         response = self._connection.pool.request(
-            method, url, body=payload, headers=headers, timeout=timeout, redirect=False, preload_content=True
+            method, url, body=payload, headers=headers, timeout=timeout, redirect=False, preload_content=False
         )
+        data = self._received(response, ends_at)
         if date := response.headers.get("Date"):
-            self._server_time = parsedate_to_datetime(date)
-        return answers.Answer(response.status, response.headers, response.data)
+            with contextlib.suppress(ValueError):  # not an API server's; what it answered is judged elsewhere
+                self._server_time = parsedate_to_datetime(date)
+        return answers.Answer(response.status, response.headers, data)
+
+    def _received(self, response: urllib3.BaseHTTPResponse, ends_at: float) -> bytes:
+        """The whole answer. urllib3 bounds each read, not their sum: an answer that drips is given up here."""
+        chunks = []
+        try:
+            for chunk in response.stream(CHUNK):
+                chunks.append(chunk)
+                if time.monotonic() > ends_at:
+                    raise Unreachable(
+                        f"cluster {self.name}: its answer did not end in time; nothing is concluded from it",
+                        subject=self.name,
+                    )
+        except BaseException:
+            response.close()
+            raise
+        response.release_conn()
+        return b"".join(chunks)
 
     def _unreachable(self, error: HTTPError) -> Unreachable:
         if isinstance(error, SSLError):
-            what = f"its certificate is not accepted: {error}"
+            what = f"TLS: its certificate is not accepted, or ours is not: {error}"
+        elif isinstance(error, NameResolutionError):
+            what = "its name can't be resolved"
+        elif isinstance(error, ProxyError):
+            what = "the proxy in its kubeconfig does not lead to it"
         elif isinstance(error, NewConnectionError):
             what = "it refuses connections"
         elif isinstance(error, TimeoutError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import ssl
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -43,6 +44,8 @@ class Connection:
     discovery: DiscoveryCache = field(default_factory=DiscoveryCache)
     namespaces_made: set[str] = field(default_factory=set)
     """Namespaces that this process has seen or made, so that no request asks again."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    """Held while `authorization` is asked: renewing a token changes the loader's state."""
 
 
 class Clusters:
@@ -53,13 +56,16 @@ class Clusters:
         self._credentials, self._clock = credentials, clock
         self._folder = folder
         self._connections: OrderedDict[str, Connection] = OrderedDict()
+        self._lock = threading.Lock()
 
     def api(self, target: ClusterTarget, guard: Guard, *, agent: str) -> ClusterApi:
         """The cluster, bound to a guard and a User-Agent. Connects at its first request, not here.
 
         Raises CredentialMissing, and Unreachable for a kubeconfig that can't be used.
         """
-        return Client(target.name, self._connection(target), guard, agent=f"{PRODUCT} ({agent})")
+        with self._lock:
+            connection = self._connection(target)
+        return Client(target.name, connection, guard, agent=f"{PRODUCT} ({agent})")
 
     def close(self) -> None:
         for connection in self._connections.values():
@@ -103,10 +109,24 @@ def _open(target: ClusterTarget, text: str, way_in: str) -> Connection:
     try:
         configuration = _configuration(target, text)
         pool = _pool(configuration)
+    except yaml.YAMLError as error:  # its text quotes the file, which holds credentials
+        line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
+        message = f"cluster {target.name}: its kubeconfig is no YAML (line {line})"
+        raise Unreachable(message, subject=target.name) from None
     except Exception as error:  # the loader's errors share no base; each means that this kubeconfig can't be used
         kind = type(error).__name__
-        raise Unreachable(f"cluster {target.name}: its kubeconfig can't be used: {kind}: {error}") from error
+        message = f"cluster {target.name}: its kubeconfig can't be used: {kind}: {error}"
+        raise Unreachable(message, subject=target.name) from error
+    finally:
+        _forget_files()
     return Connection(configuration.host.rstrip("/"), pool, lambda: _authorization(configuration), way_in)
+
+
+def _forget_files() -> None:
+    """Delete what the loader wrote to disk: client keys, which the TLS context has read by now."""
+    from kubernetes.config import kube_config
+
+    kube_config._cleanup_temp_files()
 
 
 def _configuration(target: ClusterTarget, text: str) -> Any:

@@ -40,7 +40,10 @@ def _look(read: Read) -> Discovery:
     stale: set[str] = set()
     for document in (core, groups):
         if document.get("kind") != "APIGroupDiscoveryList":
-            raise Unreachable("discovery was answered with something else than an APIGroupDiscoveryList")
+            raise Unreachable(
+                "its discovery was answered with something else than an APIGroupDiscoveryList; Undrift needs "
+                "Kubernetes 1.27 or newer, and nothing in between that answers for it"
+            )
         for group in document.get("items") or ():
             name = str((group.get("metadata") or {}).get("name") or "")
             for found in _resources(name, group, stale):

@@ -14,7 +14,7 @@ from reconciler.clock import Clock
 from reconciler.errors import AccessDenied, PreconditionFailed, UnknownKind
 from reconciler.model.instance import InstanceKey
 from reconciler.model.inventory import Inventory
-from reconciler.model.live import Observation, Resource
+from reconciler.model.live import Discovery, Observation, Resource
 from reconciler.model.manifest import GroupKind, ObjectKey, Raw
 from reconciler.objects import applyset, keys
 from reconciler.ports import ClusterApi
@@ -52,9 +52,10 @@ def _look(
 ) -> tuple[dict[ObjectKey, Raw], frozenset[GroupKind]]:
     live: dict[ObjectKey, Raw] = {}
     unseen: set[GroupKind] = set()
+    discovery = _discovery(api, kinds)
     for kind, namespaces in sorted(kinds.items()):
-        resource = api.discovery().find(kind)
-        if resource is None or kind.group in api.discovery().stale_groups:
+        resource = discovery.find(kind)
+        if resource is None or kind.group in discovery.stale_groups:
             unseen.add(kind)
             continue
         try:
@@ -64,6 +65,14 @@ def _look(
             continue
         live |= {ObjectKey.of(item): item for item in items}
     return live, frozenset(unseen)
+
+
+def _discovery(api: ClusterApi, kinds: Collection[GroupKind]) -> Discovery:
+    """The kinds served, asked anew when the last look lacks one of ours or found its group stale."""
+    known = api.discovery()
+    if all(known.find(kind) is not None and kind.group not in known.stale_groups for kind in kinds):
+        return known
+    return api.discovery(refresh=True)
 
 
 def _list(
