@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from reconciler.fleet import project as projects
@@ -17,7 +18,7 @@ from reconciler.fleet import urls
 from reconciler.fleet.documents import Application, Cluster, Override, Project, Repository
 from reconciler.fleet.load import Entry, Fleet
 from reconciler.fleet.problems import Problem, in_order, near
-from reconciler.model.instance import InstanceKey
+from reconciler.model.instance import DEFAULT_PROJECT, InstanceKey
 from reconciler.model.spec import (
     ClusterTarget,
     DriftPolicy,
@@ -55,6 +56,16 @@ class Expansion:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """What overrides may change, shared by all instances with the same ones: many clusters, few ways to differ."""
+
+    source: Source
+    render: RenderOptions
+    sync: SyncPolicy
+    drift: DriftPolicy
+
+
 @dataclass
 class _Work:
     """What one expansion has decided so far."""
@@ -66,6 +77,11 @@ class _Work:
     kept: set[InstanceKey] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
     notes: list[Problem] = field(default_factory=list)
+
+    @cached_property
+    def default_was_limited(self) -> bool:
+        """Whether a Project `default` was defined when the specs before were made."""
+        return any(spec.rules is not None for key, spec in self.previous.items() if key.project == DEFAULT_PROJECT)
 
     def keep(self, key: InstanceKey, *, refusal: str = "") -> None:
         """Keep an instance as it was, if it was; with a refusal it keeps its objects and writes nothing more."""
@@ -119,8 +135,9 @@ def _expand_one(application: Application, entry: Entry, mine: list[InstanceKey],
     selected = [one for one in fleet.clusters.values() if _selects(application, one)]
     if not selected:
         work.notes.append(entry.problem("selects no cluster of this fleet", "spec", "clusters"))
+    options: dict[tuple[int, ...], _Options] = {}
     for cluster in selected:
-        _expand_on(application, cluster, project, entry, work)
+        _expand_on(application, cluster, project, entry, options, work)
 
 
 def _keep_all(keys: list[InstanceKey], work: _Work, *, refusal: str = "") -> None:
@@ -130,7 +147,14 @@ def _keep_all(keys: list[InstanceKey], work: _Work, *, refusal: str = "") -> Non
             work.keep(key, refusal=refusal)
 
 
-def _expand_on(application: Application, cluster: Cluster, project: Project | None, entry: Entry, work: _Work) -> None:
+def _expand_on(
+    application: Application,
+    cluster: Cluster,
+    project: Project | None,
+    entry: Entry,
+    options: dict[tuple[int, ...], _Options],
+    work: _Work,
+) -> None:
     key = InstanceKey(application.spec.project, application.metadata.name, cluster.metadata.name)
     if ("Cluster", cluster.metadata.name) in work.fleet.broken and key in work.previous:
         work.keep(key)
@@ -140,19 +164,33 @@ def _expand_on(application: Application, cluster: Cluster, project: Project | No
         work.problems += [entry.problem(one.message, *one.path) for one in refusals]
         work.keep(key, refusal="; ".join(one.message for one in refusals))
         return
-    overrides = _overrides(application, cluster)
-    spec = application.spec
+    matching = tuple(index for index, _ in _overrides(application, cluster))
+    if matching not in options:
+        options[matching] = _options(application, matching, work)
+    spec, found = application.spec, options[matching]
     work.specs[key] = InstanceSpec(
         project=spec.project,
         application=application.metadata.name,
         cluster=work.targets[cluster.metadata.name],
-        sources=(_source(application, overrides, work),),
-        render=_merged(RenderOptions, spec.render, [one.render for one in overrides]),
+        sources=(found.source,),
+        render=found.render,
         namespace=namespace,
-        sync=_merged(SyncPolicy, spec.sync, [one.sync for one in overrides]),
-        drift=_merged(DriftPolicy, spec.drift, [one.drift for one in overrides]),
+        sync=found.sync,
+        drift=found.drift,
         labels=application.metadata.labels,
         rules=projects.rules(project),
+    )
+
+
+def _options(application: Application, matching: tuple[int, ...], work: _Work) -> _Options:
+    """An application's options with some of its overrides over them."""
+    spec = application.spec
+    over = [spec.overrides[index] for index in matching]
+    return _Options(
+        source=_source(application, over, work),
+        render=_merged(RenderOptions, spec.render, [one.render for one in over]),
+        sync=_merged(SyncPolicy, spec.sync, [one.sync for one in over]),
+        drift=_merged(DriftPolicy, spec.drift, [one.drift for one in over]),
     )
 
 
@@ -170,7 +208,7 @@ def _is_in_doubt(key: InstanceKey, fleet: Fleet) -> bool:
 
 def _wrong_references(application: Application, entry: Entry, work: _Work) -> Iterator[Problem]:
     """Names that an application uses and the fleet does not have, or has in two ways."""
-    if why := projects.unknown(application, work.fleet, work.previous):
+    if why := projects.unknown(application, work.fleet, was_limited=work.default_was_limited):
         yield entry.problem(why, "spec", "project")
     selectors: list[tuple[_Path, tuple[str, ...]]] = [(("spec", "clusters"), application.spec.clusters.names)]
     for index, override in enumerate(application.spec.overrides):
@@ -194,18 +232,20 @@ def _selects(application: Application, cluster: Cluster) -> bool:
     return application.spec.clusters.matches(cluster.metadata.name, cluster.metadata.labels)
 
 
-def _overrides(application: Application, cluster: Cluster) -> list[Override]:
+def _overrides(application: Application, cluster: Cluster) -> Iterator[tuple[int, Override]]:
+    """The overrides that hold on a cluster, and where each stands."""
     meta = cluster.metadata
-    return [one for one in application.spec.overrides if one.clusters.matches(meta.name, meta.labels)]
+    for index, override in enumerate(application.spec.overrides):
+        if override.clusters.matches(meta.name, meta.labels):
+            yield index, override
 
 
 def _namespace(application: Application, cluster: Cluster) -> tuple[str | None, _Path]:
     """The namespace on a cluster, and where it is written."""
-    namespace, place = application.spec.namespace, ("spec", "namespace")
-    found: _Path = place
-    meta = cluster.metadata
-    for index, override in enumerate(application.spec.overrides):
-        if override.namespace and override.clusters.matches(meta.name, meta.labels):
+    namespace = application.spec.namespace
+    found: _Path = ("spec", "namespace")
+    for index, override in _overrides(application, cluster):
+        if override.namespace:
             namespace, found = override.namespace, ("spec", "overrides", index, "namespace")
     return namespace, found
 

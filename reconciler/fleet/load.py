@@ -72,8 +72,12 @@ class Fleet:
 
     def is_lost(self, kind: str, name: str | None = None) -> bool:
         """Whether such a document (any of its kind without a name) may be defined without us knowing what it says."""
-        lost = self.broken - self.entries.keys()
+        lost = self._lost
         return bool(self.doubtful) or ((kind, name) in lost if name else any(kind == one for one, _ in lost))
+
+    @cached_property
+    def _lost(self) -> frozenset[Name]:
+        return self.broken - self.entries.keys()
 
     def _of(self, kind: type[_Kind]) -> Mapping[str, _Kind]:
         found = (entry.document for entry in self.entries.values())

@@ -6,15 +6,15 @@ known only once manifests are rendered: the rules travel with the spec, and the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from reconciler.fleet import urls
 from reconciler.fleet.documents import Application, Cluster, Project
 from reconciler.fleet.load import Fleet
 from reconciler.fleet.problems import near
-from reconciler.model.instance import DEFAULT_PROJECT, InstanceKey
-from reconciler.model.spec import InstanceSpec, ProjectRules
+from reconciler.model.instance import DEFAULT_PROJECT
+from reconciler.model.spec import ProjectRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class Refusal:
     message: str
 
 
-def unknown(application: Application, fleet: Fleet, previous: Mapping[InstanceKey, InstanceSpec]) -> str:
-    """Why nobody can say what an application's project allows, or ""."""
+def unknown(application: Application, fleet: Fleet, *, was_limited: bool) -> str:
+    """Why nobody can say what an application's project allows, or "". `was_limited`: `default` was defined before."""
     name = application.spec.project
     if name in fleet.projects:
         return ""
@@ -36,7 +36,6 @@ def unknown(application: Application, fleet: Fleet, previous: Mapping[InstanceKe
         known = sorted({DEFAULT_PROJECT, *fleet.projects})
         hint = near(name, known)
         return f"no Project {name!r}; " + (f"did you mean {hint!r}?" if hint else f"the fleet has {', '.join(known)}")
-    was_limited = any(spec.rules is not None for key, spec in previous.items() if key.project == DEFAULT_PROJECT)
     if ("Project", name) in fleet.broken or (fleet.doubtful and was_limited):
         return "Project 'default' can't be read now; nothing is changed until it can"
     return ""
