@@ -1,0 +1,120 @@
+"""What a folder is taken for, the links in it, and what becomes part of the closure's inputs."""
+
+from __future__ import annotations
+
+import pytest
+
+from reconciler.model.manifest import ManifestSet
+from reconciler.model.revision import ABSENT
+from reconciler.render import Renderer
+from reconciler.render.helm import merge
+from reconciler.testing.trees import MemoryTree, checkout_of
+from tests.renders import CHART, config_map, discovery, spec
+
+BASE = {"base/kustomization.yaml": "resources: [x.yaml, more]", "base/x.yaml": config_map("x")}
+MORE = {"more/kustomization.yaml": "resources: [../y]", "y/kustomization.yaml": "resources: [y.yaml]"}
+
+
+@pytest.fixture
+def render(renderer: Renderer):
+    def one(tree: MemoryTree, path: str, options: dict | None = None, **cluster: str) -> ManifestSet:
+        return renderer.render(checkout_of(tree, path), spec(options), discovery(**cluster))
+
+    return one
+
+
+def names(found: ManifestSet) -> list[str]:
+    return [one.key.name for one in found]
+
+
+@pytest.mark.parametrize("name", ["kustomization.yaml", "kustomization.yml", "Kustomization"])
+def test_a_kustomization_by_any_of_its_names_is_built(name, render):
+    found = render(MemoryTree({f"a/{name}": "namePrefix: p-\nresources: [x]", "a/x": config_map("x")}), "a")
+
+    assert names(found) == ["p-x"]
+
+
+def test_a_chart_goes_before_a_kustomization_and_an_explicit_kind_before_both(render):
+    both = MemoryTree({**CHART, "c/kustomization.yaml": "resources: [x.yaml]", "c/x.yaml": config_map("x")})
+
+    assert names(render(both, "c")) == []
+    assert names(render(both, "c", {"kind": "Kustomize"})) == ["x"]
+    only = {"include": ["x.yaml"]}
+    assert names(render(both, "c", {"kind": "Directory", "directory": only})) == ["x"]
+
+
+def test_what_was_looked_for_and_missing_is_in_the_closure(render):
+    found = render(MemoryTree({"a/kustomization.yml": "resources: [x]", "a/x": config_map("x")}), "a")
+
+    missing = {path for path, oid in found.closure.paths.items() if oid == ABSENT}
+    assert missing == {"a/Chart.yaml", "a/kustomization.yaml", "a/Kustomization"}
+
+
+def test_the_repository_itself_may_be_the_folder(render):
+    tree = MemoryTree({"Chart.yaml": CHART["c/Chart.yaml"], "templates/a.yaml": config_map("{{ .Release.Name }}")})
+
+    [manifest] = render(tree, "")
+
+    assert (manifest.key.name, manifest.origin) == ("app", "templates/a.yaml#1")
+
+
+def test_links_inside_the_repository_are_followed_in_a_plain_folder(render):
+    files = {"one.yaml": config_map("one"), "far/two.yaml": config_map("two"), "app/own.yaml": config_map("own")}
+    tree = MemoryTree(files, links={"app/one.yaml": "../one.yaml", "app/far": "../far", "link": "app"})
+
+    found = render(tree, "link")
+
+    assert [one.origin for one in found] == ["link/far/two.yaml#1", "link/one.yaml#1", "link/own.yaml#1"]
+    assert found.closure.paths.keys() == {"link", "app", "one.yaml", "far"}
+
+
+def test_links_inside_the_repository_are_followed_by_kustomize_as_on_disk(render):
+    """A base behind a link finds its own bases from where it really lies."""
+    tree = MemoryTree({**BASE, **MORE, "y/y.yaml": config_map("y")}, links={"base/more": "../more"})
+
+    assert sorted(names(render(tree, "base"))) == ["x", "y"]
+
+
+def test_links_inside_the_repository_are_followed_in_a_chart(render):
+    tree = MemoryTree(
+        {**CHART, "shared/a.yaml": config_map("{{ .Values.name }}"), "v.yaml": "name: linked"},
+        links={"c/templates": "../shared", "c/values.yaml": "../v.yaml"},
+    )
+
+    assert names(render(tree, "c")) == ["linked"]
+
+
+def test_other_options_and_other_clusters_are_other_inputs(render):
+    tree = MemoryTree({**CHART, "c/templates/a.yaml": config_map("x")})
+    plain = MemoryTree({"a.yaml": config_map("x")})
+    values = {"helm": {"values": {"a": 1}}}
+
+    assert render(tree, "c").closure == render(tree, "c").closure
+    assert render(tree, "c").closure.inputs != render(tree, "c", values).closure.inputs
+    assert render(tree, "c").closure.capabilities != render(tree, "c", server_version="v1.30.0").closure.capabilities
+    assert render(plain, "").closure == render(plain, "", values, server_version="v1.30.0").closure
+
+
+@pytest.mark.parametrize("render_options", [{"helm": {"skipCrds": True}}, {}], ids=["skipped", "by default"])
+def test_crds_of_a_chart_come_first_unless_skipped(render_options, render):
+    crd = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: a.b.c}\n"
+    tree = MemoryTree({**CHART, "c/templates/a.yaml": config_map("x"), "c/crds/a.yaml": crd})
+
+    assert names(render(tree, "c", render_options)) == (["x"] if render_options else ["a.b.c", "x"])
+
+
+def test_an_old_chart_keeps_its_dependencies_in_a_file_of_their_own(render):
+    tree = MemoryTree({
+        "c/Chart.yaml": "apiVersion: v1\nname: old\nversion: 1.0.0\n",
+        "c/requirements.yaml": "dependencies: [{name: d, version: 1.0.0, repository: 'file://../d'}]\n",
+        "d/Chart.yaml": "apiVersion: v1\nname: d\nversion: 1.0.0\n",
+        "d/templates/a.yaml": config_map("from-d"),
+    })  # fmt: skip
+
+    assert names(render(tree, "c")) == ["from-d"]
+
+
+def test_values_are_merged_deep_and_a_null_stays():
+    under = {"a": {"b": 1, "c": [1, 2]}, "d": 1, "e": {"f": 1}}
+
+    assert merge(under, {"a": {"c": [3]}, "d": None, "e": 2}) == {"a": {"b": 1, "c": [3]}, "d": None, "e": 2}
