@@ -12,6 +12,8 @@ import redis
 from reconciler.model.instance import InstanceKey
 from workers.store.keys import REQUEST_KEPT_S
 
+LONGEST_BLOCK_S = 10.0
+
 
 class Requests:
     def __init__(self, client: redis.Redis, prefix: str) -> None:
@@ -42,10 +44,20 @@ class Requests:
     def follow(self, identity: str, count: int, timeout_s: float) -> Iterator[Mapping[str, Any]]:
         """The answers as they come, until `count` have come or none came for the time."""
         for _ in range(count):
-            found = self._redis.blpop([self._done(identity)], timeout=timeout_s)
+            found = self._next(identity, timeout_s)
             if found is None:
                 return
-            yield orjson.loads(found[1])
+            yield orjson.loads(found)
+
+    def _next(self, identity: str, timeout_s: float) -> bytes | None:
+        """One answer. Blocks in pieces shorter than the connection's own time limit."""
+        left_s = timeout_s
+        while left_s > 0:
+            found = self._redis.blpop([self._done(identity)], timeout=min(left_s, LONGEST_BLOCK_S))
+            if found is not None:
+                return bytes(found[1])
+            left_s -= LONGEST_BLOCK_S
+        return None
 
     def cancel(self, key: InstanceKey) -> None:
         """Nothing to do for a request whose subject was cancelled but to say so."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import structlog
 
@@ -105,10 +106,10 @@ def _leave(key: InstanceKey, grant: Grant, guard: RedisGuard) -> Mark | None:
     except LeaseError:
         raise
     except UndriftError as error:
-        return _not_left_yet(key, error.reason, error.message)
+        return _not_left_yet(key, grant, error.reason, error.message)
     if not report.is_done:
         first, why = report.remaining[0]
-        return _not_left_yet(key, "Deleting", f"{first}: {why}")
+        return _not_left_yet(key, grant, "Deleting", f"{first}: {why}")
     store.specs.forget_left(key)
     store.status.forget(key)
     message = f"deleted: {len(report.changes.outcomes)} objects and the inventory"
@@ -117,9 +118,11 @@ def _leave(key: InstanceKey, grant: Grant, guard: RedisGuard) -> Mark | None:
     return None
 
 
-def _not_left_yet(key: InstanceKey, reason: str, message: str) -> Mark:
+def _not_left_yet(key: InstanceKey, grant: Grant, reason: str, message: str) -> Mark:
+    """Look again soon; who asked for the deletion is answered by the pass that ends it."""
     store = wiring.store()
     status = store.status.get(key).model_copy(update={"phase": "Waiting", "reason": reason, "message": message})
     store.status.put(status)
-    at_ms = store.due.now_ms() + TEARDOWN_LOOK_MS
-    return Mark(Work("sync", str(key)), Lane.OPERATOR, "delete", at_ms=at_ms)
+    again = Mark(Work("sync", str(key)), Lane.OPERATOR, "delete", at_ms=store.due.now_ms() + TEARDOWN_LOOK_MS)
+    store.due.mark(replace(again, request=request) for request in grant.requests)
+    return again
