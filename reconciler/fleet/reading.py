@@ -63,12 +63,14 @@ class _Place:
     file: str
     known: Collection[Name]
     """What this file defined when it was last read well."""
+    is_ours: bool
+    """Whether anything in the file is, or was, Undrift's: then text that can't be read may be, too."""
 
 
 def read(file: str, text: bytes, known: Collection[Name] = ()) -> Reading:
     """The definitions of a file. `known` is what it defined before: such a file can't have become another tool's."""
     found = Reading()
-    place = _Place(file, known)
+    place = _Place(file, known, bool(known) or b"undrift" in text)
     try:
         documents = _documents(text, file)
     except (InvalidManifest, RecursionError) as error:
@@ -90,6 +92,13 @@ def _read_in_pieces(text: bytes, place: _Place, found: Reading, error: Exception
     except UnicodeDecodeError:
         _note_unreadable("", 1, error, place, found)
         return
+    _read_pieces(whole, place, found)
+    if found.problems and set(place.known) - {one.name for one in found.definitions}:
+        # What the file defined before and does not show now may stand in a piece whose name was misread.
+        found.is_doubtful = True
+
+
+def _read_pieces(whole: str, place: _Place, found: Reading) -> None:
     starts = [0, *(match.start() for match in _SEPARATOR.finditer(whole)), len(whole)]
     for start, end in itertools.pairwise(starts):
         piece, above = whole[start:end], whole.count("\n", 0, start)
@@ -107,15 +116,15 @@ def _note_unreadable(piece: str, line: int, error: Exception, place: _Place, fou
     message = message.removeprefix(f"{place.file}: ")
     if match := re.match(r"line (\d+): ", message):
         line, message = int(match[1]), message[match.end() :]
-    if not place.known and "undrift" not in piece:
+    if not place.is_ours:
         found.notes.append(Problem(place.file, line, "", f"left alone: not YAML ({message}), and nothing of Undrift's"))
         return
     name = _scanned_name(piece)
     found.problems.append(Problem(place.file, line, "", message, name))
-    if name is not None:
+    if name is None:
+        found.is_doubtful = True
+    else:
         found.definitions.append(Definition(name, place.file, line))
-    # A name that is new in a file which defined others may have been misread, or have taken another's place.
-    found.is_doubtful = found.is_doubtful or name is None or (bool(place.known) and name not in place.known)
 
 
 def _scanned_name(piece: str) -> Name | None:
@@ -163,23 +172,19 @@ def _items(node: Node, body: Any) -> Iterator[tuple[Any, Node]]:
 
 def _read_other(body: Any, line: int, place: _Place, found: Reading) -> None:
     """A document that is no mapping: another tool's list, or what an accident left."""
-    if isinstance(body, list) and not place.known and not any(_is_ours(one, place) for one in body):
-        found.notes.append(Problem(place.file, line, "", "left alone: a list, not a document of Undrift's"))
-        return
     what = "a list; write each document by itself, `---` between them" if isinstance(body, list) else "plain text"
+    if not place.is_ours:
+        found.notes.append(Problem(place.file, line, "", f"left alone: {what.partition(';')[0]}"))
+        return
     found.problems.append(Problem(place.file, line, "", f"expected a document with apiVersion and kind, found {what}"))
     found.is_doubtful = True
 
 
-def _is_ours(body: Any, place: _Place) -> bool:
+def _is_ours(body: Mapping[str, Any]) -> bool:
     """Whether a document is meant for us, rightly or wrongly written."""
-    if not isinstance(body, Mapping):
-        return False
     group, _, version = _text(body, "apiVersion").rpartition("/")
     kind = _text(body, "kind")
     if group == GROUP or group.endswith("." + GROUP) or version == GROUP:
-        return True
-    if _names(body) & set(place.known):
         return True
     if kind in KINDS:
         return "." not in group or bool(problems.near(group, [GROUP]))
@@ -205,7 +210,7 @@ def _names(body: Mapping[str, Any]) -> set[Name]:
 
 def _read_mapping(body: Mapping[str, Any], node: Node, place: _Place, found: Reading) -> None:
     line = yaml.line_of(node)
-    if not _is_ours(body, place):
+    if not _is_ours(body):
         what = f"{body.get('apiVersion') or 'no apiVersion'}, {body.get('kind') or 'no kind'}"
         found.notes.append(Problem(place.file, line, "", f"left alone: not a document of Undrift's ({what})"))
         return

@@ -23,7 +23,7 @@ from tests.fleets import MemoryTree, application, cluster, document, documents
 HIDDEN = {
     "syntax": "undrift.dev/v1alpha1: [",
     "nameless": documents({**application("x"), "metadata": {}}),
-    "words": "only words",
+    "words": "only undrift's words",
 }
 FOREIGN = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\n"
 Name = tuple[str, str]
@@ -31,11 +31,15 @@ Name = tuple[str, str]
 
 @dataclass(frozen=True)
 class Written:
-    """One document of a file: what it defines, in which version, rightly or wrongly."""
+    """One document of a file: what it defines, in which version, and `how`: good, wrong in a field, or no YAML."""
 
     name: Name
     version: int
-    is_good: bool
+    how: str
+
+    @property
+    def is_good(self) -> bool:
+        return self.how == "good"
 
     @cache  # noqa: B019  # a handful of values, made anew by every example
     def text(self) -> str:
@@ -50,7 +54,9 @@ class Written:
             )
         else:
             made = application(name, f"v{self.version}")
-        return documents(made if self.is_good else {**made, "spec": {"unknown": 1}})
+        if self.how == "field":
+            return documents({**made, "spec": {"unknown": 1}})
+        return documents(made) + ("oops: [\n" if self.how == "syntax" else "")
 
     def is_in_force(self, fleet: Fleet) -> bool:
         entry = fleet.entries.get(self.name)
@@ -72,11 +78,11 @@ NAMES = st.sampled_from(
         ("Repository", "r"),
     ]
 )
-WRITTEN = st.builds(Written, NAMES, st.integers(0, 3), st.sampled_from([True, True, True, False]))
+WRITTEN = st.builds(Written, NAMES, st.integers(0, 3), st.sampled_from(["good", "good", "good", "field", "syntax"]))
 DOCUMENTS = st.lists(
     st.one_of(WRITTEN, WRITTEN, WRITTEN, st.just(FOREIGN), st.sampled_from(sorted(HIDDEN.values()))), max_size=4
 )
-GOOD_DOCUMENTS = st.lists(st.builds(Written, NAMES, st.integers(0, 3), st.just(True)), max_size=4)
+GOOD_DOCUMENTS = st.lists(st.builds(Written, NAMES, st.integers(0, 3), st.just("good")), max_size=4)
 PATHS = st.sampled_from(["a.yaml", "b.yaml", "in/c.yaml", "in/d.yml"])
 FILES = st.one_of(st.dictionaries(PATHS, GOOD_DOCUMENTS), st.dictionaries(PATHS, DOCUMENTS))
 
@@ -106,6 +112,10 @@ def hides(files: Files) -> bool:
     return any(one in HIDDEN.values() for all_of_file in files.values() for one in all_of_file)
 
 
+def is_yaml(files: Files) -> bool:
+    return not any(one.how == "syntax" for found in defined(files).values() for one in found)
+
+
 @given(st.lists(FILES, min_size=1, max_size=5))
 def test_no_mixture_of_files_loses_or_changes_what_it_must_not(loads: list[Files]) -> None:
     before = Fleet()
@@ -114,13 +124,15 @@ def test_no_mixture_of_files_loses_or_changes_what_it_must_not(loads: list[Files
         visible = defined(files)
         for name, entry in before.entries.items():
             places = visible.get(name, [])
-            if not places:
-                assert (name in after.entries) == hides(files), "gone only by intent"
+            if not places and hides(files):
+                assert after.entries[name] == entry, "never gone while something is hidden"
+            elif not places:
+                assert name not in after.entries or not is_yaml(files), "gone by intent"
             elif len(places) > 1 or not places[0].is_good:
                 assert after.entries[name] == entry, "defined twice or wrongly: stays as it was"
         for name, places in visible.items():
             is_single_and_good = len(places) == 1 and places[0].is_good
-            if is_single_and_good and not hides(files):
+            if is_single_and_good and not hides(files) and is_yaml(files):
                 assert places[0].is_in_force(after)
             if not is_single_and_good:
                 assert name in after.broken
@@ -138,6 +150,7 @@ def test_the_order_of_files_makes_no_difference(first: Files, second: Files) -> 
     back = load(ReversedTree(texts(second)), previous=load(ReversedTree(texts(first))))
 
     assert there == back
+    assert load(MemoryTree(texts(second)), previous=there) == there, "loading again changes nothing"
     assert list(there.entries) == list(back.entries)
 
 

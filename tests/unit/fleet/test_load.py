@@ -153,14 +153,31 @@ def test_one_name_may_stand_for_an_application_and_a_cluster():
     assert fleet(documents(application("eu"), cluster("eu"))).problems == ()
 
 
-def test_a_document_that_turned_foreign_in_our_file_is_broken_not_gone():
+def test_a_document_whose_api_version_was_mistyped_is_broken_not_gone():
     before = fleet({"a.yaml": GOOD})
-    mistyped = {**application("web", "new"), "apiVersion": "example.com/v1"}
+    mistyped = {**application("web", "new"), "apiVersion": "undrift.de/v1alpha1"}
 
     after = fleet({"a.yaml": documents(mistyped)}, previous=before)
 
     assert path_of(after, "web") == "old"
-    assert messages(after) == ["a.yaml:1: apiVersion: found 'example.com/v1', expected 'undrift.dev/v1alpha1'"]
+    assert messages(after) == ["a.yaml:1: apiVersion: found 'undrift.de/v1alpha1', expected 'undrift.dev/v1alpha1'"]
+
+
+def test_other_tools_objects_of_the_same_name_in_one_file_are_left_alone_at_every_load():
+    argo = {**application("web"), "apiVersion": "argoproj.io/v1alpha1"}
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web"}}
+    text = documents(application("web"), argo, config)
+
+    found = fleet({"a.yaml": text})
+
+    assert (list(found.entries), found.problems) == ([("Application", "web")], ())
+    assert fleet({"a.yaml": text}, previous=found) == found
+
+
+def test_text_without_a_word_of_ours_is_left_alone_however_broken():
+    found = fleet({"chart.yaml": "kind: {{ .Values.kind }}", "words.yaml": "words", "list.yaml": "- a", "b.yaml": GOOD})
+
+    assert (list(found.entries), found.problems, len(found.notes)) == ([("Application", "web")], (), 3)
 
 
 def test_a_symbolic_link_is_named_and_keeps_what_was_read_there():
