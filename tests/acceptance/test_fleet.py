@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,6 +12,7 @@ from reconciler.devcluster import Running
 from reconciler.model.instance import InstanceKey
 from reconciler.model.live import Resource
 from reconciler.ports import ClusterApi
+from reconciler.testing.git import GitServer, SshGitServer
 from tests.fixtures.installation import Install, Installation, eventually
 from workers import settings, wiring
 
@@ -34,17 +36,21 @@ def manifests(value: str = "1") -> dict[str, str]:
 
 
 @pytest.fixture
-def fleet(install: Install, three_clusters: list[Running]) -> Installation:
+def fleet(install: Install, three_clusters: list[Running]) -> Iterator[Installation]:
+    """Half of the applications come over HTTP, the other half over SSH."""
     installation = install(three_clusters)
-    for number in range(APPLICATIONS):
-        name = f"app-{os.getpid()}-{number}"
-        installation.repo.commit({f"{name}/{path}": text for path, text in manifests().items()})
-        installation.write_application(name)
-    installation.start_scheduler()
-    for number in range(2):
-        installation.start_worker(number)
-    eventually(lambda: applied(installation) == 3 * APPLICATIONS, "all is applied", 120)
-    return installation
+    with GitServer(installation.repo.path.parent) as http, SshGitServer(installation.repo.path.parent) as ssh:
+        installation.write_ssh_repository(ssh)
+        for number in range(APPLICATIONS):
+            name = f"app-{os.getpid()}-{number}"
+            installation.repo.commit({f"{name}/{path}": text for path, text in manifests().items()})
+            installation.write_application(name, url=(http if number % 2 else ssh).url("apps.git"))
+        installation.start_scheduler()
+        for number in range(2):
+            installation.start_worker(number)
+        eventually(lambda: applied(installation) == 3 * APPLICATIONS, "all is applied", 120)
+        yield installation
+        installation.stop_children()
 
 
 def applied(installation: Installation) -> int:
