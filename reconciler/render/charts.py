@@ -66,6 +66,7 @@ def _collect(path: str, reading: Reading, above: frozenset[str]) -> Chart:
         if name not in vendored:
             source = _located(dependency, path)
             below = _collect(_existing(source, name, at, reading), reading, above | {path})
+            vendored.add(name)  # one that is declared again under an alias is there now
             files |= {f"charts/{name}/{one}": data for one, data in below.files.items()}
     return Chart(metadata, files)
 

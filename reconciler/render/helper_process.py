@@ -65,9 +65,8 @@ class HelperProcess:
     ) -> dict[str, Any]:
         """The helper's answer. Raises TemplateFailed with the engine's words, RenderLimit naming the limit."""
         with self._workplace.folder(files, links or {}) as folder:
-            answer = self._exchange(
-                {**request, "folder": str(folder), "output_bytes": self._limits.output_bytes},
-            )
+            limits = {"output_bytes": self._limits.output_bytes, "timeout_s": self._limits.timeout_s}
+            answer = self._exchange({**request, **limits, "folder": str(folder)})
         if answer.get("rss_bytes", 0) > KEPT_BYTES:
             self._end()
         if "limit" in answer:

@@ -111,7 +111,8 @@ class _Closure:
         if not references.is_inline(reference):
             self._add(reference, folder, path, above)
         for file in self._reading.files(folder):
-            self.files[file.real] = self._reading.read(file.real)
+            if file.real not in self.files:
+                self.files[file.real] = self._reading.read(file.real)
 
     def _located(self, reference: str, folder: str, path: str) -> str:
         """Where a reference leads, as Kustomize joins it. Raises RemoteBase for what lies outside the repository."""

@@ -35,16 +35,17 @@ class Renderer:
         reading = Reading(checkout.tree)
         kind = find_kind(reading, checkout.path, spec.render)
         capabilities: dict[str, str] = {}
+        warnings: tuple[str, ...] = ()
         if kind == "Helm":
-            found = helm.render(checkout, spec, discovery, reading, self._helper)
+            found, warnings = helm.render(checkout, spec, discovery, reading, self._helper)
             capabilities = {"kubeVersion": discovery.server_version, "apiVersions": _digest(discovery.api_versions())}
         elif kind == "Kustomize":
             found = kustomize.render(checkout, reading, self._helper)
         else:
             found = directory.render(checkout, spec.render.directory, reading)
-        manifests, warnings = hooks.without_hooks(found, spec.render)
+        manifests, left_out = hooks.without_hooks(found, spec.render)
         closure = Closure(reading.closure(), _inputs(spec, kind), capabilities)
-        return ManifestSet(tuple(documents.unique(manifests)), closure, warnings)
+        return ManifestSet(tuple(documents.unique(manifests)), closure, warnings + left_out)
 
     def close(self) -> None:
         """End the helper process."""

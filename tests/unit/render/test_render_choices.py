@@ -114,6 +114,20 @@ def test_an_old_chart_keeps_its_dependencies_in_a_file_of_their_own(render):
     assert names(render(tree, "c")) == ["from-d"]
 
 
+def test_a_template_that_gives_another_text_each_time_is_named(render):
+    """Its objects would change at every sync, and nobody would know why."""
+    tree = MemoryTree({
+        **CHART,
+        "c/templates/a.yaml": config_map("a", password='{{ randAlphaNum 20 | quote }}'),
+        "c/templates/b.yaml": config_map("b", now="{{ if false }}{{ now }}{{ end }}x"),
+    })  # fmt: skip
+
+    found = render(tree, "c")
+
+    assert len(found) == 2
+    assert [one.partition(" (")[0] for one in found.warnings] == ["c/templates/a.yaml gives another text each time"]
+
+
 def test_values_are_merged_deep_and_a_null_stays():
     under = {"a": {"b": 1, "c": [1, 2]}, "d": 1, "e": {"f": 1}}
 
