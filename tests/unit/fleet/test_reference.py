@@ -43,6 +43,7 @@ def test_defaults_are_those_of_the_design(row):
 def test_the_schema_is_closed_to_unknown_fields_and_knows_every_kind():
     schema = json.loads(reference.schema())
 
-    assert set(schema["discriminator"]["mapping"]) == {"Application", "Cluster", "Project", "Repository"}
+    assert schema["properties"]["kind"]["enum"] == ["Application", "Cluster", "Project", "Repository"]
+    assert {one["then"]["$ref"] for one in schema["allOf"]} <= {f"#/$defs/{name}" for name in schema["$defs"]}
     assert all(one.get("additionalProperties") is not True for one in schema["$defs"].values() if "properties" in one)
     assert schema["$defs"]["ApplicationSpec"]["additionalProperties"] is False
