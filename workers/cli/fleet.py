@@ -38,8 +38,8 @@ def validate(
     if chosen is Format.JSON:
         output.show_json({"problems": problems, "instances": [str(key) for key in expansion.specs]})
     else:
-        for problem in problems:
-            print(problem)
+        for sentence in (*problems, *(f"note: {one}" for one in expansion.notes)):
+            print(sentence)
         print(
             f"{len(fleet.applications)} applications, {len(fleet.clusters)} clusters, "
             f"{len(expansion.specs)} instances, {len(problems)} problems"
