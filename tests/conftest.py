@@ -5,4 +5,5 @@ pytest_plugins = [
     "tests.fixtures.git",
     "tests.fixtures.valkey",
     "tests.fixtures.installation",
+    "tests.fixtures.terminal",
 ]

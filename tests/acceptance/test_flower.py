@@ -88,6 +88,7 @@ def acting_flower(valkey: str, tmp_path: Path) -> Iterator[Flower]:
 def store(valkey: str) -> Iterator[Store]:
     """The store, with one instance in force."""
     opened = open_store(valkey, SystemClock())
+    opened.due.seen_before(quarantine_s=0.0)  # or nothing is granted
     expansion = expand(fleet(documents(application("podinfo"), cluster("eu-1"))), previous={})
     opened.specs.publish(expansion.specs, expansion.clusters, expansion.repositories())
     yield opened

@@ -12,13 +12,9 @@ import psutil
 import pytest
 
 from tests.fixtures.installation import eventually
-from tests.fixtures.terminal import Run, Terminal
+from tests.fixtures.terminal import Run
 
 NOTES = ("up.json", "valkey.socket")
-
-
-def flower_pid(terminal: Terminal) -> int:
-    return terminal.child(" flower").pid
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
@@ -95,30 +91,28 @@ def test_a_port_that_is_taken_is_told_before_anything_starts(run_up: Run):
 def test_a_worker_that_was_killed_is_started_again(run_up: Run):
     terminal = run_up("--workers", "1")
     terminal.await_line("ready")
-    worker = terminal.child(" worker ")
 
-    worker.kill()
+    worker = terminal.kill(" worker ")
 
     terminal.await_line("worker-1 ended (status -9); starts again in 1 s", within_s=5.0)
-    eventually(lambda: terminal.child(" worker ").pid != worker.pid, "it runs again", 10.0)
+    eventually(lambda: terminal.has_another(" worker ", worker), "it runs again", 10.0)
 
 
 def test_a_valkey_that_was_killed_comes_back_and_all_find_it(run_up: Run):
     """Flower's own waits double without an end, so it is started anew."""
     terminal = run_up("--workers", "1")
     terminal.await_line("ready")
-    flower = flower_pid(terminal)
+    flower = terminal.pid_of(" flower")
 
-    terminal.child("valkey-server").kill()
+    valkey = terminal.kill("valkey-server")
 
     terminal.await_line("valkey ended", within_s=5.0)
     store = terminal.store()
     with store.redis:
-        eventually(lambda: terminal.child("valkey-server"), "it runs again", 15.0)
-        eventually(store.redis.ping, "it answers", 15.0)
+        eventually(lambda: terminal.has_another("valkey-server", valkey), "it runs again", 15.0)
         eventually(lambda: store.slots.alive(store.clock.now()), "the worker found it", 30.0)
     terminal.await_line("flower ended", within_s=15.0)
-    eventually(lambda: flower_pid(terminal) != flower, "Flower was started anew", 15.0)
+    eventually(lambda: terminal.has_another(" flower", flower), "Flower was started anew", 15.0)
     assert terminal.end() == 0
 
 

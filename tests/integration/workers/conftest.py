@@ -21,6 +21,7 @@ def store(valkey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setenv("UNDRIFT_LEASE", "5")
     forget()
     opened = wiring.store()
+    opened.due.seen_before(quarantine_s=0.0)  # or nothing is granted
     found = fleet(
         documents(
             application("web"),

@@ -8,17 +8,13 @@ import pytest
 
 from workers import tasks
 from workers.asking import MANY, BadRequest, request
-from workers.messages import Lane, Work
+from workers.messages import Lane
 from workers.store import Store
 
 
 def due(store: Store) -> dict[str, Lane]:
     """What is due, and in which lane."""
-    found = {}
-    for lane in Lane:
-        for name in store.redis.zrange(f"undrift:due:{int(lane)}", 0, -1):
-            found[Work.parse(name.decode()).subject] = lane
-    return found
+    return {grant.work.subject: grant.lane for grant in store.due.grant(100, 5.0)}
 
 
 @pytest.mark.parametrize(
