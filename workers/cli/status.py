@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import Annotated, Any
 
@@ -42,6 +43,7 @@ def status(chosen: Annotated[Format, typer.Option("-o", "--output")] = Format.TA
     for name in ("sync", "phase", "health"):
         print(f"{name:<10} " + ", ".join(f"{count} {word}" for word, count in sorted(document[name].items())))
     print(f"workers    {len(workers)} with {sum(workers.values())} slots" if workers else "workers    none is running")
+    show_flower()
     for name in document["unreachable"]:
         print(f"unreachable {name}: {store.status.scans()[name]['error']}")
     for problem in fleet["problems"]:
@@ -49,3 +51,12 @@ def status(chosen: Annotated[Format, typer.Option("-o", "--output")] = Format.TA
     for one in found.values():
         if one.phase in ("Failed", "Held") or one.health == "Degraded":
             print(f"{one.phase.lower():<10} {one.instance}: {one.reason}: {one.message}")
+
+
+def show_flower() -> None:
+    """Where Flower is, and its login, when `undrift up` runs it in this home."""
+    settings = wiring.settings()
+    if settings.up_note.is_file():
+        user, password = settings.flower_login()
+        address = json.loads(settings.up_note.read_text())["flower"]
+        print(f"flower     {address}  (login {user}, password {password})")
