@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -110,6 +113,31 @@ def test_a_helper_that_died_between_two_renders_is_replaced(make):
 
     assert names(renderer, chart(config_map("b")), "c") == ["b"]
     assert helper(renderer).pid != pid
+
+
+DIES = """
+import os, signal, sys
+from pathlib import Path
+from reconciler.render import Renderer
+from reconciler.testing.trees import MemoryTree, checkout_of
+from tests.renders import CHART, discovery, spec
+renderer = Renderer(Path(sys.argv[1]))
+renderer.render(checkout_of(MemoryTree(CHART), "c"), spec(), discovery())
+print(renderer._helper.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+def test_the_helper_ends_with_a_worker_that_is_killed(tmp_path):
+    root = Path(__file__).parents[3]
+    done = subprocess.run(
+        [sys.executable, "-c", DIES, str(tmp_path / "work")], cwd=root, capture_output=True, check=False
+    )
+
+    assert done.returncode == -signal.SIGKILL
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(int(done.stdout)).wait(timeout=10)
 
 
 def test_plain_folders_need_no_helper(make):
