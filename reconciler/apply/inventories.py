@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -37,9 +37,10 @@ PART_LABEL = "undrift.dev/inventory-part-of"
 class Inventories:
     """The inventories of one installation. `installation` is the UUID that marks them as ours."""
 
-    def __init__(self, installation: str, clock: Clock) -> None:
+    def __init__(self, installation: str, clock: Clock, *, part_size: int = PART_SIZE) -> None:
         self.installation = installation
         self._clock = clock
+        self._part_size = part_size
 
     def read(self, api: ClusterApi, key: InstanceKey) -> Inventory:
         """The inventory, an empty one when there is none. Raises InventoryError for another's, newer or damaged one."""
@@ -149,7 +150,7 @@ class Inventories:
             return self._write_into(api, key, inventory)
 
     def _write_into(self, api: ClusterApi, key: InstanceKey, inventory: Inventory) -> Inventory:
-        first, *rest = list(_pieces(document.encode(inventory)))
+        first, *rest = _pieces(document.encode(inventory), self._part_size)
         parts = [self._write_part(api, key, number, piece) for number, piece in enumerate(rest, start=1)]
         body = _parent(key, inventory, first, parts)
         stored = api.replace(SECRET, body) if inventory.exists else api.create(SECRET, body)
@@ -195,9 +196,8 @@ def read_fence(api: ClusterApi, key: InstanceKey) -> int:
     return int(text)
 
 
-def _pieces(data: bytes) -> Iterator[bytes]:
-    for start in range(0, len(data), PART_SIZE):
-        yield data[start : start + PART_SIZE]
+def _pieces(data: bytes, size: int) -> list[bytes]:
+    return [data[start : start + size] for start in range(0, len(data), size)]
 
 
 def _had_parts(inventory: Inventory) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from reconciler.clock import ManualClock
-from reconciler.errors import FieldConflict, NamespaceMissing, PreconditionFailed, UndriftError
+from reconciler.errors import FieldConflict, ImmutableField, NamespaceMissing, PreconditionFailed, UndriftError
 from reconciler.model.live import Discovery, Resource
 from reconciler.model.manifest import GroupKind, ObjectKey, Raw
 from reconciler.testing import fields
@@ -82,6 +82,7 @@ class FakeCluster:
         if not force:
             _require_no_conflict(key, taken, others)
         self._require_version(key, live, body)
+        _require_mutable(key, live, taken)
         others = {who: paths - taken for who, paths in others.items()}
         merged = self._merged(live, body, taken)
         for path in _owners(live).get(me, frozenset()) - wanted - frozenset().union(*others.values()):
@@ -196,6 +197,12 @@ def _owner(entry: Mapping[str, Any]) -> Owner:
 def _owners(live: Raw | None) -> Owners:
     entries = ((live or {}).get("metadata") or {}).get("managedFields") or ()
     return {_owner(entry): fields.from_fields_v1(entry["fieldsV1"]) for entry in entries}
+
+
+def _require_mutable(key: ObjectKey, live: Raw | None, taken: frozenset[fields.Path]) -> None:
+    """The one immutability known here: the data of a ConfigMap or Secret that says so."""
+    if live is not None and live.get("immutable") and any(path[0] == "data" for path in taken):
+        raise ImmutableField(f"{key}: data: Forbidden: field is immutable when `immutable` is set", subject=key)
 
 
 def _require_no_conflict(key: ObjectKey, taken: frozenset[fields.Path], others: Owners) -> None:

@@ -12,7 +12,7 @@ import pytest
 from reconciler.clock import SystemClock
 from reconciler.cluster import Clusters, OpenGuard
 from reconciler.credentials import Credentials
-from reconciler.errors import FieldConflict, NamespaceMissing, PreconditionFailed
+from reconciler.errors import FieldConflict, ImmutableField, NamespaceMissing, PreconditionFailed
 from reconciler.model.live import Resource
 from reconciler.model.manifest import Raw
 from reconciler.model.spec import ClusterAccess, ClusterTarget, KubeconfigRef
@@ -128,6 +128,13 @@ def test_a_field_that_is_no_longer_applied_goes_unless_another_owns_it(api: Clus
     live = apply(api, config(namespace, c="1"))
 
     assert live["data"] == {"b": "1", "c": "1"}
+
+
+def test_a_field_that_can_not_be_changed_is_told_apart(api: ClusterApi, namespace: str) -> None:
+    apply(api, {**config(namespace, a="1"), "immutable": True})
+
+    with pytest.raises(ImmutableField):
+        apply(api, {**config(namespace, a="2"), "immutable": True})
 
 
 def test_our_apply_entry_owns_the_label_it_sent(api: ClusterApi, namespace: str) -> None:
