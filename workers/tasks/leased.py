@@ -13,11 +13,14 @@ import redis
 import structlog
 
 from reconciler.errors import FencedOut, LeaseError
+from reconciler.model.instance import InstanceKey
 from workers import wiring
-from workers.messages import Grant, Mark, Work
+from workers.messages import Grant, Lane, Mark, Work
 from workers.store.guard import RedisGuard
 
 log = structlog.get_logger()
+BROKEN = "InternalError"
+BROKEN_WAIT_MS = 60_000
 
 
 class TaskBroke(Exception):
@@ -57,11 +60,27 @@ def _hold(work: Work, fence: int, do: Callable[[], Mark | None], grant: Grant) -
     except redis.RedisError:
         raise
     except Exception as error:
-        place = _place(error)
-        log.error("task_broke", kind=type(error).__name__, place=place)
-        raise TaskBroke(f"{type(error).__name__} in {place}") from None
+        what = f"{type(error).__name__} in {_place(error)}"
+        log.error("task_broke", what=what)
+        _own_up(work, fence, what)
+        raise TaskBroke(what) from None
     if not store.due.complete(work, fence, again):
         log.warning("completed_too_late")
+
+
+def _own_up(work: Work, fence: int, what: str) -> None:
+    """Say that it is our mistake, not the user's, and try again later. No worker died, so none is counted as lost."""
+    store = wiring.store()
+    at_ms = store.due.now_ms() + BROKEN_WAIT_MS
+    if not store.due.complete(work, fence, Mark(work, Lane.PERIODIC, "after a mistake of Undrift", at_ms=at_ms)):
+        return
+    message = f"a mistake of Undrift itself ended the {work.kind}: {what}; nothing is known to be wrong with yours. "
+    message += f"It is tried again in {BROKEN_WAIT_MS // 1000} s; please report it"
+    if work.kind == "sync":
+        status = store.status.get(InstanceKey.parse(work.subject))
+        store.status.put(status.model_copy(update={"phase": "Failed", "reason": BROKEN, "message": message}))
+    subjects = {"sync": "instance", "scan": "cluster", "refresh": "repository"}
+    store.events.append(store.clock.now(), subjects[work.kind], work.subject, BROKEN, message)
 
 
 def _place(error: Exception) -> str:

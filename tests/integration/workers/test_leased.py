@@ -6,6 +6,7 @@ import pytest
 import redis
 
 from reconciler.errors import FencedOut, LeaseLost
+from reconciler.model.instance import InstanceKey
 from workers import tasks
 from workers.messages import Grant, Lane, Mark, Work
 from workers.store import Store
@@ -96,7 +97,23 @@ def test_a_mistake_of_ours_fails_the_task_without_its_words(store: Store, grant:
 
     assert broke.value.__cause__ is None
     assert broke.value.__suppress_context__
-    assert state(store) == "claimed"
+
+
+def test_a_mistake_of_ours_is_owned_up_to_and_tried_again_later(store: Store):
+    """No worker died: told as lost, the instance would be parked as one that kills its workers."""
+    work = Work("sync", "default/web@eu-1")
+    store.due.mark([Mark(work, Lane.COMMIT, "commit 3fa2c1b")])
+    (granted,) = store.due.grant(1, 5.0)
+
+    with pytest.raises(TaskBroke):
+        run_leased(work, granted.fence, lambda *_: 1 / 0)  # type: ignore[arg-type,return-value]
+
+    status = store.status.get(InstanceKey.parse(work.subject))
+    assert (status.phase, status.reason) == ("Failed", "InternalError")
+    assert "ZeroDivisionError in " in status.message
+    kind, at_ms = store.due.states()[work]
+    assert kind == "due"
+    assert at_ms > store.due.now_ms() + 50_000
 
 
 @pytest.mark.parametrize("name", ["sync", "scan", "refresh", "undrift.resync"])
