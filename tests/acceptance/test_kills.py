@@ -122,9 +122,10 @@ def test_a_poisonous_instance_is_parked_after_three_children(install: Install, b
     installation.start_scheduler()
     eventually(lambda: key in installation.statuses(), "the fleet is published")
 
-    from workers.messages import Work
+    from workers.messages import Lane, Mark, Work
 
     queue, work = installation.store.due, Work("sync", str(key))
+    queue.mark([Mark(work, Lane.COMMIT, "a test's word")])  # nothing is due merely because Redis was empty
     installation.store.slots.beat("a test's hand", 1, datetime.now(UTC))
     for _ in range(3):
         eventually(lambda: _claimed(installation, work), "it was granted", LEASE_S * 4)

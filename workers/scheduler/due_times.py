@@ -12,6 +12,8 @@ from workers.messages import Lane, Mark, Work
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 2.0, 300.0
 FIRST_LOOK_S, LONGEST_LOOK_S = 2.0, 30.0
+URGENT_RETRIES = 3
+"""After so many failures in a row a retry is no news any more, and stands behind other people's commits and drift."""
 
 
 def next_sync(spec: InstanceSpec, record: SyncRecord, failures: int, dice: random.Random) -> Mark:
@@ -24,13 +26,17 @@ def next_sync(spec: InstanceSpec, record: SyncRecord, failures: int, dice: rando
     if record.retry == BACKOFF and record.phase is Phase.WAITING:
         return _mark(work, Lane.PERIODIC, "health", now, _look_again_s(record, now))
     if record.retry == BACKOFF:
-        wait_s = min(FIRST_RETRY_S * 2 ** min(max(failures, 1) - 1, 10), LONGEST_RETRY_S)
-        return _mark(work, Lane.COMMIT, f"retry {failures} after {record.reason}", now, wait_s * dice.uniform(0.8, 1.2))
+        wait_s = min(FIRST_RETRY_S * 2 ** min(max(failures, 1) - 1, 10) * dice.uniform(0.8, 1.2), LONGEST_RETRY_S)
+        return _mark(work, _retry_lane(failures), f"retry {failures} after {record.reason}", now, wait_s)
     if record.retry != NEVER:
-        lane = Lane.DRIFT if record.phase is Phase.WAITING else Lane.COMMIT
+        lane = Lane.DRIFT if record.phase is Phase.WAITING else _retry_lane(failures)
         return _mark(work, lane, f"retry after {record.reason}", now, float(record.retry))
     interval_s = spec.sync.resync_interval.total_seconds()
     return _mark(work, Lane.PERIODIC, "periodic", now, interval_s * dice.uniform(0.5, 1.5))
+
+
+def _retry_lane(failures: int) -> Lane:
+    return Lane.COMMIT if failures <= URGENT_RETRIES else Lane.PERIODIC
 
 
 def _look_again_s(record: SyncRecord, now: datetime) -> float:

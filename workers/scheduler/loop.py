@@ -20,9 +20,11 @@ from reconciler.errors import UndriftError
 from reconciler.fleet import Expansion
 from reconciler.model.instance import InstanceKey
 from workers.messages import Grant, Lane, Mark, Work
+from workers.scheduler import rounds
 from workers.scheduler.fleet import FleetKeeper, sentences
+from workers.scheduler.rescue import rescue
 from workers.store import Store
-from workers.store.due import Expired
+from workers.store.leader import NotLeading
 
 log = structlog.get_logger()
 
@@ -33,6 +35,8 @@ LONGEST_WAIT_S = 2.5
 """Below the leader lock's time, so that a waiting leader keeps leading."""
 CHECK_EVERY_S = 60.0
 RETRY_REDIS_S = 1.0
+LONGEST_LOOK_S = 600.0
+"""A fleet that takes longer to read than this costs its reader the lead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +61,14 @@ class Scheduler:
         self._check_at_s = 0.0
         self._expansion: Expansion | None = None
         self._leads = False
+        self._rebuilds = False
 
     def run(self, stop: threading.Event) -> None:
-        """Take turns until told to stop. A Redis that is away is waited for; the fleet is published again after it."""
+        """Take turns until told to stop. A Redis or broker that is away is waited for."""
         while not stop.is_set():
             try:
-                self._store.due.wait(self.turn())
+                wait_s = self.turn()
+                (self._store.due if self._leads else self._store.leader).wait(wait_s)
             except (redis.RedisError, OSError) as error:
                 log.warning("redis_lost", error=str(error))
                 stop.wait(RETRY_REDIS_S)
@@ -74,41 +80,52 @@ class Scheduler:
             self._leads = False
             return STANDBY_S
         if not self._leads:
-            log.info("leading")
-            self._leads, self._look_at_s = True, 0.0
-        self._notice_new_redis()
-        self._look_at_fleet()
-        self._rescue()
-        self._hand_out()
-        return self._wait_s()
+            self._take_the_lead()
+        try:
+            self._notice_new_redis()
+            self._look_at_fleet()
+        except NotLeading:
+            self._leads = False
+            return STANDBY_S
+        rescue(self._store, self._pace.lease_s)
+        room = self._hand_out()
+        return self._wait_s(has_room=room > 0)
 
     def fresh_start(self) -> None:
         """Say that nobody can hold a lease that Redis does not know of: this installation has just started it."""
-        self._store.due.seen_before(quarantine_s=0.0)
+        self._rebuilds = not self._store.due.seen_before(quarantine_s=0.0)
+
+    def _take_the_lead(self) -> None:
+        """Begin from what is published, not from what this process read when it led before."""
+        log.info("leading")
+        self._leads, self._expansion, self._look_at_s, self._check_at_s = True, None, 0.0, 0.0
+        self._fleet.revision = ""
 
     def _notice_new_redis(self) -> None:
-        if not self._store.due.seen_before(quarantine_s=self._pace.lease_s):
-            log.warning("redis_empty", lease_s=self._pace.lease_s)
-            self._store.events.append(
-                self._clock.now(), "scheduler", "redis", "RedisEmpty", "Redis was empty; everything is rebuilt"
-            )
-            self._look_at_s = 0.0
-            if self._expansion is not None:
-                self._publish(self._expansion)
+        if self._store.due.seen_before(quarantine_s=self._pace.lease_s):
+            return
+        log.warning("redis_empty", lease_s=self._pace.lease_s)
+        self._store.events.append(
+            self._clock.now(), "scheduler", "redis", "RedisEmpty", "Redis was empty; everything is rebuilt"
+        )
+        self._rebuilds, self._look_at_s = True, 0.0
+        if self._expansion is not None:
+            self._publish(self._expansion)
 
     def _look_at_fleet(self) -> None:
-        if self._clock.boot_s() < self._look_at_s and not self._store.due.was_asked_to_look():
+        asked = self._store.due.was_asked_to_look()
+        if self._clock.boot_s() < self._look_at_s and not asked:
             return
         self._look_at_s = self._clock.boot_s() + self._pace.fleet_poll_s
         previous = self._expansion.specs if self._expansion else self._store.specs.all()
-        expansion = self._fleet.look(previous)
+        with self._store.leader.kept(LONGEST_LOOK_S):
+            expansion = self._fleet.look(previous)
         if self._fleet.error is not None:
             self._note_fleet_error(self._fleet.error)
         elif expansion is not None:
             self._publish(expansion)
-        if self._clock.boot_s() >= self._check_at_s:
-            self._check_at_s = self._clock.boot_s() + CHECK_EVERY_S
-            self._make_whole()
+        if asked or self._clock.boot_s() >= self._check_at_s:
+            self._check()
 
     def _note_fleet_error(self, error: UndriftError) -> None:
         known = self._store.specs.fleet()
@@ -118,16 +135,24 @@ class Scheduler:
             log.warning("fleet_unreadable", error=error.message)
 
     def _publish(self, expansion: Expansion) -> None:
-        """Put an expansion in force, and make due what is new or wanted differently."""
+        """Put an expansion in force, and make due what is new or wanted differently.
+
+        In a Redis that was empty everything looks new, and nothing is due merely because of that: the scans will tell.
+        """
         self._expansion = expansion
         stored = self._store.specs.publish(
-            expansion.specs, expansion.clusters, expansion.repositories(), left=expansion.left
+            expansion.specs,
+            expansion.clusters,
+            expansion.repositories(),
+            left=expansion.left,
+            leader=self._store.leader,
         )
         self._store.specs.note_fleet(self._fleet.revision, sentences(expansion.problems))
         self._store.status.unjudge(stored.changed)
         self._store.due.forget(Work("sync", str(key)) for key in expansion.left)
-        self._store.due.mark(self._marks(stored.new, "new"))
+        self._store.due.mark(self._marks(stored.new if not self._rebuilds else (), "new"))
         self._store.due.mark(self._marks(stored.changed, "fleet changed"))
+        self._rebuilds = False
         self._make_whole()
         for problem in expansion.problems:
             log.warning("fleet_problem", problem=str(problem))
@@ -143,58 +168,42 @@ class Scheduler:
     def _marks(self, keys: Iterable[InstanceKey], reason: str) -> list[Mark]:
         return [Mark(Work("sync", str(key)), Lane.COMMIT, reason) for key in sorted(keys)]
 
+    def _check(self) -> None:
+        """Now and then, and when a worker met something unknown: whether all that should be there is there."""
+        self._check_at_s = self._clock.boot_s() + CHECK_EVERY_S
+        if self._expansion is not None and self._store.specs.instance_keys() != self._expansion.specs.keys():
+            self._publish(self._expansion)
+        self._make_whole()
+
     def _make_whole(self) -> None:
-        """Make sure that everything which should come around does: scans, look-ups, and each instance some time."""
-        if self._expansion is None:
-            return
-        known = self._store.due.states()
-        parked = self._store.due.parked()
-        marks: list[Mark] = []
-        for name in self._expansion.clusters:
-            marks.append(Mark(Work("scan", name), Lane.DRIFT, "periodic"))
-        for url in self._expansion.repositories():
-            marks.append(Mark(Work("refresh", url), Lane.COMMIT, "periodic"))
-        for key, spec in self._expansion.specs.items():
-            spread_ms = int(spec.sync.resync_interval.total_seconds() * 1000 * self._dice.uniform(0.05, 1))
-            marks.append(
-                Mark(Work("sync", str(key)), Lane.PERIODIC, "periodic", at_ms=self._store.due.now_ms() + spread_ms)
-            )
-        self._store.due.mark([one for one in marks if one.work not in known and one.work not in parked])
+        """Make sure that everything which should come around does."""
+        if self._expansion is not None:
+            known = self._store.due.states().keys() | self._store.due.parked()
+            self._store.due.mark(rounds.missing(self._expansion, known, self._store.due.now_ms(), self._dice))
 
-    def _rescue(self) -> None:
-        for lost in self._store.due.expire(self._pace.lease_s):
-            log.warning("lease_ended", work=str(lost.work), held=lost.held, attempts=lost.attempts)
-            if lost.held and lost.work.kind == "sync":
-                self._tell_lost(lost)
-
-    def _tell_lost(self, lost: Expired) -> None:
-        key = InstanceKey.parse(lost.work.subject)
-        status = self._store.status.get(key)
-        if lost.is_parked:
-            reason, message = (
-                "KillsItsWorker",
-                "three workers died while syncing it; not tried again until a new commit",
-            )
-            status = status.model_copy(update={"phase": "Failed", "reason": reason, "message": message})
-        else:
-            reason = "WorkerLost"
-            message = f"its worker was lost (attempt {lost.attempts} of 3); tried again after one lease length"
-            status = status.model_copy(update={"phase": "Queued", "reason": reason, "message": message})
-        self._store.status.put(status)
-        self._store.events.append(self._clock.now(), "instance", str(key), reason, message)
-
-    def _hand_out(self) -> None:
+    def _hand_out(self) -> int:
+        """Lease what the workers can take and hand it to them; how many more they could have taken."""
         slots = sum(self._store.slots.alive(self._clock.now()).values())
         room = MESSAGES_PER_SLOT * slots - self._store.due.waiting_in_broker()
         grants = self._store.due.grant(min(room, GRANTS_A_TURN), self._pace.lease_s)
         if grants:
-            # A grant that does not reach the broker is not lost: nobody claims it, and its lease ends.
-            self._dispatch(grants)
+            self._send(grants)
+        return room - len(grants)
 
-    def _wait_s(self) -> float:
-        """Until the next due time or lease end, when there is room for it; a change wakes the scheduler earlier."""
+    def _send(self, grants: list[Grant]) -> None:
+        """Hand grants to the broker. Those of a broker that is away are due again at once; a message that got through all
+        the same finds no lease."""
+        try:
+            self._dispatch(grants)
+        except OSError:
+            for grant in grants:
+                self._store.due.release(grant.work, grant.fence)
+            raise
+
+    def _wait_s(self, *, has_room: bool) -> float:
+        """Until the next due time, when there is room for it, or lease end; a change wakes the scheduler earlier."""
         waits = [LONGEST_WAIT_S, self._look_at_s - self._clock.boot_s()]
-        if (next_ms := self._store.due.next_ms()) is not None:
+        if (next_ms := self._store.due.next_ms(has_room=has_room)) is not None:
             waits.append(max((next_ms - self._store.due.now_ms()) / 1000, 0.05))
         return max(min(waits), 0.01)
 

@@ -14,6 +14,7 @@ from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import ClusterTarget
 from reconciler.model.status import InstanceStatus
 from workers.messages import Work
+from workers.store.status import blank
 from workers.store.store import Store
 
 INTERVALS_UNTIL_STALE = 3
@@ -28,7 +29,7 @@ def statuses(store: Store) -> dict[InstanceKey, InstanceStatus]:
     now = store.clock.now()
     found = {}
     for key in sorted(keys):
-        status = known.get(key) or store.status.get(key)
+        status = known.get(key) or blank(key)
         status = _with_work(status, due.get(Work("sync", str(key))), now)
         if key in left and status.reason != "Deleting":
             status = _left(status, key)

@@ -1,7 +1,12 @@
 """The due queue and the leases: what should run, and who may run it (invariant 2).
 
 Each step is one Lua script, so that no crash and no second process can fall between its parts. Times come from the
-caller's clock in milliseconds; fences are such times, never repeated and never falling.
+caller's clock in milliseconds; fences are such times, never repeated and never falling. A clock that jumps, or differs
+between machines, makes work early or late, but never gives it two holders: each holder judges its lease by its own
+suspend-counting clock, what ended early is quarantined for a whole lease length, and after a jump of the granting
+process's own clock nothing is granted for so long either.
+
+Fair shares, in their simple form: within a lane, the project that was given work longest ago goes first.
 """
 
 from __future__ import annotations
@@ -19,20 +24,22 @@ from workers.messages import Grant, Lane, Mark, Work
 from workers.store.keys import PREFIX
 
 MOST_ATTEMPTS = 3
-SCRIPTS = ("mark", "grant", "claim", "extend", "complete", "expire")
+SCRIPTS = ("mark", "grant", "claim", "extend", "complete", "release", "expire", "forget", "boot")
+JUMP_S = 1.0
+MARKS_A_STEP = 500
+"""A script blocks Redis while it runs: five hundred wishes take it about 10 ms."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """A lease that was taken back. `held` when its child had claimed it, so that the child is lost."""
+    """A lease that was taken back. `held` when its child had claimed it, so that the child is lost; `is_parked` when it
+    is not due again until a commit or an operator wants it. `requests` are those that still wait for its outcome."""
 
     work: Work
     held: bool
     attempts: int
-
-    @property
-    def is_parked(self) -> bool:
-        return self.attempts >= MOST_ATTEMPTS
+    is_parked: bool = False
+    requests: tuple[str, ...] = ()
 
 
 class DueQueue:
@@ -42,26 +49,25 @@ class DueQueue:
         # redis-py types every answer for its asynchronous client too; this one is synchronous.
         self._redis: Any = client
         self._clock, self._prefix = clock, prefix
-        folder = resources.files("workers.store") / "lua"
-        self._scripts: dict[str, Any] = {
-            name: client.register_script((folder / f"{name}.lua").read_text()) for name in SCRIPTS
-        }
+        self._ahead_s = self._wall_ahead_s()
+        self._scripts: dict[str, Any] = {name: client.register_script(script(name)) for name in SCRIPTS}
 
     def now_ms(self) -> int:
         return int(self._clock.now().timestamp() * 1000)
 
     def mark(self, marks: Iterable[Mark]) -> None:
-        """Wish for work; all wishes in one step each five hundred."""
+        """Wish for work. Wishes for the same work join: the soonest time, the most urgent lane, the newest commit."""
+        now_ms = self.now_ms()
         rows = [
-            [str(one.work), int(one.lane), one.at_ms or self.now_ms(), one.reason, one.commit, one.full, one.request]
+            [str(one.work), int(one.lane), one.at_ms or now_ms, one.reason, one.commit, one.full, one.request]
             for one in marks
         ]
-        for start in range(0, len(rows), 500):
-            self._run("mark", self.now_ms(), orjson.dumps(rows[start : start + 500]))
+        for start in range(0, len(rows), MARKS_A_STEP):
+            self._run("mark", now_ms, orjson.dumps(rows[start : start + MARKS_A_STEP]))
 
     def grant(self, budget: int, lease_s: float) -> list[Grant]:
         """Lease up to `budget` due works, most urgent lane first, projects in turn."""
-        if budget <= 0:
+        if budget <= 0 or self._clock_jumped(lease_s):
             return []
         raw = self._run("grant", self.now_ms(), budget, int(lease_s * 1000))
         return [_grant(row) for row in orjson.loads(raw)]
@@ -92,10 +98,21 @@ class DueQueue:
         lane, reason = (int(again.lane), again.reason) if again else (int(Lane.PERIODIC), "")
         return bool(self._run("complete", self.now_ms(), str(work), fence, at, lane, reason, met_fence))
 
+    def release(self, work: Work, fence: int) -> bool:
+        """Give back a lease that never reached the broker: due again at once. False when it was claimed or has ended.
+
+        A message that got through all the same finds no lease, and does nothing.
+        """
+        return bool(self._run("release", self.now_ms(), str(work), fence))
+
     def expire(self, lease_s: float) -> list[Expired]:
         """Take back the leases that ended without completion."""
+        self._clock_jumped(lease_s)
         raw = self._run("expire", self.now_ms(), int(lease_s * 1000), MOST_ATTEMPTS)
-        return [Expired(Work.parse(work), state == "claimed", attempts) for work, state, attempts in orjson.loads(raw)]
+        return [
+            Expired(Work.parse(work), held, attempts, parked, tuple(orjson.loads(requests)))
+            for work, held, attempts, parked, requests in orjson.loads(raw)
+        ]
 
     def wait(self, timeout_s: float) -> None:
         """Return when something changed, or after the time."""
@@ -115,13 +132,17 @@ class DueQueue:
         """Whether somebody asked; the wish is taken."""
         return bool(self._redis.delete(f"{self._prefix}look"))
 
-    def next_ms(self) -> int | None:
-        """When the next thing happens by itself: something comes due or a lease ends. None when nothing is known."""
+    def next_ms(self, *, has_room: bool = True) -> int | None:
+        """When the next thing happens by itself: a lease ends, or something comes due that there is room for."""
         pipe = self._redis.pipeline(transaction=False)
-        for name in (*(f"due:{int(lane)}" for lane in Lane), "leases"):
-            pipe.zrange(f"{self._prefix}{name}", 0, 0, withscores=True)
-        scores = [rows[0][1] for rows in pipe.execute() if rows]
-        return int(min(scores)) if scores else None
+        pipe.get(f"{self._prefix}grants-from")
+        pipe.zrange(f"{self._prefix}leases", 0, 0, withscores=True)
+        for lane in Lane:
+            pipe.zrange(f"{self._prefix}heads:{int(lane)}", 0, 0, withscores=True)
+        grants_from, leases, *heads = pipe.execute()
+        due = [max(rows[0][1], float(grants_from or 0)) for rows in heads if rows and has_room]
+        moments = [rows[0][1] for rows in (leases,) if rows] + due
+        return int(min(moments)) if moments else None
 
     def waiting_in_broker(self) -> int:
         """Grants that nobody has claimed yet."""
@@ -129,12 +150,7 @@ class DueQueue:
 
     def forget(self, works: Iterable[Work]) -> None:
         """Take works out of the queue. A lease that is held goes on to its end."""
-        pipe = self._redis.pipeline(transaction=False)
-        for work in works:
-            for lane in Lane:
-                pipe.zrem(f"{self._prefix}due:{int(lane)}", str(work))
-            pipe.delete(f"{self._prefix}want:{work}")
-        pipe.execute()
+        self._run("forget", self.now_ms(), orjson.dumps([str(work) for work in works]))
 
     def parked(self) -> frozenset[Work]:
         """Works that killed three children and wait for a commit or an operator."""
@@ -142,26 +158,51 @@ class DueQueue:
 
     def states(self) -> Mapping[Work, tuple[str, int]]:
         """Every due or leased work: (`due`, due time) or (`granted` | `claimed`, end of its lease), in ms."""
-        found: dict[Work, tuple[str, int]] = {}
-        for lane in Lane:
-            for name, score in self._redis.zrange(f"{self._prefix}due:{int(lane)}", 0, -1, withscores=True):
-                found[Work.parse(name.decode())] = ("due", int(score))
-        granted = self._redis.smembers(f"{self._prefix}granted")
-        for name, score in self._redis.zrange(f"{self._prefix}leases", 0, -1, withscores=True):
-            state = "granted" if name in granted else "claimed"
-            found[Work.parse(name.decode())] = (state, int(score))
+        queues = self._queues()
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.smembers(f"{self._prefix}granted")
+        pipe.zrange(f"{self._prefix}leases", 0, -1, withscores=True)
+        for name in queues:
+            pipe.zrange(name, 0, -1, withscores=True)
+        granted, leases, *waiting = pipe.execute()
+        found = {Work.parse(name.decode()): ("due", int(at)) for rows in waiting for name, at in rows}
+        for name, at in leases:
+            found[Work.parse(name.decode())] = ("granted" if name in granted else "claimed", int(at))
         return found
+
+    def _queues(self) -> list[str]:
+        """The keys of all queues that hold something."""
+        pipe = self._redis.pipeline(transaction=False)
+        for lane in Lane:
+            pipe.zrange(f"{self._prefix}heads:{int(lane)}", 0, -1)
+        rows = zip(Lane, pipe.execute(), strict=True)
+        return [f"{self._prefix}due:{int(lane)}:{name.decode()}" for lane, names in rows for name in names]
 
     def seen_before(self, *, quarantine_s: float) -> bool:
         """Whether this Redis is the one that was seen before. A new or emptied one grants nothing for a lease length,
         since somebody may still hold a lease that it does not know of."""
-        fresh = self._redis.set(f"{self._prefix}boot", self.now_ms(), nx=True)
-        if fresh:
-            self._redis.set(f"{self._prefix}grants-from", self.now_ms() + int(quarantine_s * 1000))
-        return not fresh
+        return not self._run("boot", self.now_ms(), int(quarantine_s * 1000))
+
+    def _wall_ahead_s(self) -> float:
+        return self._clock.now().timestamp() - self._clock.boot_s()
+
+    def _clock_jumped(self, lease_s: float) -> bool:
+        """Whether the wall clock was set forward since the last look: leases and quarantines then ended before their
+        time, so a whole lease length passes without a grant."""
+        before_s, self._ahead_s = self._ahead_s, self._wall_ahead_s()
+        if self._ahead_s - before_s < JUMP_S:
+            return False
+        self._redis.set(f"{self._prefix}grants-from", self.now_ms() + int(lease_s * 1000))
+        return True
 
     def _run(self, name: str, *args: object) -> Any:
         return self._scripts[name](keys=[], args=[self._prefix, *args])
+
+
+def script(name: str) -> str:
+    """The text of a script, with what all of them share before it."""
+    folder = resources.files("workers.store") / "lua"
+    return (folder / "queue.lua").read_text() + (folder / f"{name}.lua").read_text()
 
 
 def _grant(row: list[Any]) -> Grant:

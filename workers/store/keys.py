@@ -1,7 +1,10 @@
 """Every key in Redis, in one table. All begin with the prefix (`undrift:` by default); nothing else is ever touched.
 
 key                type    meaning                                                         bound
-due:<lane>         zset    work -> due time, ms                                            one entry a work, one lane
+due:<lane>:<proj>  zset    work -> due time, ms                                            one entry a work, one lane
+heads:<lane>       zset    project -> due time of its earliest work, ms                    one a project with due work
+served, turn       hash,   project -> the turn in which it was given work last, and the    one a project
+                   string  number of turns so far
 want:<work>        hash    why and how a due work is wanted                                one a due work
 lease:<work>       hash    fence, state (granted, claimed) and the want that it took over  one a leased work
 leases             zset    work -> end of its lease, ms                                    as above
@@ -14,9 +17,12 @@ wake               list    something changed: the scheduler need not wait longer
 boot               string  when this Redis was first seen, ms                              1
 grants-from        string  no grant at all before, ms                                      1
 leader             string  token of the leading scheduler, expiring                        1
+leader-free        list    the lock was let go: a standby need not wait longer             1
+look               string  somebody wants the fleet read now                               1
 slots              hash    worker -> slots and when it was last heard of                   one a worker
 specs              hash    spec digest -> spec                                             specs in use
 instances          hash    instance -> spec digest                                         one an instance
+sources            hash    instance -> URL of its repository                               one an instance
 left               hash    instance -> spec digest of what left the fleet                  until deleted
 teardown           set     instances that a person wants deleted                           until deleted
 clusters           hash    cluster -> target                                               one a cluster

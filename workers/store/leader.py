@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import redis
@@ -10,7 +13,14 @@ import redis
 _RENEW = (
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) else return 0 end"
 )
-_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) else return 0 end"
+_RELEASE = (
+    "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end "
+    "redis.call('LPUSH', KEYS[2], '1') redis.call('LTRIM', KEYS[2], 0, 0) return redis.call('DEL', KEYS[1])"
+)
+
+
+class NotLeading(Exception):
+    """The lock is another's, or nobody's."""
 
 
 class Leader:
@@ -18,18 +28,54 @@ class Leader:
 
     def __init__(self, client: redis.Redis, prefix: str, *, ttl_s: float = 10.0) -> None:
         self._redis: Any = client
-        self._key = f"{prefix}leader"
-        self._token = secrets.token_hex(8)
-        self._ttl_ms = int(ttl_s * 1000)
+        self._key, self._free = f"{prefix}leader", f"{prefix}leader-free"
+        self.token = secrets.token_hex(8)
+        self._ttl_s = ttl_s
         self._renew = client.register_script(_RENEW)
         self._release = client.register_script(_RELEASE)
 
     def leads(self) -> bool:
         """Take or renew the lock; whether we lead now."""
-        if self._renew(keys=[self._key], args=[self._token, self._ttl_ms]):
+        ttl_ms = int(self._ttl_s * 1000)
+        if self._renew(keys=[self._key], args=[self.token, ttl_ms]):
             return True
-        return bool(self._redis.set(self._key, self._token, nx=True, px=self._ttl_ms))
+        return bool(self._redis.set(self._key, self.token, nx=True, px=ttl_ms))
 
     def release(self) -> None:
         """Let another lead at once."""
-        self._release(keys=[self._key], args=[self._token])
+        self._release(keys=[self._key, self._free], args=[self.token])
+
+    def watch(self, pipe: Any) -> None:
+        """Begin a transaction that fails when the lock changes hands before its end. Raises NotLeading."""
+        pipe.watch(self._key)
+        if pipe.get(self._key) != self.token.encode():
+            pipe.reset()
+            raise NotLeading
+        pipe.multi()
+
+    def wait(self, timeout_s: float) -> None:
+        """Stand by: return when the leader let go, or after the time."""
+        self._redis.blpop([self._free], timeout=max(timeout_s, 0.01))
+
+    @contextmanager
+    def kept(self, longest_s: float) -> Iterator[None]:
+        """Go on leading through something slow, like the fetch of a fleet, for so long at most: a loop that hangs for
+        ever must not lead for ever."""
+        ended = threading.Event()
+        thread = threading.Thread(target=self._keep, args=(ended, longest_s), name="leader", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def _keep(self, ended: threading.Event, longest_s: float) -> None:
+        every_s = self._ttl_s / 3
+        for _ in range(int(longest_s / every_s)):
+            if ended.wait(every_s):
+                return
+            try:
+                self._renew(keys=[self._key], args=[self.token, int(self._ttl_s * 1000)])
+            except redis.RedisError:
+                return  # the loop's next turn meets the same error, and says so

@@ -11,6 +11,7 @@ import redis
 
 from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import ClusterTarget, InstanceSpec, RepositoryAccess
+from workers.store.leader import Leader, NotLeading
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,25 +36,36 @@ class SpecStore:
         repositories: Mapping[str, RepositoryAccess],
         *,
         left: Iterable[InstanceKey] = (),
+        leader: Leader | None = None,
     ) -> Published:
-        """Replace the fleet. Specs that nobody has any more are dropped; those of instances that left are kept."""
+        """Replace the fleet in one step. Specs that nobody has any more are dropped; those of what left are kept.
+
+        Raises NotLeading when `leader` does not hold the lock: one that slept must not put an old fleet in force.
+        """
         before = self._digests("instances")
         now = {key: spec.digest for key, spec in specs.items()}
         gone = {key: before[key] for key in left if key in before}
         pipe = self._redis.pipeline()
+        if leader is not None:
+            leader.watch(pipe)
         for key in gone:
             pipe.hdel(self._key("instances"), str(key))
+            pipe.hdel(self._key("sources"), str(key))
             pipe.hset(self._key("left"), str(key), gone[key])
         for key, digest in now.items():
             if before.get(key) != digest:
                 pipe.hset(self._key("specs"), digest, specs[key].to_json())
                 pipe.hset(self._key("instances"), str(key), digest)
+                pipe.hset(self._key("sources"), str(key), specs[key].source.repo.url)
             pipe.hdel(self._key("left"), str(key))
         self._replace(pipe, "clusters", {name: one.model_dump_json(by_alias=True) for name, one in clusters.items()})
         self._replace(
             pipe, "repositories", {url: one.model_dump_json(by_alias=True) for url, one in repositories.items()}
         )
-        pipe.execute()
+        try:
+            pipe.execute()
+        except redis.WatchError as error:
+            raise NotLeading from error
         self._drop_unused()
         changed = {key for key, digest in now.items() if key in before and before[key] != digest}
         return Published(frozenset(now.keys() - before.keys()), frozenset(changed))
@@ -66,15 +78,23 @@ class SpecStore:
 
     def all(self) -> Mapping[InstanceKey, InstanceSpec]:
         """Every instance of the fleet."""
-        digests = self._digests("instances")
+        return self._read(self._digests("instances"))
+
+    def on_cluster(self, name: str) -> Mapping[InstanceKey, InstanceSpec]:
+        """The instances of one cluster; only these are read in full."""
+        return self._read({key: one for key, one in self._digests("instances").items() if key.cluster == name})
+
+    def using(self, url: str) -> Mapping[InstanceKey, InstanceSpec]:
+        """The instances whose source is one repository; only these are read in full."""
+        users = {key for key, source in self._redis.hgetall(self._key("sources")).items() if source == url.encode()}
+        return self._read({key: one for key, one in self._digests("instances").items() if str(key).encode() in users})
+
+    def _read(self, digests: Mapping[InstanceKey, str]) -> dict[InstanceKey, InstanceSpec]:
         if not digests:
             return {}
         raw = self._redis.hmget(self._key("specs"), list(digests.values()))
-        return {
-            key: InstanceSpec.model_validate_json(text)
-            for key, text in zip(digests, raw, strict=True)
-            if text is not None
-        }
+        found = zip(digests, raw, strict=True)
+        return {key: InstanceSpec.model_validate_json(text) for key, text in found if text is not None}
 
     def instance_keys(self) -> frozenset[InstanceKey]:
         return frozenset(self._digests("instances"))

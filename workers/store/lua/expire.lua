@@ -1,35 +1,38 @@
 -- Takes back leases that ended without completion. ARGV: prefix, now in ms, lease in ms, most attempts.
 -- A held one lost its child: counted, and quarantined for one lease length. One that nobody claimed comes due at once.
--- Answers a JSON list of {work, state, attempts}; the work whose attempts are used up is parked.
-local p, now, lease, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local out = {}
-for _, work in ipairs(redis.call('ZRANGEBYSCORE', p .. 'leases', '-inf', now, 'LIMIT', 0, 500)) do
-  local key = p .. 'lease:' .. work
-  local l = {}
-  local flat = redis.call('HGETALL', key)
-  for i = 1, #flat, 2 do l[flat[i]] = flat[i + 1] end
-  redis.call('DEL', key)
-  redis.call('ZREM', p .. 'leases', work)
-  redis.call('SREM', p .. 'granted', work)
-  local attempts, at = 0, now
-  if l.state == 'claimed' then
-    attempts = redis.call('HINCRBY', p .. 'attempts', work, 1)
-    at = now + lease
-    redis.call('ZADD', p .. 'quarantine', at, work)
-  end
-  local want = p .. 'want:' .. work
-  if attempts >= most and redis.call('EXISTS', want) == 0 then
-    redis.call('SADD', p .. 'parked', work)
+-- A sync that used up its attempts is parked, unless a commit or an operator asked for it meanwhile; scans and look-ups
+-- go on with longer and longer pauses, since nothing else would ever ask for them again.
+-- Answers a JSON list of {work, held, attempts, parked, requests}.
+local lease, most, out = tonumber(ARGV[3]), tonumber(ARGV[4]), {}
+redis.call('ZREMRANGEBYSCORE', P .. 'quarantine', '-inf', NOW)
+for _, work in ipairs(redis.call('ZRANGEBYSCORE', P .. 'leases', whole(NOW + 2 * LONGEST_MS), '+inf')) do
+  redis.call('ZADD', P .. 'leases', whole(NOW + LONGEST_MS), work)
+end
+
+local function lost(work, l)
+  local attempts = redis.call('HINCRBY', P .. 'attempts', work, 1)
+  redis.call('ZADD', P .. 'quarantine', whole(NOW + lease), work)
+  if string.sub(work, 1, 5) ~= 'sync ' then return attempts, lease * 2 ^ math.min(attempts - 1, 4), false end
+  if attempts < most then return attempts, lease, false end
+  local wish = tonumber(redis.call('HGET', P .. 'want:' .. work, 'lane') or '9')
+  if wish > 1 then return attempts, lease, true end
+  redis.call('HDEL', P .. 'attempts', work)
+  return attempts, lease, false
+end
+
+for _, work in ipairs(redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', NOW, 'LIMIT', 0, 500)) do
+  local l = words(P .. 'lease:' .. work)
+  local held, attempts, pause, parked = l.state == 'claimed', 0, 0, false
+  if held then attempts, pause, parked = lost(work, l) end
+  drop_lease(work)
+  local lane = take_back(work, l)
+  local requests = redis.call('HGET', P .. 'want:' .. work, 'requests')
+  if parked then
+    redis.call('SADD', P .. 'parked', work)
+    redis.call('DEL', P .. 'want:' .. work)
   else
-    if attempts >= most then redis.call('HDEL', p .. 'attempts', work) end
-    local lane = math.min(tonumber(l.lane or '3'), tonumber(redis.call('HGET', want, 'lane') or '3'))
-    redis.call('HSET', want, 'lane', lane)
-    redis.call('HDEL', want, 'again')
-    for _, field in ipairs({'reasons', 'commit', 'full', 'requests'}) do
-      if l[field] and l[field] ~= '' then redis.call('HSETNX', want, field, l[field]) end
-    end
-    redis.call('ZADD', p .. 'due:' .. lane, at, work)
+    place(work, lane, NOW + pause)
   end
-  table.insert(out, cjson.encode({work, l.state or '', attempts}))
+  table.insert(out, cjson.encode({work, held, attempts, parked, requests}))
 end
 return '[' .. table.concat(out, ',') .. ']'

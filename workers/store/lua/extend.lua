@@ -1,8 +1,6 @@
 -- Makes a held lease last longer, while it lasts. ARGV: prefix, now in ms, work, fence, lease in ms.
-local p, now, work = ARGV[1], tonumber(ARGV[2]), ARGV[3]
-local key = p .. 'lease:' .. work
+local work, key = ARGV[3], P .. 'lease:' .. ARGV[3]
 if redis.call('HGET', key, 'fence') ~= ARGV[4] or redis.call('HGET', key, 'state') ~= 'claimed' then return 0 end
-local ends = tonumber(redis.call('ZSCORE', p .. 'leases', work) or '0')
-if ends <= now then return 0 end
-redis.call('ZADD', p .. 'leases', now + tonumber(ARGV[5]), work)
+if tonumber(redis.call('ZSCORE', P .. 'leases', work)) <= NOW then return 0 end
+redis.call('ZADD', P .. 'leases', whole(NOW + tonumber(ARGV[5])), work)
 return 1

@@ -1,55 +1,70 @@
--- Leases due work, lane by lane, projects in turn. ARGV: prefix, now in ms, budget, lease in ms.
+-- Leases due work, lane by lane; within a lane the project that was served longest ago goes first.
+-- ARGV: prefix, now in ms, budget, lease in ms. A Redis without its boot marker was emptied and grants nothing.
 -- Answers a JSON list of {work, fence, lane, reasons, commit, full, requests, attempts}.
-local p, now, budget, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-if now < tonumber(redis.call('GET', p .. 'grants-from') or '0') then return '[]' end
+local budget, lease, out = tonumber(ARGV[3]), tonumber(ARGV[4]), {}
+if redis.call('EXISTS', P .. 'boot') == 0 then return '[]' end
+local from = tonumber(redis.call('GET', P .. 'grants-from') or '0')
+if from > NOW + 2 * LONGEST_MS then
+  from = NOW + LONGEST_MS
+  redis.call('SET', P .. 'grants-from', whole(from))
+end
+if NOW < from then return '[]' end
 
-local function project(work)
-  return string.match(work, '^sync ([^/]*)/') or string.match(work, '^(%a+) ') or ''
+local function by_turn(names)
+  local served = {}
+  for _, name in ipairs(names) do served[name] = tonumber(redis.call('HGET', P .. 'served', name) or '0') end
+  table.sort(names, function(a, b) return served[a] < served[b] or (served[a] == served[b] and a < b) end)
+  return names
 end
 
-local out = {}
-for lane = 0, 3 do
-  local due = p .. 'due:' .. lane
-  if #out < budget then
-    local turns, order = {}, {}
-    for _, work in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, budget * 4)) do
-      local blocked = tonumber(redis.call('ZSCORE', p .. 'quarantine', work) or '0')
-      if blocked > now then
-        redis.call('ZADD', due, blocked, work)
-      else
-        if blocked > 0 then redis.call('ZREM', p .. 'quarantine', work) end
-        local name = project(work)
-        if not turns[name] then turns[name] = {}; table.insert(order, name) end
-        table.insert(turns[name], work)
-      end
+-- The next work of a project that may be leased; what is quarantined is due when its quarantine ends.
+local function next_of(lane, name)
+  local due = P .. 'due:' .. lane .. ':' .. name
+  while true do
+    local work = redis.call('ZRANGEBYSCORE', due, '-inf', NOW, 'LIMIT', 0, 1)[1]
+    if not work then return nil end
+    local blocked = tonumber(redis.call('ZSCORE', P .. 'quarantine', work) or '0')
+    local leased = redis.call('EXISTS', P .. 'lease:' .. work) == 1
+    if blocked <= NOW and not leased then return work end
+    if blocked > NOW + 2 * LONGEST_MS then
+      blocked = NOW + LONGEST_MS
+      redis.call('ZADD', P .. 'quarantine', whole(blocked), work)
     end
-    local round, found = 1, true
-    while found and #out < budget do
-      found = false
-      for _, name in ipairs(order) do
-        local work = turns[name][round]
-        if work and #out < budget then
-          found = true
-          local want = p .. 'want:' .. work
-          local w = {}
-          local flat = redis.call('HGETALL', want)
-          for i = 1, #flat, 2 do w[flat[i]] = flat[i + 1] end
-          local fence = math.max(now, tonumber(redis.call('HGET', p .. 'fences', work) or '0') + 1)
-          local attempts = tonumber(redis.call('HGET', p .. 'attempts', work) or '0')
-          local key = p .. 'lease:' .. work
-          redis.call('HSET', key, 'fence', string.format('%.0f', fence), 'state', 'granted', 'lane', lane,
-            'reasons', w.reasons or '[]', 'commit', w.commit or '', 'full', w.full or '', 'requests', w.requests or '[]')
-          redis.call('HSET', p .. 'fences', work, string.format('%.0f', fence))
-          redis.call('ZADD', p .. 'leases', now + lease, work)
-          redis.call('SADD', p .. 'granted', work)
-          redis.call('ZREM', due, work)
-          redis.call('DEL', want)
-          table.insert(out, cjson.encode({work, string.format('%.0f', fence), lane, w.reasons or '[]', w.commit or '',
-            w.full or '', w.requests or '[]', attempts}))
-        end
-      end
-      round = round + 1
-    end
+    if leased then redis.call('ZREM', due, work) else redis.call('ZADD', due, whole(blocked), work) end
   end
+end
+
+local function give(work, lane, name)
+  local w = words(P .. 'want:' .. work)
+  local fence = whole(math.max(NOW, tonumber(redis.call('HGET', P .. 'fences', work) or '0') + 1))
+  local reasons, requests = w.reasons or '[]', w.requests or '[]'
+  redis.call('HSET', P .. 'lease:' .. work, 'fence', fence, 'state', 'granted', 'lane', lane, 'reasons', reasons,
+    'commit', w.commit or '', 'full', w.full or '', 'requests', requests)
+  redis.call('HSET', P .. 'fences', work, fence)
+  redis.call('ZADD', P .. 'leases', whole(NOW + lease), work)
+  redis.call('SADD', P .. 'granted', work)
+  redis.call('ZREM', P .. 'due:' .. lane .. ':' .. name, work)
+  redis.call('DEL', P .. 'want:' .. work)
+  redis.call('HSET', P .. 'served', name, redis.call('INCR', P .. 'turn'))
+  local attempts = tonumber(redis.call('HGET', P .. 'attempts', work) or '0')
+  table.insert(out, cjson.encode({work, fence, lane, reasons, w.commit or '', w.full or '', requests, attempts}))
+end
+
+for lane = 0, LAST_LANE do
+  if #out >= budget then break end
+  local names = by_turn(redis.call('ZRANGEBYSCORE', P .. 'heads:' .. lane, '-inf', NOW))
+  local touched = names
+  while #names > 0 and #out < budget do
+    local left = {}
+    for _, name in ipairs(names) do
+      local work = #out < budget and next_of(lane, name)
+      if work then
+        give(work, lane, name)
+        table.insert(left, name)
+      end
+    end
+    names = left
+  end
+  for _, name in ipairs(touched) do note_head(lane, name) end
 end
 return '[' .. table.concat(out, ',') .. ']'

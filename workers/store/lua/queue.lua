@@ -1,0 +1,91 @@
+-- What the scripts of the due queue share; put before each of them. P is the prefix, NOW the caller's time in ms.
+-- Due work stands in one sorted set per lane and project, and each lane keeps the earliest time of each project, so that
+-- fair turns cost one look per project, however much one project has due.
+local P, NOW = ARGV[1], tonumber(ARGV[2])
+local LAST_LANE, MOST_REASONS = 3, 8
+-- No lease or quarantine lasts longer than a minute: a later end was written by a clock that has since been set back.
+local LONGEST_MS = 60000
+
+local function project(work)
+  return string.match(work, '^sync ([^/]*)/') or '(' .. (string.match(work, '^(%a+) ') or '') .. ')'
+end
+
+local function words(key)
+  local found, flat = {}, redis.call('HGETALL', key)
+  for i = 1, #flat, 2 do found[flat[i]] = flat[i + 1] end
+  return found
+end
+
+local function whole(number)
+  return string.format('%.0f', number)
+end
+
+local function wake()
+  redis.call('LPUSH', P .. 'wake', '1')
+  redis.call('LTRIM', P .. 'wake', 0, 0)
+end
+
+local function note_head(lane, name)
+  local head = redis.call('ZRANGE', P .. 'due:' .. lane .. ':' .. name, 0, 0, 'WITHSCORES')
+  if head[2] then
+    redis.call('ZADD', P .. 'heads:' .. lane, head[2], name)
+  else
+    redis.call('ZREM', P .. 'heads:' .. lane, name)
+  end
+end
+
+local function place(work, lane, at)
+  local name = project(work)
+  redis.call('ZADD', P .. 'due:' .. lane .. ':' .. name, whole(at), work)
+  note_head(lane, name)
+end
+
+-- Takes work out of the lane that it waits in. Answers since when it was due, or nil when it was not.
+local function displace(work)
+  local lane = redis.call('HGET', P .. 'want:' .. work, 'lane')
+  if not lane then return nil end
+  local name = project(work)
+  local due = P .. 'due:' .. lane .. ':' .. name
+  local at = redis.call('ZSCORE', due, work)
+  if not at then return nil end
+  redis.call('ZREM', due, work)
+  note_head(lane, name)
+  return tonumber(at)
+end
+
+local function joined(known, more, most)
+  local list, seen = cjson.decode(known or '[]'), {}
+  for _, one in ipairs(list) do seen[one] = true end
+  for _, one in ipairs(cjson.decode(more or '[]')) do
+    if not seen[one] then table.insert(list, one) end
+  end
+  while most and #list > most do table.remove(list, 1) end
+  return #list > 0 and cjson.encode(list) or '[]'
+end
+
+-- Adds a wish {lane, reasons, commit, full, requests} to what is wanted already; the more urgent lane of both.
+local function join(work, wish)
+  local key = P .. 'want:' .. work
+  local known = words(key)
+  local lane = math.min(tonumber(wish.lane), tonumber(known.lane or wish.lane))
+  redis.call('HSET', key, 'lane', lane, 'reasons', joined(known.reasons, wish.reasons, MOST_REASONS),
+    'requests', joined(known.requests, wish.requests))
+  if (wish.commit or '') ~= '' then redis.call('HSET', key, 'commit', wish.commit) end
+  if (wish.full or '') ~= '' then redis.call('HSET', key, 'full', '1') end
+  return lane
+end
+
+local function drop_lease(work)
+  redis.call('DEL', P .. 'lease:' .. work)
+  redis.call('ZREM', P .. 'leases', work)
+  redis.call('SREM', P .. 'granted', work)
+end
+
+-- What a lease took over is wanted again; what was wished meanwhile is newer, so its commit stays.
+local function take_back(work, lease)
+  local key = P .. 'want:' .. work
+  lease.lane = lease.lane or LAST_LANE
+  if redis.call('HEXISTS', key, 'commit') == 1 then lease.commit = '' end
+  redis.call('HDEL', key, 'again')
+  return join(work, lease)
+end
