@@ -35,7 +35,8 @@ from reconciler.model.manifest import Raw
 from reconciler.objects import keys, mask
 
 _MANAGER = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
-LONGEST_MESSAGE = 900
+LONGEST_MESSAGE = 600
+_OBJECTS = re.compile(r"(Invalid value: )\S*\{.*\}", re.DOTALL)
 _ECHOES = re.compile(r"(Invalid value: |got )(?:\"(?:[^\"\\]|\\.)*\"|.*)", re.DOTALL)
 """Where the API server repeats a value it refuses; its Go syntax has no end that could be relied on."""
 _IMMUTABLE = re.compile(r"field is immutable|may not change once set|is immutable|updates to \w+ spec for fields other")
@@ -70,14 +71,6 @@ def is_object_missing(answer: Answer, plural: str) -> bool:
 
 def error_of(answer: Answer, *, cluster: str, subject: str, sent: Raw | None = None) -> UndriftError:
     """The error that a refusal means. `sent` is the body that was refused: secrets in it are cut from the message."""
-    error = _classified(answer, cluster, subject, sent)
-    if len(error.message) > LONGEST_MESSAGE:  # the API server repeats whole objects, as in a refused Pod update
-        error.message = error.message[:LONGEST_MESSAGE] + "…"
-        error.args = (error.message,)
-    return error
-
-
-def _classified(answer: Answer, cluster: str, subject: str, sent: Raw | None) -> UndriftError:
     status = _status(answer)
     if answer.status == 429:  # its own flow control answers in plain text
         return _later(answer, str(status.get("message") or "too many requests"), cluster)
@@ -89,7 +82,7 @@ def _classified(answer: Answer, cluster: str, subject: str, sent: Raw | None) ->
     if answer.status == 401:
         return AccessDenied(f"cluster {cluster}: our credentials are not accepted (401); renew its kubeconfig")
     if answer.status == 403:
-        return _forbidden(message, causes, cluster, subject)
+        return _forbidden(_shortened(message), causes, cluster, subject)
     if answer.status == 404:
         return _not_found(status, message, subject)
     if answer.status == 409:
@@ -97,8 +90,10 @@ def _classified(answer: Answer, cluster: str, subject: str, sent: Raw | None) ->
     if answer.status == 503:
         return _later(answer, message, cluster)
     if "failed to create typed patch object" in message:
-        return InvalidObject(f"{subject}: {message}; correct the manifest", subject=subject)
-    if answer.status == 422 and _IMMUTABLE.search(message):
+        return InvalidObject(f"{subject}: {_shortened(message)}; correct the manifest", subject=subject)
+    is_immutable = answer.status == 422 and _IMMUTABLE.search(message)
+    message = _shortened(message)
+    if is_immutable:
         return ImmutableField(
             f'{subject}: {message}; the object must be made anew: annotate it with {keys.REPLACE}: "true"',
             subject=subject,
@@ -187,6 +182,15 @@ def _is_admission(message: str) -> bool:
     """Whether a webhook or policy said no, or could not be asked: either way it is this object's matter alone."""
     signs = ("admission webhook", "failed calling webhook", "ValidatingAdmissionPolicy", "denied request")
     return any(sign in message for sign in signs)
+
+
+def _shortened(message: str) -> str:
+    """The API server repeats whole objects, as in a refused change of a Job: what is wrong stands before and after."""
+    if len(message) > LONGEST_MESSAGE:
+        message = _OBJECTS.sub(r"\1{…}", message)
+    if len(message) > LONGEST_MESSAGE:
+        message = f"{message[: LONGEST_MESSAGE // 2]} … {message[-LONGEST_MESSAGE // 3 :]}"
+    return message
 
 
 def _safe(message: str, sent: Raw | None) -> str:

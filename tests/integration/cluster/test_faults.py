@@ -304,6 +304,51 @@ def test_a_message_that_repeats_the_whole_object_is_cut(tmp_path: Path) -> None:
     assert len(refused.value.message) < 1000
 
 
+@pytest.mark.parametrize(
+    ("status", "reason", "message", "expected"),
+    [
+        (
+            403,
+            "Forbidden",
+            'configmaps "one" is forbidden: exceeded quota: few, requested: 1, used: 3',
+            "QuotaExceeded",
+        ),
+        (403, "Forbidden", 'pods "p" is forbidden: failed quota: q: must specify limits.cpu', "QuotaExceeded"),
+        (403, "Forbidden", "User u cannot patch resource", "AccessDenied"),
+        (403, "Forbidden", "ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no", "AdmissionDenied"),
+        (400, "BadRequest", 'admission webhook "w" denied the request: no', "AdmissionDenied"),
+        (500, "InternalError", 'failed calling webhook "w": connection refused', "AdmissionDenied"),
+        (403, "Forbidden", "create not allowed while custom resource definition is terminating", "UnknownKind"),
+        (409, "Conflict", "the object has been modified", "PreconditionFailed"),
+        (409, "AlreadyExists", "exists", "PreconditionFailed"),
+        (422, "Invalid", "spec.clusterIP: Invalid value: x: may not change once set", "ImmutableField"),
+        (
+            422,
+            "Invalid",
+            "updates to statefulset spec for fields other than 'replicas' are forbidden",
+            "ImmutableField",
+        ),
+        (422, "Invalid", "metadata.name: Invalid value", "InvalidObject"),
+        (500, "", "failed to create typed patch object: .x: field not declared in schema", "InvalidObject"),
+        (500, "", "etcdserver: request is too large", "InvalidObject"),
+        (500, "", "etcdserver: leader changed", "Unreachable"),
+        (503, "ServiceUnavailable", "not ready", "TooManyRequests"),
+        (504, "Timeout", "request did not complete in time", "Unreachable"),
+    ],
+)
+def test_a_refusal_is_told_apart_by_the_servers_words(
+    tmp_path: Path, status: int, reason: str, message: str, expected: str
+) -> None:
+    answer = {"kind": "Status", "status": "Failure", "reason": reason, "code": status, "message": message}
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "one", "namespace": "shop"}}
+    with serving(said(status, answer)) as server, reaching(tmp_path, kubeconfig(server)) as api:
+        with pytest.raises(UndriftError) as refused:
+            api.apply(CONFIGS, body, manager="m", force=False)
+
+    assert refused.value.reason == expected
+    assert message in refused.value.message
+
+
 def test_credentials_that_are_refused_are_named(tmp_path: Path) -> None:
     status = {"kind": "Status", "status": "Failure", "reason": "Unauthorized", "code": 401, "message": "Unauthorized"}
     with serving(said(401, status)) as server, reaching(tmp_path, kubeconfig(server)) as api:
