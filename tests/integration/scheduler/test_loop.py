@@ -1,0 +1,205 @@
+"""The scheduler's turns on a real Valkey and a fleet folder; grants are taken by the test in the workers' place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from reconciler.clock import ManualClock
+from reconciler.credentials import Credentials
+from reconciler.source import SourceRoom
+from workers.messages import Grant, Lane, Mark, Work
+from workers.scheduler import Scheduler
+from workers.scheduler.fleet import FleetKeeper
+from workers.scheduler.loop import Pace
+from workers.store import Store, composed, open_store
+
+LEASE_S, POLL_S = 30.0, 60.0
+API = "apiVersion: undrift.dev/v1alpha1"
+CLUSTER = f"{API}\nkind: Cluster\nmetadata: {{name: eu-1}}\nspec: {{access: {{kubeconfig: {{file: eu-1.yaml}}}}}}\n"
+
+
+def application(name: str) -> str:
+    source = "{repo: https://git.example.com/apps.git, ref: main, path: a}"
+    spec = f"{{source: {source}, clusters: {{all: true}}, namespace: a}}"
+    return f"{API}\nkind: Application\nmetadata: {{name: {name}}}\nspec: {spec}\n"
+
+
+@dataclass
+class Site:
+    """A scheduler over a folder, and what it handed out."""
+
+    store: Store
+    folder: Path
+    clock: ManualClock
+    scheduler: Scheduler
+    sent: list[Grant] = field(default_factory=list)
+    broker_is_away: bool = False
+
+    def write(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(text)
+
+    def dispatch(self, grants: list[Grant]) -> None:
+        if self.broker_is_away:
+            raise ConnectionError("the broker is away")
+        self.sent += grants
+
+    def turn(self, *, slots: int = 10) -> list[str]:
+        """One turn; the works that were handed out in it."""
+        self.sent.clear()
+        self.store.slots.beat("worker", slots, self.clock.now())
+        self.scheduler.turn()
+        return sorted(str(one.work) for one in self.sent)
+
+    def finish(self) -> None:
+        for grant in list(self.sent):
+            self.store.due.claim(grant.work, grant.fence, LEASE_S)
+            self.store.due.complete(grant.work, grant.fence)
+
+
+def make_site(url: str, folder: Path, clock: ManualClock) -> Site:
+    store = open_store(url, clock)
+    room = SourceRoom(folder.parent / "mirrors", Credentials({}, None), clock)
+    sites: list[Site] = []
+    scheduler = Scheduler(
+        store,
+        FleetKeeper(str(folder), room),
+        lambda grants: sites[0].dispatch(grants),
+        clock,
+        Pace(LEASE_S, POLL_S),
+    )
+    sites.append(Site(store, folder, clock, scheduler))
+    return sites[0]
+
+
+@pytest.fixture
+def site(valkey: str, tmp_path: Path) -> Iterator[Site]:
+    folder = tmp_path / "fleet"
+    folder.mkdir()
+    (folder / "cluster.yaml").write_text(CLUSTER)
+    (folder / "a.yaml").write_text(application("a"))
+    made = make_site(valkey, folder, ManualClock())
+    yield made
+    made.store.redis.close()
+
+
+@pytest.fixture
+def running(site: Site) -> Site:
+    """A site past its first lease length, with nothing left to do now."""
+    site.turn()
+    site.clock.advance(LEASE_S)
+    site.turn()
+    site.finish()
+    return site
+
+
+def test_an_empty_redis_grants_nothing_for_a_lease_length_and_then_looks_before_it_syncs(site: Site) -> None:
+    assert site.turn() == []
+    site.clock.advance(LEASE_S)
+
+    assert site.turn() == ["refresh https://git.example.com/apps.git", "scan eu-1"]
+    assert site.store.due.states()[Work("sync", "default/a@eu-1")][0] == "due"
+
+
+def test_a_new_application_is_due_at_the_next_look(running: Site) -> None:
+    running.write("b.yaml", application("b"))
+    running.clock.advance(POLL_S)
+
+    assert "sync default/b@eu-1" in running.turn()
+    assert "sync default/a@eu-1" not in [str(one.work) for one in running.sent]
+
+
+def test_a_changed_spec_is_due_and_a_broken_file_changes_nothing(running: Site) -> None:
+    running.write("a.yaml", application("a").replace("path: a", "path: b"))
+    running.clock.advance(POLL_S)
+    assert "sync default/a@eu-1" in running.turn()
+    running.finish()
+
+    running.write("a.yaml", "kind: [")
+    running.clock.advance(POLL_S)
+
+    assert "sync default/a@eu-1" not in running.turn()
+    assert [str(key) for key in running.store.specs.instance_keys()] == ["default/a@eu-1"]
+    assert running.store.specs.fleet()["problems"]
+
+
+def test_an_application_that_left_the_fleet_says_so_and_is_not_due(running: Site) -> None:
+    (running.folder / "a.yaml").unlink()
+    running.clock.advance(POLL_S)
+
+    assert "sync default/a@eu-1" not in running.turn()
+    (status,) = composed.statuses(running.store).values()
+    assert status.reason == "LeftTheFleet"
+    assert Work("sync", "default/a@eu-1") not in running.store.due.states()
+
+
+def test_a_fleet_that_cannot_be_read_keeps_what_is_in_force(running: Site) -> None:
+    running.folder.rename(running.folder.with_name("gone"))
+    running.clock.advance(POLL_S)
+
+    running.turn()
+
+    assert len(running.store.specs.instance_keys()) == 1
+    assert "does not exist" in running.store.specs.fleet()["problems"][0]
+
+
+def test_a_wiped_redis_is_noticed_published_again_and_quarantined(running: Site) -> None:
+    running.store.redis.flushall()
+
+    assert running.turn() == []
+    assert [str(key) for key in running.store.specs.instance_keys()] == ["default/a@eu-1"]
+    running.clock.advance(LEASE_S)
+    assert running.turn() == ["refresh https://git.example.com/apps.git", "scan eu-1"]
+    assert [one.reason for one in running.store.events.last(1)] == ["RedisEmpty"]
+
+
+def test_at_most_two_messages_a_slot_wait_in_the_broker(running: Site) -> None:
+    works = [Work("sync", f"p{number}/a@eu-1") for number in range(9)]
+    running.store.due.mark([Mark(work, Lane.COMMIT, "push") for work in works])
+
+    assert len(running.turn(slots=2)) == 4
+    assert running.turn(slots=2) == []
+
+
+def test_grants_of_a_broker_that_is_away_are_due_again_at_once(running: Site) -> None:
+    running.store.due.mark([Mark(Work("sync", "default/a@eu-1"), Lane.COMMIT, "push")])
+    running.broker_is_away = True
+    with pytest.raises(ConnectionError):
+        running.turn()
+    running.broker_is_away = False
+
+    assert running.turn() == ["sync default/a@eu-1"]
+
+
+def test_a_sync_that_kills_its_workers_fails_until_a_commit_and_answers_who_asked(running: Site) -> None:
+    work = Work("sync", "default/a@eu-1")
+    request = running.store.requests.open([work.subject])
+    running.store.due.mark([Mark(work, Lane.OPERATOR, "operator", request=request)])
+    for _ in range(3):
+        running.turn()
+        (grant,) = [one for one in running.sent if one.work == work]
+        running.store.due.claim(work, grant.fence, LEASE_S)
+        running.clock.advance(LEASE_S)
+        running.turn()
+        running.clock.advance(LEASE_S)
+
+    (status,) = composed.statuses(running.store).values()
+    assert (status.phase, status.reason) == ("Failed", "KillsItsWorker")
+    (answer,) = running.store.requests.follow(request, 1, 5)
+    assert answer["reason"] == "KillsItsWorker"
+    running.store.due.mark([Mark(work, Lane.COMMIT, "commit 3fa2c1b")])
+    assert str(work) in running.turn()
+
+
+def test_a_second_scheduler_stands_by_and_takes_over_what_is_published(running: Site, valkey: str) -> None:
+    other = make_site(valkey, running.folder, running.clock)
+    assert other.turn() == []
+    running.store.leader.release()
+    running.store.due.mark([Mark(Work("sync", "default/a@eu-1"), Lane.COMMIT, "push")])
+
+    assert "sync default/a@eu-1" in other.turn()
+    assert running.turn() == []
+    other.store.redis.close()
