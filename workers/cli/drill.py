@@ -33,8 +33,5 @@ def redis_loss(
         raise NotFound(f"this Redis is not an embedded one; add --installation {settings.installation()}")
     if not yes:
         typer.confirm(f"Delete every key under {PREFIX} in {settings.redis_url}?", abort=True)
-    deleted = 0
-    for key in store.redis.scan_iter(match=f"{PREFIX}*", count=1000):
-        deleted += int(store.redis.unlink(key))
-    store.due.wake()
+    deleted = store.wipe()
     print(f"deleted {deleted} keys; no grant for one lease length ({settings.lease_s:.0f} s), then all is rebuilt")

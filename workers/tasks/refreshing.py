@@ -45,7 +45,7 @@ def _poll_ms(access: RepositoryAccess) -> int:
 
 def _watched(url: str) -> list[Watched]:
     store = wiring.store()
-    specs = {key: spec for key, spec in store.specs.all().items() if spec.source.repo.url == url}
+    specs = store.specs.using(url)
     judged = store.status.judged(specs)
     memories = store.status.memories(specs)
     return [

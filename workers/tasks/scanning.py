@@ -32,7 +32,7 @@ def _scan(name: str, grant: Grant, guard: RedisGuard) -> Mark | None:
     target = store.specs.cluster(name)
     if target is None:
         return None
-    specs = {key: spec for key, spec in store.specs.all().items() if key.cluster == name}
+    specs = store.specs.on_cluster(name)
     memories = store.status.memories(specs)
     try:
         report = scan(target, memories, guard, wiring.rooms())
