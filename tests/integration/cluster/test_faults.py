@@ -154,7 +154,10 @@ def test_discovery_that_is_none_is_unreachable_and_names_the_cluster(tmp_path: P
 
 def discovering(stale: bool) -> Script:
     """An API server with ConfigMaps, whose group example.com is stale or not; lists of all are empty."""
-    version = {"version": "v1", "resources": [{"resource": "configmaps", "responseKind": {"kind": "ConfigMap"}}]}
+    version = {
+        "version": "v1",
+        "resources": [{"resource": "configmaps", "scope": "Namespaced", "responseKind": {"kind": "ConfigMap"}}],
+    }
     widgets = {"version": "v1", "resources": [{"resource": "widgets", "responseKind": {"kind": "Widget"}}]}
     core = {"kind": "APIGroupDiscoveryList", "items": [{"metadata": {}, "versions": [version]}]}
     group = {"metadata": {"name": "example.com"}, "versions": [widgets | ({"freshness": "Stale"} if stale else {})]}
@@ -187,6 +190,29 @@ def test_a_kind_that_discovery_lacks_is_unseen(tmp_path: Path) -> None:
         found = observe(api, inventory, KEY, ManualClock())
 
     assert found.unseen == {key.group_kind}
+
+
+@pytest.mark.parametrize(
+    ("allowed", "unseen"),
+    [({"shop", "web"}, False), ({"shop"}, True), (set(), True)],
+    ids=["both namespaces", "one of two", "none"],
+)
+def test_a_refused_list_is_asked_namespace_by_namespace(tmp_path: Path, allowed: set[str], unseen: bool) -> None:
+    """What may not be listed in one of them is unseen as a whole: nothing follows from its absence."""
+    denied = {"kind": "Status", "reason": "Forbidden", "code": 403, "message": "User u cannot list resource"}
+    known = discovering(False)
+
+    def script(method: str, path: str) -> Answer | None:
+        namespace = path.split("/")[4] if path.startswith("/api/v1/namespaces/") else None
+        if path.startswith("/api/v1/") and namespace not in allowed:
+            return 403, {}, json.dumps(denied).encode()
+        return known(method, path)
+
+    kind = GroupKind("", "ConfigMap")
+    with serving(script) as server, reaching(tmp_path, kubeconfig(server)) as api:
+        found = survey(api, {kind: {"shop", "web"}}, SystemClock())
+
+    assert (kind in found.unseen) == unseen
 
 
 def test_an_expired_list_begins_again_once(tmp_path: Path) -> None:
