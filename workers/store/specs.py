@@ -12,6 +12,7 @@ import redis
 from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import ClusterTarget, InstanceSpec, RepositoryAccess
 from workers.store.leader import Leader, NotLeading
+from workers.store.packed import pack, unpack
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class SpecStore:
         Raises NotLeading when `leader` does not hold the lock: one that slept must not put an old fleet in force.
         """
         before = self._digests("instances")
-        now = {key: spec.digest for key, spec in specs.items()}
+        now = {key: _name(spec) for key, spec in specs.items()}
         gone = {key: before[key] for key in left if key in before}
         pipe = self._redis.pipeline()
         if leader is not None:
@@ -54,7 +55,7 @@ class SpecStore:
             pipe.hset(self._key("left"), str(key), gone[key])
         for key, digest in now.items():
             if before.get(key) != digest:
-                pipe.hset(self._key("specs"), digest, specs[key].to_json())
+                pipe.hset(self._key("specs"), digest, pack(specs[key].to_json()))
                 pipe.hset(self._key("instances"), str(key), digest)
                 pipe.hset(self._key("sources"), str(key), specs[key].source.repo.url)
             pipe.hdel(self._key("left"), str(key))
@@ -73,7 +74,7 @@ class SpecStore:
     def get(self, key: InstanceKey) -> InstanceSpec | None:
         """The instance's spec, also of one that left the fleet; None when it is not known here."""
         digest = self._redis.hget(self._key("instances"), str(key)) or self._redis.hget(self._key("left"), str(key))
-        raw = self._redis.hget(self._key("specs"), digest) if digest else None
+        raw = unpack(self._redis.hget(self._key("specs"), digest)) if digest else None
         return InstanceSpec.model_validate_json(raw) if raw else None
 
     def all(self) -> Mapping[InstanceKey, InstanceSpec]:
@@ -93,7 +94,7 @@ class SpecStore:
         if not digests:
             return {}
         raw = self._redis.hmget(self._key("specs"), list(digests.values()))
-        found = zip(digests, raw, strict=True)
+        found = zip(digests, map(unpack, raw), strict=True)
         return {key: InstanceSpec.model_validate_json(text) for key, text in found if text is not None}
 
     def instance_keys(self) -> frozenset[InstanceKey]:
@@ -156,3 +157,8 @@ class SpecStore:
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}{name}"
+
+
+def _name(spec: InstanceSpec) -> str:
+    """What a spec is stored by: 128 bits of its digest, since it stands twice for each instance."""
+    return spec.digest.removeprefix("sha256:")[:32]

@@ -15,6 +15,7 @@ from reconciler.model.inventory import HistoryEntry
 from reconciler.model.manifest import ObjectKey
 from reconciler.model.record import Heals, Memory, SyncRecord
 from reconciler.model.status import DriftEntry, InstanceStatus, ObjectEntry, RevisionStatus
+from workers.store.packed import pack, unpack
 
 
 class StatusStore:
@@ -26,20 +27,21 @@ class StatusStore:
 
     def get(self, key: InstanceKey) -> InstanceStatus:
         """The stored status, not yet composed with what is due; the empty one when nothing is known."""
-        raw = self._redis.hget(self._key("status"), str(key))
+        raw = unpack(self._redis.hget(self._key("status"), str(key)))
         return InstanceStatus.model_validate_json(raw) if raw else blank(key)
 
     def all(self) -> Mapping[InstanceKey, InstanceStatus]:
         found = self._redis.hgetall(self._key("status"))
-        return {InstanceKey.parse(key.decode()): InstanceStatus.model_validate_json(raw) for key, raw in found.items()}
+        texts = {InstanceKey.parse(key.decode()): unpack(raw) for key, raw in found.items()}
+        return {key: InstanceStatus.model_validate_json(text) for key, text in texts.items() if text is not None}
 
     def put(self, status: InstanceStatus) -> None:
-        self._redis.hset(
-            self._key("status"), status.instance, status.model_dump_json(by_alias=True, exclude_defaults=True)
-        )
+        self.put_all([status])
 
     def put_all(self, statuses: Iterable[InstanceStatus]) -> None:
-        rows = {one.instance: one.model_dump_json(by_alias=True, exclude_defaults=True) for one in statuses}
+        rows = {
+            one.instance: pack(one.model_dump_json(by_alias=True, exclude_defaults=True).encode()) for one in statuses
+        }
         if rows:
             self._redis.hset(self._key("status"), mapping=rows)
 
@@ -49,7 +51,7 @@ class StatusStore:
 
     def memory(self, key: InstanceKey) -> Memory:
         """What the next sync is given; empty after a loss."""
-        raw = self._redis.hget(self._key("memory"), str(key))
+        raw = unpack(self._redis.hget(self._key("memory"), str(key)))
         return _memory(orjson.loads(raw)) if raw else Memory()
 
     def memories(self, keys: Iterable[InstanceKey]) -> Mapping[InstanceKey, Memory]:
@@ -57,10 +59,11 @@ class StatusStore:
         if not wanted:
             return {}
         raw = self._redis.hmget(self._key("memory"), [str(key) for key in wanted])
-        return {key: _memory(orjson.loads(text)) for key, text in zip(wanted, raw, strict=True) if text}
+        texts = zip(wanted, map(unpack, raw), strict=True)
+        return {key: _memory(orjson.loads(text)) for key, text in texts if text is not None}
 
     def remember(self, key: InstanceKey, memory: Memory) -> None:
-        self._redis.hset(self._key("memory"), str(key), orjson.dumps(_memory_json(memory)))
+        self._redis.hset(self._key("memory"), str(key), pack(orjson.dumps(_memory_json(memory))))
 
     def judged(self, keys: Iterable[InstanceKey]) -> Mapping[InstanceKey, str]:
         """The commit by which each instance was last judged."""

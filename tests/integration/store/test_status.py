@@ -1,0 +1,203 @@
+"""What is kept of instances, how it reads later, and how much room it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from reconciler.clock import ManualClock
+from reconciler.model.health import Health
+from reconciler.model.instance import InstanceKey
+from reconciler.model.inventory import Applied, HistoryEntry, Proof
+from reconciler.model.record import Heals, Memory, ObjectStatus, Phase, Sync, SyncRecord
+from reconciler.model.revision import Closure, Revision
+from reconciler.model.spec import InstanceSpec
+from reconciler.model.status import InstanceStatus
+from tests import worlds
+from workers.messages import Lane, Mark, Work
+from workers.store import Store, composed, open_store
+from workers.store.packed import pack, unpack
+from workers.store.status import from_record
+
+MEMBERS = [worlds.key("web", kind) for kind in ("Deployment", "Service", "ConfigMap")]
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def store(valkey: str, clock: ManualClock) -> Iterator[Store]:
+    opened = open_store(valkey, clock)
+    opened.due.seen_before(quarantine_s=0)
+    yield opened
+    opened.redis.close()
+
+
+@pytest.fixture
+def spec(store: Store) -> InstanceSpec:
+    """A published spec."""
+    found = worlds.spec()
+    store.specs.publish(
+        {found.key: found}, {found.cluster.name: found.cluster}, {found.source.repo.url: found.source.repo}
+    )
+    return found
+
+
+def memory(clock: ManualClock) -> Memory:
+    now = clock.now()
+    applied = Applied(
+        7,
+        "c" * 40,
+        "sha256:" + "d" * 64,
+        now,
+        {key: Proof("sha256:" + "e" * 64, "f" * 32) for key in MEMBERS},
+        closure=Closure({"a/web.yaml": "1" * 40}),
+        spec_digest="sha256:" + "a" * 64,
+    )
+    entry = HistoryEntry(now, "c" * 40, "commit", "Synced", "3 created", 7)
+    heals = {MEMBERS[0]: Heals((now,), 2, now + timedelta(seconds=18), ".spec.replicas", "kubectl-edit")}
+    return Memory(applied, entry, heals, now)
+
+
+def record(key: InstanceKey, clock: ManualClock, phase: Phase = Phase.IDLE, sync: Sync = Sync.SYNCED) -> SyncRecord:
+    now = clock.now()
+    objects = tuple(ObjectStatus(key, sync, Health.HEALTHY, "Created") for key in MEMBERS)
+    revision = Revision("https://git.example.com/apps.git", "main", "c" * 40)
+    told = ("Synced", "3 created") if phase is not Phase.FAILED else ("QuotaExceeded", "no room")
+    return SyncRecord(
+        key, 7, ("new",), now, now, sync, phase, Health.HEALTHY, *told, revision, objects=objects, memory=memory(clock)
+    )
+
+
+def synced(store: Store, spec: InstanceSpec, clock: ManualClock) -> None:
+    store.status.put(from_record(record(spec.key, clock), store.status.get(spec.key)))
+
+
+def read(store: Store) -> InstanceStatus:
+    (found,) = composed.statuses(store).values()
+    return found
+
+
+def test_memory_is_read_back_as_it_was(store: Store, spec: InstanceSpec, clock: ManualClock) -> None:
+    store.status.remember(spec.key, memory(clock))
+
+    assert store.status.memory(spec.key) == memory(clock)
+    assert store.status.memories([spec.key]) == {spec.key: memory(clock)}
+    assert store.status.memory(InstanceKey("default", "other", "eu")) == Memory()
+
+
+def test_a_status_is_read_back_as_it_was(store: Store, spec: InstanceSpec, clock: ManualClock) -> None:
+    status = from_record(record(spec.key, clock), store.status.get(spec.key))
+    store.status.put(status)
+
+    assert store.status.get(spec.key) == status
+    assert store.status.all() == {spec.key: status}
+    assert status.applied_revision == "c" * 40
+
+
+def test_what_another_version_stored_reads_as_unknown() -> None:
+    assert unpack(pack(b'{"a":1}')) == b'{"a":1}'
+    assert unpack(b'{"a":1}') is None
+    assert unpack(None) is None
+
+
+def test_synced_holds_for_three_intervals_after_the_last_look(
+    store: Store, spec: InstanceSpec, clock: ManualClock
+) -> None:
+    synced(store, spec, clock)
+    every_s = spec.cluster.drift.every.total_seconds()
+
+    clock.advance(3 * every_s)
+    assert read(store).sync == "Synced"
+    clock.advance(10)
+    assert (read(store).sync, read(store).stale) == ("Unknown", True)
+
+
+def test_an_unreachable_cluster_never_reads_synced(store: Store, spec: InstanceSpec, clock: ManualClock) -> None:
+    synced(store, spec, clock)
+    store.status.note_scan(spec.cluster.name, clock.now(), error="eu-1 did not answer")
+
+    found = read(store)
+
+    assert (found.sync, found.reason, found.message) == ("Unknown", "Unreachable", "eu-1 did not answer")
+
+
+def test_the_phase_follows_the_queue(store: Store, spec: InstanceSpec, clock: ManualClock) -> None:
+    synced(store, spec, clock)
+    work = Work("sync", str(spec.key))
+    assert read(store).phase == "Idle"
+    store.due.mark([Mark(work, Lane.COMMIT, "push")])
+    assert read(store).phase == "Queued"
+    (grant,) = store.due.grant(1, 30)
+    assert read(store).phase == "Queued"
+    store.due.claim(work, grant.fence, 30)
+    assert read(store).phase == "Syncing"
+    store.due.complete(work, grant.fence, Mark(work, Lane.PERIODIC, "periodic", store.due.now_ms() + 5000))
+
+    found = read(store)
+
+    assert found.phase == "Idle"
+    assert found.next_try == clock.now() + timedelta(seconds=5)
+
+
+def test_a_failure_counts_and_a_success_forgets(store: Store, spec: InstanceSpec, clock: ManualClock) -> None:
+    status = store.status.get(spec.key)
+    for _ in range(2):
+        status = from_record(record(spec.key, clock, Phase.FAILED, Sync.OUT_OF_SYNC), status)
+    assert (status.failures, status.reason) == (2, "QuotaExceeded")
+
+    assert from_record(record(spec.key, clock), status).failures == 0
+
+
+def test_specs_are_found_by_cluster_and_by_repository(store: Store, spec: InstanceSpec) -> None:
+    assert store.specs.all() == {spec.key: spec}
+    assert store.specs.on_cluster(spec.cluster.name) == {spec.key: spec}
+    assert store.specs.on_cluster("other") == {}
+    assert store.specs.using(spec.source.repo.url) == {spec.key: spec}
+    assert store.specs.using("https://git.example.com/other.git") == {}
+
+
+def test_what_left_the_fleet_is_kept_until_it_is_forgotten(store: Store, spec: InstanceSpec) -> None:
+    store.specs.publish({}, {}, {}, left=[spec.key])
+
+    assert store.specs.all() == {}
+    assert store.specs.get(spec.key) == spec
+    assert read(store).reason == "LeftTheFleet"
+    store.specs.forget_left(spec.key)
+    assert store.specs.get(spec.key) is None
+
+
+def test_events_and_requests_wake_who_follows(store: Store, clock: ManualClock) -> None:
+    store.events.append(clock.now(), "instance", "default/a@eu", "Synced", "3 created")
+    request = store.requests.open(["default/a@eu", "default/b@eu"])
+    store.requests.answer([request], "default/a@eu", {"phase": "Idle"})
+    store.requests.cancel(InstanceKey.parse("default/b@eu"))
+
+    assert [one.message for one in store.events.last(5)] == ["3 created"]
+    assert [one["phase"] for one in store.requests.follow(request, 2, 5)] == ["Idle", "Idle"]
+
+
+def test_slots_of_a_worker_that_fell_silent_do_not_count(store: Store, clock: ManualClock) -> None:
+    store.slots.beat("one", 4, clock.now())
+    assert store.slots.alive(clock.now()) == {"one": 4}
+    clock.advance(20)
+    assert store.slots.alive(clock.now()) == {}
+
+
+def test_an_instance_takes_less_than_two_kilobytes(store: Store, clock: ManualClock) -> None:
+    """Of three objects, with everything that is kept of it; the hashes in this test compress better than real ones."""
+    before = store.redis.info("memory")["used_memory"]  # type: ignore[index]  # not the asynchronous client
+    template = worlds.spec()
+    specs = {one.key: one for one in (template.model_copy(update={"application": f"app-{n}"}) for n in range(500))}
+    store.specs.publish(specs, {template.cluster.name: template.cluster}, {})
+    for key in specs:
+        store.status.remember(key, memory(clock))
+        store.status.put(from_record(record(key, clock), store.status.get(key)))
+    store.due.mark([Mark(Work("sync", str(key)), Lane.PERIODIC, "periodic") for key in specs])
+    after = store.redis.info("memory")["used_memory"]  # type: ignore[index]
+
+    assert (after - before) / len(specs) < 2048
