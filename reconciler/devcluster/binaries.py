@@ -57,6 +57,8 @@ def find(
     platform = platform or Platform.here()
     shelf = Shelf(cache, platform)
     found = _present(wanted, shelf, env)
+    if (assets := env.get("KUBEBUILDER_ASSETS")) and (lacking := _lacking(wanted, Path(assets))):
+        progress(f"KUBEBUILDER_ASSETS ({assets}) lacks {lacking}; taken from elsewhere")
     if missing := [tool for tool in wanted if tool.name not in found]:
         with shelf.locked(progress):
             missing = [tool for tool in missing if not shelf.path(tool).is_file()]
@@ -119,6 +121,10 @@ def _present(wanted: Sequence[Tool], shelf: Shelf, env: Mapping[str, str]) -> di
             if tool.name not in found and path.is_file() and os.access(path, os.X_OK):
                 found[tool.name] = path.absolute()
     return found
+
+
+def _lacking(wanted: Sequence[Tool], assets: Path) -> str:
+    return ", ".join(tool.name for tool in wanted if not os.access(assets / tool.name, os.X_OK))
 
 
 def _download(

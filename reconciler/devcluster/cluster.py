@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +30,9 @@ from reconciler.devcluster.state import Running
 
 __all__ = ["kubeconfig", "running", "start", "stop"]
 
+_ASK_AGAIN_S = 0.02
+_END_WITHIN_S = 10.0
+_LOCK_WITHIN_S = 130.0
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?")
 # Supervisors that this process started: a Popen that is collected while its process runs warns.
 _STARTED: list[subprocess.Popen[bytes]] = []
@@ -49,6 +53,16 @@ class Place:
     def layout(self) -> Layout:
         return Layout((self.parent / self.name).absolute())
 
+    @property
+    def log(self) -> Path:
+        """What the supervisor said; outlives the cluster, so that a sudden end can be explained."""
+        return self.home / "logs" / f"dev-cluster-{self.name}.log"
+
+    def make(self) -> None:
+        """Make the folders around it, for our eyes only."""
+        for folder in (self.home, self.parent, self.log.parent):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
     @contextlib.contextmanager
     def starting(self) -> Iterator[None]:
         """Be the only process that starts or stops this cluster."""
@@ -66,10 +80,12 @@ class Place:
             return None
         return lock
 
-    def ended(self) -> None:
-        """Return once the cluster's lock is free."""
-        with self._lock_file("lock") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    def await_lock(self, within_s: float) -> IO[str] | None:
+        """The lock, as soon as its holder lets go; None when it did not in time. The kernel gives no event for it."""
+        deadline = time.monotonic() + within_s
+        while (lock := self.claim()) is None and time.monotonic() < deadline:
+            time.sleep(_ASK_AGAIN_S)
+        return lock
 
     def _lock_file(self, kind: str) -> IO[str]:
         return (self.parent / f".{self.name}.{kind}").open("w")
@@ -92,6 +108,8 @@ def start(
     stopped again. Raises DevClusterError, BinariesMissing.
     """
     places = [_place(home, name) for name in dict.fromkeys(names)]
+    for place in places:
+        place.make()
     with contextlib.ExitStack() as locks:
         for place in sorted(places, key=lambda place: place.name):
             locks.enter_context(place.starting())
@@ -114,14 +132,13 @@ def running(home: Path) -> list[Running]:
 def stop(home: Path, name: str) -> None:
     """End a cluster; returns when nothing of it is left. Raises ClusterNotRunning."""
     place = _place(home, name)
+    if not place.parent.is_dir():
+        raise _not_running(home, name)
     with place.starting():
         found = _find(place)
         if found is None:
             raise _not_running(home, name)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(found.pid, signal.SIGTERM)
-        place.ended()
-        _reap()
+        _end(place, found.pid)
 
 
 def kubeconfig(home: Path, name: str) -> str:
@@ -137,18 +154,32 @@ def _place(home: Path, name: str) -> Place:
         raise BadName(
             f"{name!r} can't name a dev cluster: lower-case letters, digits and hyphens, at most 42", subject=name
         )
-    place = Place(home.expanduser().absolute(), name)
-    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return place
+    return Place(home.expanduser().absolute(), name)
 
 
 def _find(place: Place) -> Running | None:
+    """The cluster when it runs; what is left of one that does not is removed."""
+    if not place.parent.is_dir():
+        return None
     lock = place.claim()
     if lock is None:
         return state.load_state(place.layout)
     with lock:
         shutil.rmtree(place.layout.folder, ignore_errors=True)
     return None
+
+
+def _end(place: Place, pid: int) -> None:
+    """End a supervisor and wait until its lock is free; one that does not listen is killed, its programs with it."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+        if lock := place.await_lock(_END_WITHIN_S):
+            with lock:
+                shutil.rmtree(place.layout.folder, ignore_errors=True)
+            _reap(pid)
+            return
+    raise DevClusterError(f"{place.name}: process {pid} holds on to it even after SIGKILL", subject=place.name)
 
 
 def _require(found: Running, *, bare: bool, audit: bool) -> None:
@@ -181,11 +212,14 @@ class Starting:
 
     def __init__(self, place: Place, programs: Binaries, *, bare: bool, audit: bool, bound: bool) -> None:
         self.place = place
-        lock = place.claim()
+        # Held here: by a cluster that is just ending, or by one whose starter was killed; both let go soon.
+        lock = place.await_lock(_LOCK_WITHIN_S)
         if lock is None:
-            raise DevClusterError(f"{place.name} is being stopped by another process; try again", subject=place.name)
-        self._answer, ready_fd = os.pipe()
+            raise DevClusterError(f"{place.name} is neither ready nor gone; look at {place.log}", subject=place.name)
+        answer, ready_fd = os.pipe()
+        self._answer = os.fdopen(answer, "rb")
         try:
+            shutil.rmtree(place.layout.folder, ignore_errors=True)
             place.layout.folder.mkdir(mode=0o700)
             order = Order(
                 name=place.name,
@@ -197,14 +231,14 @@ class Starting:
                 ready_fd=ready_fd,
                 lock_fd=lock.fileno(),
             )
-            self._process = _launch(order, place.layout)
+            self._process = _launch(order, place)
         finally:
             os.close(ready_fd)
             lock.close()
 
     def ready(self) -> Running:
         """Wait for the supervisor's answer. Raises DevClusterError with what it said."""
-        with open(self._answer, "rb") as answer:
+        with self._answer as answer:
             text = answer.read()
         outcome = json.loads(text) if text else {"error": "its supervisor ended without a word"}
         found = state.load_state(self.place.layout) if "ready" in outcome else None
@@ -215,29 +249,33 @@ class Starting:
 
     def abandon(self) -> None:
         """End it, whatever state it is in, and wait until it is gone."""
+        self._answer.close()
         self._process.terminate()
         self._process.wait()
-        _reap()
+        _reap(self._process.pid)
 
 
-def _launch(order: Order, layout: Layout) -> subprocess.Popen[bytes]:
+def _launch(order: Order, place: Place) -> subprocess.Popen[bytes]:
     """Start the supervisor in a session of its own: a Ctrl-C in this terminal is not for it, and it may outlive us."""
-    with layout.log("supervisor").open("wb") as log:
+    with place.log.open("wb") as log:
         child = subprocess.Popen(
             [sys.executable, "-m", "reconciler.devcluster.supervisor", json.dumps(asdict(order))],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            cwd=layout.folder,
+            cwd=place.layout.folder,
             pass_fds=(order.ready_fd, order.lock_fd),
         )
     _STARTED.append(child)
     return child
 
 
-def _reap() -> None:
-    """Collect the exit status of supervisors that ended, so that no zombie of them stays."""
+def _reap(pid: int) -> None:
+    """Collect the exit status of a supervisor that ended, if it was our child, so that no zombie of it stays."""
+    for child in _STARTED:
+        if child.pid == pid:
+            child.wait()
     _STARTED[:] = [child for child in _STARTED if child.poll() is None]
 
 

@@ -1,8 +1,9 @@
 """Official downloads: the envtest archive (kube-apiserver, etcd), Kubernetes release binaries, KWOK's release assets.
 
-Each comes with a published checksum, and without it nothing is taken. A source that does not answer within the connect
-time-out is not asked again in this run, and one line says that a build follows. Nothing lands in the cache from here:
-a finished, checked file in a private folder is handed back.
+A published checksum is required and compared; KWOK publishes none, so its length and the host's certificate must do,
+and the progress line says so. A source that does not answer within the connect time-out is not asked again in this run,
+and one line says that a build follows. Nothing lands in the cache from here: a finished, checked file in a private
+folder is handed back.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ __all__ = ["Downloads", "Sources"]
 
 Progress = Callable[[str], None]
 _CHUNK_BYTES = 1 << 20
+_INDEX_BYTES = 4 << 20
 _ALGORITHMS = {64: "sha256", 128: "sha512"}
 
 
@@ -32,6 +34,7 @@ class Sources:
     """Base addresses of the official downloads; a test or a mirror names its own."""
 
     envtest: str = "https://github.com/kubernetes-sigs/controller-tools/releases/download"
+    envtest_index: str = "https://raw.githubusercontent.com/kubernetes-sigs/controller-tools/HEAD/envtest-releases.yaml"
     kubernetes: str = "https://dl.k8s.io/release"
     kwok: str = "https://github.com/kubernetes-sigs/kwok/releases/download"
     connect_timeout_s: float = 3.0
@@ -40,11 +43,15 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """One file to download, where its checksum is, and the member to take when it is an archive."""
+    """One file to download, where its checksum is published, and the member to take when it is an archive."""
 
     url: str
-    sum_url: str
+    sum_url: str | None
     member: str | None = None
+
+    @property
+    def file(self) -> str:
+        return self.url.rsplit("/", 1)[1]
 
 
 class Refused(Exception):
@@ -87,10 +94,9 @@ class Downloads:
         system, sources = self._platform, self._sources
         if tool.bare:
             url = f"{sources.envtest}/envtest-v{ENVTEST}/envtest-v{ENVTEST}-{system}.tar.gz"
-            return Asset(url, f"{url}.sha512", tool.name)
+            return Asset(url, sources.envtest_index, tool.name)
         if tool.name == "kwok":
-            url = f"{sources.kwok}/v{KWOK}/kwok-{system}"
-            return Asset(url, f"{url}.sha256")
+            return Asset(f"{sources.kwok}/v{KWOK}/kwok-{system}", None)
         if system.os != "linux":
             return None  # Kubernetes publishes its servers for Linux only.
         url = f"{sources.kubernetes}/v{KUBERNETES}/bin/{system.os}/{system.arch}/{tool.name}"
@@ -99,28 +105,33 @@ class Downloads:
     def _fetch(self, tool: Tool, asset: Asset, folder: Path) -> Path:
         whole = self._archives.get(asset.url)
         if whole is None:
-            whole = folder / asset.url.rsplit("/", 1)[1]
+            whole = folder / asset.file
             self._checked(asset, whole)
             self._archives[asset.url] = whole
         return whole if asset.member is None else _extracted(whole, asset.member, folder)
 
     def _checked(self, asset: Asset, target: Path) -> None:
-        expected = self._checksum(asset)
-        self._progress(f"downloading {asset.url}")
-        found = hashlib.new(_ALGORITHMS[len(expected)])
+        expected = self._checksum(asset, asset.sum_url) if asset.sum_url else None
+        self._progress(f"downloading {asset.url}" + ("" if expected else " (no checksum is published for it)"))
+        found = hashlib.new(_ALGORITHMS[len(expected)] if expected else "sha256")
+        # A body shorter than its Content-Length raises: a cut-off download is never taken for whole.
         with self._open(asset.url) as response, target.open("wb") as file:
             for chunk in response.stream(_CHUNK_BYTES):
                 found.update(chunk)
                 file.write(chunk)
-        if found.hexdigest() != expected:
+        if expected and found.hexdigest() != expected:
             target.unlink()
             raise Refused(f"{asset.url} does not have its published checksum")
 
-    def _checksum(self, asset: Asset) -> str:
-        with self._open(asset.sum_url) as response:
-            words = response.read(4096).decode("ascii", "replace").split()
+    def _checksum(self, asset: Asset, sum_url: str) -> str:
+        """The published checksum: alone in a file, or beside the asset's name in envtest's index (YAML)."""
+        with self._open(sum_url) as response:
+            words = response.read(_INDEX_BYTES).decode("ascii", "replace").split()
+        if f"{asset.file}:" in words:
+            words = words[words.index(f"{asset.file}:") :]
+            words = words[words.index("hash:") + 1 :] if "hash:" in words else []
         if not words or len(words[0]) not in _ALGORITHMS:
-            raise Refused(f"{asset.sum_url} holds no checksum")
+            raise Refused(f"{sum_url} holds no checksum of {asset.file}")
         return words[0].lower()
 
     def _open(self, url: str) -> urllib3.BaseHTTPResponse:

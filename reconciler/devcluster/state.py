@@ -87,16 +87,16 @@ def write_state(layout: Layout, running: Running) -> None:
 
 
 def load_state(layout: Layout) -> Running | None:
-    """The cluster described in this folder, None when no start got that far."""
+    """The cluster described in this folder, None when it is not ready yet or is going away."""
     try:
-        document = json.loads(layout.state.read_text())
+        document, ca = json.loads(layout.state.read_text()), layout.certificate.read_text()
     except FileNotFoundError:
         return None
     return Running(
         name=document["name"],
         server_url=document["server_url"],
         kubeconfig=layout.kubeconfig,
-        ca=layout.certificate.read_text(),
+        ca=ca,
         token=document["token"],
         audit_log=layout.audit_log if document["audit"] else None,
         pid=document["pid"],
