@@ -14,6 +14,7 @@ from workers.messages import Grant, Lane, Mark, Work
 from workers.tasks.leased import run_leased
 
 log = structlog.get_logger()
+NEVER_SYNCED = "NeverSynced"
 
 
 def run(url: str, fence: int) -> None:
@@ -44,12 +45,16 @@ def _poll_ms(access: RepositoryAccess) -> int:
 
 
 def _watched(url: str) -> list[Watched]:
+    """The instances of a repository, but those of which nothing at all is known: after a loss of Redis it is the scan that
+    tells which of them need a sync, and a new one is due by itself and takes the newest commit."""
     store = wiring.store()
     specs = store.specs.using(url)
     judged = store.status.judged(specs)
     memories = store.status.memories(specs)
     return [
-        Watched(key, spec.source.ref, judged.get(key, ""), _closure(memories.get(key))) for key, spec in specs.items()
+        Watched(key, spec.source.ref, judged.get(key, ""), _closure(memories.get(key)))
+        for key, spec in specs.items()
+        if key in judged or key in memories or store.status.get(key).reason != NEVER_SYNCED
     ]
 
 
