@@ -170,10 +170,12 @@ class _Meter:
         if self._bytes > self.limits.size_bytes:
             limit = self.limits.size_bytes
             raise SourceTooLarge(
-                f"{shown(self.url)}: the fetch is over {limit} bytes (limits.sizeBytes)", subject=self.url
+                f"{shown(self.url)}: the fetch is over {limit} bytes (limits.sizeBytes)", subject=shown(self.url)
             )
         if time.monotonic() > self._deadline:
-            raise SourceTooLarge(f"{shown(self.url)}: the fetch took too long (limits.timeout)", subject=self.url)
+            raise SourceTooLarge(
+                f"{shown(self.url)}: the fetch took too long (limits.timeout)", subject=shown(self.url)
+            )
 
 
 def _remember(repo: Repo, commits: Collection[str]) -> None:

@@ -8,6 +8,7 @@ an unknown or changed host key is always refused.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shlex
 import ssl
@@ -16,11 +17,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 import urllib3
 from dulwich.client import GitClient, HTTPUnauthorized, LocalGitClient, SSHGitClient, Urllib3HttpGitClient
 from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
+from dulwich.object_store import GraphTraversalReachability
+from dulwich.repo import Repo
 
 from reconciler.credentials import Credentials
 from reconciler.errors import GitDenied, GitUnreachable, SourceError
@@ -42,9 +45,10 @@ class Remote:
 
 
 def shown(url: str) -> str:
-    """The URL without credentials in it."""
+    """The URL without credentials in it. The user of an ssh URL stays: it is part of the address."""
     parts = urlsplit(url)
-    if "@" not in parts.netloc or parts.scheme not in ("http", "https"):
+    user, at, _ = parts.netloc.rpartition("@")
+    if not at or (parts.scheme == "ssh" and ":" not in user):
         return url
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
@@ -75,7 +79,7 @@ def _remote(access: RepositoryAccess, credentials: Credentials, cleanup: context
     url = access.url
     parts = urlsplit(url)
     if parts.scheme == "file":
-        return Remote(LocalGitClient(), parts.path, url)
+        return Remote(_FolderClient(), unquote(parts.path), url)
     if parts.scheme in ("http", "https"):
         return _http(access, credentials, cleanup)
     if parts.scheme in ("ssh", "git+ssh"):
@@ -84,7 +88,23 @@ def _remote(access: RepositoryAccess, credentials: Credentials, cleanup: context
     if match := _SCP_LIKE.match(url):
         found = match.groupdict()
         return _ssh(access, credentials, cleanup, user=found["user"], host=found["host"], port=None, path=found["path"])
-    raise GitUnreachable(f"{shown(url)}: expected an https, http, ssh or file URL", subject=url)
+    raise GitUnreachable(f"{shown(url)}: expected an https, http, ssh or file URL", subject=shown(url))
+
+
+class _FolderClient(LocalGitClient):
+    """Reads a repository on disk without its bitmaps.
+
+    `git gc` writes a bitmap for one pack and the next push adds a pack without; dulwich 1.2.21 then looks for the second
+    bitmap and fails, so such a repository could not be fetched until the next gc.
+    """
+
+    @classmethod
+    def _open_repo(cls, path: str | bytes) -> contextlib.closing[Repo]:
+        repo = Repo(os.fsdecode(path))
+        walk = GraphTraversalReachability(repo.object_store)
+        # Replaced on this one store: dulwich offers no setting for it.
+        repo.object_store.get_reachability_provider = lambda *_, **__: walk  # type: ignore[method-assign]
+        return contextlib.closing(repo)
 
 
 def _http(access: RepositoryAccess, credentials: Credentials, cleanup: contextlib.ExitStack) -> Remote:

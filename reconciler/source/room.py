@@ -38,8 +38,8 @@ class SourceRoom:
     def resolve(self, access: RepositoryAccess, ref: Ref, refs: Refs | None = None) -> Revision:
         """The commit that a ref means now. A full commit needs no look-up. Raises RefNotFound besides."""
         if ref.commit is not None:
-            return Revision(access.url, str(ref), ref.commit)
-        return Revision(access.url, str(ref), (refs or self.refs(access)).commit_of(ref))
+            return Revision(remote.shown(access.url), str(ref), ref.commit)
+        return Revision(remote.shown(access.url), str(ref), (refs or self.refs(access)).commit_of(ref))
 
     def fetch(self, access: RepositoryAccess, commits: Collection[str], refs: Refs | None = None) -> None:
         """Bring commits into the mirror; without a request when all are there.
@@ -82,7 +82,7 @@ class SourceRoom:
             if found is None or found.kind != "folder":
                 url = remote.shown(source.repo.url)
                 raise PathNotFound(f"{url}: no folder {source.path!r} at {source.ref} {commit[:7]}", subject=url)
-            yield Checkout(Revision(source.repo.url, str(source.ref), commit), tree, path)
+            yield Checkout(Revision(remote.shown(source.repo.url), str(source.ref), commit), tree, path)
 
     def _fetch_missing(
         self, mirror: Mirror, found: remote.Remote, missing: Collection[str], access: RepositoryAccess

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from dulwich.repo import Repo as DulwichRepo
 
 from reconciler.clock import SystemClock
 from reconciler.credentials import Credentials
@@ -22,6 +23,7 @@ from reconciler.model.spec import (
     Source,
 )
 from reconciler.source import SourceRoom
+from reconciler.source.remote import shown
 from reconciler.testing.git import GitServer, Repo, SshGitServer
 
 ENV = {"UNDRIFT_CRED_TOKEN": "s3cret-token", "UNDRIFT_CRED_PASSWORD": "hunter2-hunter2"}
@@ -299,5 +301,47 @@ def test_a_damaged_mirror_is_made_anew(tmp_path: Path, room: SourceRoom, git_rep
 
     with pytest.raises(MirrorBroken):
         read(room, access(git_repo.url), "a.yaml")
+
+    assert read(room, access(git_repo.url), "a.yaml") == b"two"
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://ada:s3cret@git.example.com/a.git", "https://git.example.com/a.git"),
+        ("ftp://ada:s3cret@git.example.com/a.git", "ftp://git.example.com/a.git"),
+        ("ssh://git:s3cret@git.example.com/a.git", "ssh://git.example.com/a.git"),
+        ("ssh://git@git.example.com/a.git", "ssh://git@git.example.com/a.git"),
+        ("git@git.example.com:a.git", "git@git.example.com:a.git"),
+    ],
+)
+def test_a_url_is_shown_without_its_password(url: str, expected: str) -> None:
+    assert shown(url) == expected
+
+
+def test_a_revision_names_its_source_without_credentials(room: SourceRoom) -> None:
+    """It goes into status, so a password in the URL would be stored in Redis and shown by `app get`."""
+    found = room.resolve(access("https://ada:s3cret@git.example.com/a.git"), Ref(commit="a" * 40))
+
+    assert found.source == "https://git.example.com/a.git"
+
+
+def test_a_folder_with_a_space_in_its_name_is_read(room: SourceRoom, tmp_path: Path) -> None:
+    repo = Repo(tmp_path / "my apps.git")
+    repo.commit({"a.yaml": "one"})
+
+    assert read(room, access((tmp_path / "my apps.git").as_uri()), "a.yaml") == b"one"
+
+
+def test_a_folder_with_a_bitmap_for_some_packs_only_is_fetched(room: SourceRoom, git_repo: Repo) -> None:
+    """`git gc` in a bare repository leaves one pack with a bitmap; a later push adds a pack without one."""
+    git_repo.commit({"a.yaml": "one"})
+    with DulwichRepo(str(git_repo.path)) as repo:
+        repo.object_store.pack_loose_objects()
+        repo.object_store.generate_pack_bitmaps(dict(repo.refs.as_dict()))
+    assert read(room, access(git_repo.url), "a.yaml") == b"one"
+    git_repo.commit({"a.yaml": "two"})
+    with DulwichRepo(str(git_repo.path)) as repo:
+        repo.object_store.pack_loose_objects()
 
     assert read(room, access(git_repo.url), "a.yaml") == b"two"
