@@ -10,9 +10,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+import redis
 
 from tests.fixtures.installation import eventually
 from tests.fixtures.terminal import Run
+from workers.store import Store
 
 NOTES = ("up.json", "valkey.socket")
 
@@ -110,10 +112,18 @@ def test_a_valkey_that_was_killed_comes_back_and_all_find_it(run_up: Run):
     store = terminal.store()
     with store.redis:
         eventually(lambda: terminal.has_another("valkey-server", valkey), "it runs again", 15.0)
-        eventually(lambda: store.slots.alive(store.clock.now()), "the worker found it", 30.0)
+        eventually(lambda: is_found(store), "the worker found it", 30.0)
     terminal.await_line("flower ended", within_s=15.0)
     eventually(lambda: terminal.has_another(" flower", flower), "Flower was started anew", 15.0)
     assert terminal.end() == 0
+
+
+def is_found(store: Store) -> bool:
+    """Whether a worker beats in the store. A process that runs again has no socket for its first moments."""
+    try:
+        return bool(store.slots.alive(store.clock.now()))
+    except redis.ConnectionError:
+        return False
 
 
 def test_a_redis_of_ones_own_is_used_and_not_ended(run_up: Run, valkey: str):
