@@ -47,7 +47,7 @@ def validate(
     sys.exit(USAGE if problems else 0)
 
 
-@fleet_app.command(epilog="Example: undrift fleet render examples/fleet --instance podinfo@eu-1")
+@fleet_app.command(epilog="Example: undrift fleet render examples/fleet --instance guestbook@dev-1")
 def render(
     location: Location = ".",
     instance: Annotated[str, typer.Option(help="Only this instance.")] = "",

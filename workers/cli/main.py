@@ -37,7 +37,7 @@ usage: undrift COMMAND [...]        undrift COMMAND --help shows its options, wi
 
 {commands}
 
-Start with: undrift up --fleet examples/fleet --dev-clusters 3"""
+Start with `make demo` in a checkout, or: undrift up --fleet DIR --dev-clusters 3"""
 
 
 def main(words: list[str] | None = None) -> None:

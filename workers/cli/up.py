@@ -58,7 +58,7 @@ class Wanted:
         return f"http://127.0.0.1:{self.port}"
 
 
-@up_app.command(epilog="Example: undrift up --fleet examples/fleet --dev-clusters 3")
+@up_app.command(epilog="Example: undrift up --fleet ./fleet --dev-clusters 3")
 def up(
     fleet: Annotated[str, typer.Option(help="A folder or Git URL (default: UNDRIFT_FLEET).")] = "",
     dev_clusters: Annotated[int, typer.Option(min=0, max=20, help="Local clusters dev-1 … dev-N to start.")] = 0,
@@ -70,7 +70,7 @@ def up(
     chosen = settings_module.from_env(os.environ)
     location = fleet or chosen.fleet
     if not location:
-        raise BadSetting("no fleet: give --fleet DIR|URL, for a first try --fleet examples/fleet")
+        raise BadSetting("no fleet: give --fleet DIR|URL; for a first try run `make demo` in a checkout")
     names = tuple(f"dev-{number}" for number in range(1, dev_clusters + 1))
     with only_one(chosen.home):
         _run(chosen, Wanted(location, names, workers, concurrency, _usable(port)))
