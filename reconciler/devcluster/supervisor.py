@@ -1,9 +1,10 @@
 """The one process that owns a cluster: starts its programs, says when it is ready, ends all of them when it ends.
 
 `python -m reconciler.devcluster.supervisor ORDER` (JSON) is started by `cluster.start`. It holds the cluster's lock for
-its whole life, so "running" is a question to the kernel, not to a pid file. It ends on SIGTERM, SIGINT or SIGHUP, when
-one of its programs ends, and, when bound, with the process that started it. Its programs end with it even when it is
-killed (`reconciler.process`). The order's `ready_fd` gets one line of JSON: the outcome of the start.
+its whole life, so "running" is a question to the kernel, not to a pid file. A program that ends is started again, on the
+same data, port and certificate; one that ends four times in a minute takes the cluster with it. It ends on SIGTERM,
+SIGINT or SIGHUP, and, when bound, with the process that started it. Its programs end with it even when it is killed
+(`reconciler.process`). The order's `ready_fd` gets one line of JSON: the outcome of the start.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler import process
@@ -31,11 +34,21 @@ __all__ = ["main"]
 
 _READY_WITHIN_S = 120.0
 _LOOK_FOR_PARENT_S = 0.5
+_IN_VAIN_ENDS, _IN_VAIN_S = 4, 60.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Stopped(Exception):
     """We were asked to end, or our parent ended."""
+
+
+@dataclass(slots=True)
+class Child:
+    """A program that runs, and when it ended lately."""
+
+    program: Program
+    process: subprocess.Popen[bytes]
+    ends: list[float] = field(default_factory=list)
 
 
 class Supervisor:
@@ -45,7 +58,7 @@ class Supervisor:
         self._order = order
         self._layout = Layout(Path(order.folder))
         self._tokens = Tokens(secrets.token_urlsafe(24), secrets.token_urlsafe(24))
-        self._children: list[tuple[str, subprocess.Popen[bytes]]] = []
+        self._children: list[Child] = []
         self._wake, self._signals = socket.socketpair()
         self._parent = _watch(order.parent)
 
@@ -71,17 +84,21 @@ class Supervisor:
         state.write_state(self._layout, known)
 
     def watch(self) -> None:
-        """Return when a program ended by itself, saying which. Raises Stopped when we are to end."""
+        """Start again what ends, for ever. Raises Stopped when we are to end, DevClusterError when it is in vain."""
         while True:
             self._pause(None)
-            self._check()
+            for child in self._children:
+                if child.process.poll() is not None:
+                    self._start_again(child)
 
     def end(self) -> None:
         """Kill the programs (their data is temporary) and remove the folder."""
-        for _name, child in reversed(self._children):
-            process.kill_group(child)
-        for _name, child in self._children:
-            child.wait()
+        # First of all nobody may find the cluster any more.
+        self._layout.state.unlink(missing_ok=True)
+        for child in reversed(self._children):
+            process.kill_group(child.process)
+        for child in self._children:
+            child.process.wait()
         shutil.rmtree(self._layout.folder, ignore_errors=True)
 
     def listen(self) -> None:
@@ -100,10 +117,25 @@ class Supervisor:
         self._until("the readiness of the nodes", lambda: nodes.are_ready(api.get("/api/v1/nodes")))
 
     def _spawn(self, wanted: Sequence[Program]) -> None:
-        for program in wanted:
-            with self._layout.log(program.name).open("wb") as log:
-                child = process.spawn(program.argv, cwd=self._layout.folder, stdout=log, stderr=subprocess.STDOUT)
-            self._children.append((program.name, child))
+        self._children += [Child(program, self._run(program)) for program in wanted]
+
+    def _run(self, program: Program) -> subprocess.Popen[bytes]:
+        with self._layout.log(program.name).open("ab") as log:
+            return process.spawn(program.argv, cwd=self._layout.folder, stdout=log, stderr=subprocess.STDOUT)
+
+    def _start_again(self, child: Child) -> None:
+        now = time.monotonic()
+        child.ends = [at for at in child.ends if now - at < _IN_VAIN_S] + [now]
+        if len(child.ends) >= _IN_VAIN_ENDS:
+            raise self._ended(child)
+        print(self._ended(child), file=sys.stderr, flush=True)
+        self._pause_fully(2.0 ** (len(child.ends) - 1))
+        child.process = self._run(child.program)
+
+    def _pause_fully(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            self._pause(left)
 
     def _until(self, what: str, question: rest.Question) -> None:
         rest.wait_until(what, question, within_s=_READY_WITHIN_S, pause=self._look)
@@ -124,9 +156,13 @@ class Supervisor:
             raise Stopped
 
     def _check(self) -> None:
-        for name, child in self._children:
-            if child.poll() is not None:
-                raise DevClusterError(f"{name} ended with status {child.returncode}:\n{_tail(self._layout.log(name))}")
+        for child in self._children:
+            if child.process.poll() is not None:
+                raise self._ended(child)
+
+    def _ended(self, child: Child) -> DevClusterError:
+        name, log = child.program.name, self._layout.log(child.program.name)
+        return DevClusterError(f"{name} ended with status {child.process.returncode}:\n{_tail(log)}")
 
 
 def main(argv: Sequence[str]) -> int:
