@@ -16,6 +16,7 @@ from celery import Celery
 
 from workers import flower
 from workers import settings as settings_module
+from workers.pooled_events import PooledEvents
 from workers.settings import Settings
 
 QUEUE = "undrift"
@@ -66,6 +67,7 @@ def make_app(settings: Settings) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
     )
+    made.steps["consumer"].add(PooledEvents)
     return made
 
 

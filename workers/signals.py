@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import shutil
 from typing import Any
@@ -73,6 +74,7 @@ def say_goodbye(sender: Any, **_: Any) -> None:
 def begin_child(**_: Any) -> None:
     """Nothing that the parent had open is used in a child: sockets must not be shared after a fork."""
     process.die_with_parent()
+    gc.freeze()  # what was imported before the fork is shared, and never searched for garbage
     wiring.store.cache_clear()
     wiring.rooms.cache_clear()
 

@@ -14,6 +14,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,10 @@ class Connection:
     """Namespaces that this process has seen or made, so that no request asks again."""
     lock: threading.Lock = field(default_factory=threading.Lock)
     """Held while `authorization` is asked: renewing a token changes the loader's state."""
+
+
+RENEWED = frozenset({"exec", "auth-provider", "tokenFile"})
+"""Fields of a kubeconfig's user that make a login which changes."""
 
 
 class Clusters:
@@ -119,7 +124,21 @@ def _open(target: ClusterTarget, text: str, way_in: str) -> Connection:
         raise Unreachable(message, subject=target.name) from error
     finally:
         _forget_files()
-    return Connection(configuration.host.rstrip("/"), pool, lambda: _authorization(configuration), way_in)
+    authorization = partial(_authorization, configuration)
+    if not _may_change(target, text):
+        authorization = cache(authorization)  # type: ignore[assignment]
+    return Connection(configuration.host.rstrip("/"), pool, authorization, way_in)
+
+
+def _may_change(target: ClusterTarget, text: str) -> bool:
+    """Whether the login is made anew from time to time: by a program, a provider, or from a file that is rewritten.
+
+    Asking the loader costs as much as a request itself, so a login that stands in the kubeconfig is asked for once.
+    """
+    if target.access.in_cluster is not None:
+        return True
+    users = [one.get("user") or {} for one in (yaml.safe_load(text) or {}).get("users") or ()]
+    return any(not one.keys().isdisjoint(RENEWED) for one in users)
 
 
 def _forget_files() -> None:

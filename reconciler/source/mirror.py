@@ -32,7 +32,7 @@ MOST_PACKS = 50
 
 
 class Mirror:
-    """One repository's mirror. Cheap to make; opens the folder for each use."""
+    """One repository's mirror. Cheap to make."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -44,7 +44,7 @@ class Mirror:
     @contextlib.contextmanager
     def reading(self) -> Iterator[Repo]:
         """The repository, for reading. Raises MirrorBroken when it can't be opened."""
-        with self._mended(), contextlib.closing(self._open()) as repo:
+        with self.mended(), contextlib.closing(self._open()) as repo:
             yield repo
 
     def missing(self, commits: Collection[str]) -> frozenset[str]:
@@ -63,7 +63,7 @@ class Mirror:
             wanted = self.missing(commits)
             if not wanted:
                 return
-            with self._mended(), contextlib.closing(self._open()) as repo:
+            with self.mended(), contextlib.closing(self._open()) as repo:
                 self._sweep()
                 _receive(repo, remote, wanted, limits)
                 _remember(repo, wanted)
@@ -80,12 +80,12 @@ class Mirror:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self._mended(), open(self.path.with_suffix(".lock"), "w") as lock:
+        with self.mended(), open(self.path.with_suffix(".lock"), "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     @contextlib.contextmanager
-    def _mended(self) -> Iterator[None]:
+    def mended(self) -> Iterator[None]:
         """Name disk trouble; a mirror that can't be read any more is thrown away, to be made anew at the next try."""
         try:
             yield

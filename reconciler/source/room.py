@@ -19,8 +19,8 @@ from reconciler.model.spec import Ref, RepositoryAccess, Source
 from reconciler.ports import SourceTree
 from reconciler.source import remote
 from reconciler.source.mirror import Mirror
+from reconciler.source.opened import OpenMirrors
 from reconciler.source.refs import Refs
-from reconciler.source.tree import GitTree
 
 
 class SourceRoom:
@@ -28,6 +28,7 @@ class SourceRoom:
 
     def __init__(self, mirrors: Path, credentials: Credentials, clock: Clock) -> None:
         self._mirrors, self._credentials, self._clock = mirrors, credentials, clock
+        self._opened = OpenMirrors()
 
     def refs(self, access: RepositoryAccess) -> Refs:
         """What every ref points at now: one look-up. Raises GitUnreachable, GitDenied."""
@@ -58,15 +59,13 @@ class SourceRoom:
     def tree(self, access: RepositoryAccess, commit: str) -> Iterator[SourceTree]:
         """The files of a commit, fetched when the mirror lacks it. Valid inside the block."""
         mirror, where = self._mirror(access), remote.shown(access.url)
-        if not mirror.exists():
+        found = self._opened.tree(mirror, commit, where=where)
+        if found is None:
             self.fetch(access, [commit])
-        with contextlib.ExitStack() as opened:
-            repo = opened.enter_context(mirror.reading())
-            if ObjectID(commit.encode()) not in repo.object_store:
-                opened.close()
-                self.fetch(access, [commit])
-                repo = opened.enter_context(mirror.reading())
-            yield GitTree(repo.object_store, commit, where=where)
+            found = self._opened.tree(mirror, commit, where=where)
+        if found is None:
+            raise MirrorBroken(f"{where}: its mirror lost commit {commit[:12]} as we read it; the next try fetches it")
+        yield found
 
     @contextlib.contextmanager
     def checkout(self, source: Source, commit: str | None = None) -> Iterator[Checkout]:

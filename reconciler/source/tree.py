@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
@@ -17,13 +18,30 @@ READ_LIMIT = 64 * 1024 * 1024
 SUBMODULE_MODE = 0o160000
 
 
+class Folders:
+    """Parsed folders by their Git id, the newest ones: commits of one repository share nearly all of them."""
+
+    def __init__(self, most_entries: int = 100_000) -> None:
+        self._known: OrderedDict[str, Mapping[str, TreeEntry]] = OrderedDict()
+        self._room = most_entries
+
+    def get(self, oid: str) -> Mapping[str, TreeEntry] | None:
+        return self._known.get(oid)
+
+    def put(self, oid: str, entries: Mapping[str, TreeEntry]) -> None:
+        self._known[oid] = entries
+        self._room -= len(entries) + 1
+        while self._room < 0 and len(self._known) > 1:
+            self._room += len(self._known.popitem(last=False)[1]) + 1
+
+
 class GitTree:
     """The files of a commit. Each folder is parsed once. Valid as long as the repository it was opened from."""
 
-    def __init__(self, store: BaseObjectStore, commit: str, *, where: str) -> None:
+    def __init__(self, store: BaseObjectStore, commit: str, *, where: str, folders: Folders | None = None) -> None:
         """`where` names the repository in messages. Raises PathNotFound when the store has no such commit."""
         self._store, self.commit, self._where = store, commit, where
-        self._folders: dict[str, dict[str, TreeEntry]] = {}
+        self._folders = folders if folders is not None else Folders()
 
     @cached_property
     def root_oid(self) -> str:
@@ -43,13 +61,13 @@ class GitTree:
         above = self.entry(parent)
         if above is None or above.kind != "folder":
             return None
-        return self._folder(parent, above.oid).get(name)
+        return self._folder(above.oid).get(name)
 
     def list(self, path: str) -> Sequence[TreeEntry]:
         found = self.entry(path)
         if found is None or found.kind != "folder":
             raise PathNotFound(f"{self._where}: no folder {path or '/'} at {self.commit[:7]}", subject=path)
-        return sorted(self._folder(path, found.oid).values(), key=lambda entry: entry.name)
+        return sorted(self._folder(found.oid).values(), key=lambda entry: entry.name)
 
     def read(self, path: str) -> bytes:
         found = self.entry(path)
@@ -61,14 +79,14 @@ class GitTree:
             raise SourceTooLarge(f"{self._where}: {path} is larger than {READ_LIMIT} bytes", subject=path)
         return blob.data
 
-    def _folder(self, path: str, oid: str) -> dict[str, TreeEntry]:
-        if path not in self._folders:
+    def _folder(self, oid: str) -> Mapping[str, TreeEntry]:
+        known = self._folders.get(oid)
+        if known is None:
             tree = self._store[ObjectID(oid.encode())]
             assert isinstance(tree, Tree)
-            self._folders[path] = {
-                entry.name: entry for entry in map(_entry, tree.iteritems()) if _is_plain(entry.name)
-            }
-        return self._folders[path]
+            known = {entry.name: entry for entry in map(_entry, tree.iteritems()) if _is_plain(entry.name)}
+            self._folders.put(oid, known)
+        return known
 
 
 def _entry(raw: Any) -> TreeEntry:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import redis
@@ -35,6 +35,8 @@ LONGEST_WAIT_S = 2.5
 """Below the leader lock's time, so that a waiting leader keeps leading."""
 CHECK_EVERY_S = 60.0
 RETRY_REDIS_S = 1.0
+SHORTEST_TURN_S = 0.02
+"""Hundreds of completions a second wake the scheduler; this much of them is seen in one turn."""
 LONGEST_LOOK_S = 600.0
 """A fleet that takes longer to read than this costs its reader the lead."""
 
@@ -67,7 +69,9 @@ class Scheduler:
         """Take turns until told to stop. A Redis or broker that is away is waited for."""
         while not stop.is_set():
             try:
+                begun_s = self._clock.boot_s()
                 wait_s = self.turn()
+                stop.wait(max(SHORTEST_TURN_S - (self._clock.boot_s() - begun_s), 0))
                 (self._store.due if self._leads else self._store.leader).wait(wait_s)
             except (redis.RedisError, OSError) as error:
                 log.warning("redis_lost", error=str(error))
@@ -148,10 +152,11 @@ class Scheduler:
             leader=self._store.leader,
         )
         self._store.specs.note_fleet(self._fleet.revision, sentences(expansion.problems))
-        self._store.status.unjudge(stored.changed)
         self._store.due.forget(Work("sync", str(key)) for key in expansion.left)
-        self._store.due.mark(self._marks(stored.new if not self._rebuilds else (), "new"))
-        self._store.due.mark(self._marks(stored.changed, "fleet changed"))
+        self._store.status.forget_unjudged(expansion.left)
+        unjudged = {} if self._rebuilds else dict.fromkeys(stored.new, "new")
+        unjudged |= dict.fromkeys(stored.changed, "fleet changed")
+        self._look_up(unjudged, expansion)
         self._rebuilds = False
         self._make_whole()
         for problem in expansion.problems:
@@ -165,8 +170,11 @@ class Scheduler:
             left=len(expansion.left),
         )
 
-    def _marks(self, keys: Iterable[InstanceKey], reason: str) -> list[Mark]:
-        return [Mark(Work("sync", str(key)), Lane.COMMIT, reason) for key in sorted(keys)]
+    def _look_up(self, unjudged: Mapping[InstanceKey, str], expansion: Expansion) -> None:
+        """Let one look at each repository make instances due at its newest commit: one look serves all of them."""
+        self._store.status.unjudge(unjudged)
+        urls = {expansion.specs[key].source.repo.url for key in unjudged}
+        self._store.due.mark(Mark(Work("refresh", url), Lane.COMMIT, "new instances") for url in sorted(urls))
 
     def _check(self) -> None:
         """Now and then, and when a worker met something unknown: whether all that should be there is there."""
@@ -179,6 +187,7 @@ class Scheduler:
         """Make sure that everything which should come around does."""
         if self._expansion is not None:
             known = self._store.due.states().keys() | self._store.due.parked()
+            known |= {Work("sync", str(key)) for key in self._store.status.unjudged()}
             self._store.due.mark(rounds.missing(self._expansion, known, self._store.due.now_ms(), self._dice))
 
     def _hand_out(self) -> int:

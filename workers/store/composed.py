@@ -26,11 +26,14 @@ def statuses(store: Store) -> dict[InstanceKey, InstanceStatus]:
     left = store.specs.left()
     keys = store.specs.instance_keys() | left | {key for key, one in known.items() if one.reason == "LeftTheFleet"}
     due, scans, clusters = store.due.states(), store.status.scans(), store.specs.clusters()
+    claimed = store.due.reasons(work for work, (state, _) in due.items() if state == "claimed")
     now = store.clock.now()
     found = {}
     for key in sorted(keys):
         status = known.get(key) or blank(key)
         status = _with_work(status, due.get(Work("sync", str(key))), now)
+        if reasons := claimed.get(Work("sync", str(key))):
+            status = status.model_copy(update={"message": f"syncing: {', '.join(reasons)}"})
         if key in left and status.reason != "Deleting":
             status = _left(status, key)
         found[key] = _aged(status, clusters.get(key.cluster), scans.get(key.cluster, {}), now)

@@ -11,9 +11,8 @@ Fair shares, in their simple form: within a lane, the project that was given wor
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 import orjson
@@ -22,9 +21,9 @@ import redis
 from reconciler.clock import Clock
 from workers.messages import Grant, Lane, Mark, Work
 from workers.store.keys import PREFIX
+from workers.store.scripts import QUEUE, script
 
 MOST_ATTEMPTS = 3
-SCRIPTS = ("mark", "grant", "claim", "extend", "complete", "release", "expire", "forget", "boot")
 JUMP_S = 1.0
 MARKS_A_STEP = 500
 """A script blocks Redis while it runs: five hundred wishes take it about 10 ms."""
@@ -50,7 +49,7 @@ class DueQueue:
         self._redis: Any = client
         self._clock, self._prefix = clock, prefix
         self._ahead_s = self._wall_ahead_s()
-        self._scripts: dict[str, Any] = {name: client.register_script(script(name)) for name in SCRIPTS}
+        self._scripts: dict[str, Any] = {name: client.register_script(script(name)) for name in QUEUE}
 
     def now_ms(self) -> int:
         return int(self._clock.now().timestamp() * 1000)
@@ -92,11 +91,22 @@ class DueQueue:
         """Make a held lease last `lease_s` from now. False when it is not ours any more."""
         return bool(self._run("extend", self.now_ms(), str(work), fence, int(lease_s * 1000)))
 
-    def complete(self, work: Work, fence: int, again: Mark | None = None, *, met_fence: int = 0) -> bool:
-        """End a held lease; `again` is when the work is due next. False when the lease was not ours any more."""
+    def complete(
+        self,
+        work: Work,
+        fence: int,
+        again: Mark | None = None,
+        *,
+        met_fence: int = 0,
+        commands: Sequence[object] = (),
+    ) -> bool:
+        """End a held lease; `again` is when the work is due next, `commands` are carried out in the same step.
+
+        False when the lease was not ours any more: then nothing was written.
+        """
         at = (again.at_ms or self.now_ms()) if again else 0
         lane, reason = (int(again.lane), again.reason) if again else (int(Lane.PERIODIC), "")
-        return bool(self._run("complete", self.now_ms(), str(work), fence, at, lane, reason, met_fence))
+        return bool(self._run("complete", self.now_ms(), str(work), fence, at, lane, reason, met_fence, *commands))
 
     def release(self, work: Work, fence: int) -> bool:
         """Give back a lease that never reached the broker: due again at once. False when it was claimed or has ended.
@@ -170,6 +180,16 @@ class DueQueue:
             found[Work.parse(name.decode())] = ("granted" if name in granted else "claimed", int(at))
         return found
 
+    def reasons(self, works: Iterable[Work]) -> Mapping[Work, tuple[str, ...]]:
+        """Why leased works run."""
+        wanted = list(works)
+        pipe = self._redis.pipeline(transaction=False)
+        for work in wanted:
+            pipe.hget(f"{self._prefix}lease:{work}", "reasons")
+        return {
+            work: tuple(orjson.loads(raw)) for work, raw in zip(wanted, pipe.execute(), strict=True) if raw is not None
+        }
+
     def _queues(self) -> list[str]:
         """The keys of all queues that hold something."""
         pipe = self._redis.pipeline(transaction=False)
@@ -197,12 +217,6 @@ class DueQueue:
 
     def _run(self, name: str, *args: object) -> Any:
         return self._scripts[name](keys=[], args=[self._prefix, *args])
-
-
-def script(name: str) -> str:
-    """The text of a script, with what all of them share before it."""
-    folder = resources.files("workers.store") / "lua"
-    return (folder / "queue.lua").read_text() + (folder / f"{name}.lua").read_text()
 
 
 def _grant(row: list[Any]) -> Grant:

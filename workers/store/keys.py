@@ -31,6 +31,7 @@ fleet              string  revision and problems of the fleet                   
 status             hash    instance -> last record, as JSON                                one an instance
 memory             hash    instance -> what its next sync is given                         one an instance
 judged             hash    instance -> commit that its repository was last looked at       one an instance
+unjudged           hash    instance -> why the next look-up makes it due, whatever it finds     one an instance
 scans              hash    cluster -> last scan                                            one a cluster
 lookups            hash    repository -> last look-up                                      one a repository
 approvals          hash    instance -> plan id                                             one an instance

@@ -34,12 +34,10 @@ class Requests:
         """Note how a subject of requests ended, and wake who waits for it."""
         row = orjson.dumps({"subject": subject, **outcome})
         for identity in identities:
-            pipe = self._redis.pipeline()
-            pipe.hset(self._key(identity), subject, row)
-            pipe.rpush(self._done(identity), row)
-            pipe.expire(self._key(identity), REQUEST_KEPT_S)
-            pipe.expire(self._done(identity), REQUEST_KEPT_S)
-            pipe.execute()
+            self._redis.hset(self._key(identity), subject, row)
+            self._redis.expire(self._key(identity), REQUEST_KEPT_S)
+            self._redis.rpush(self._done(identity), row)
+            self._redis.expire(self._done(identity), REQUEST_KEPT_S)
 
     def follow(self, identity: str, count: int, timeout_s: float) -> Iterator[Mapping[str, Any]]:
         """The answers as they come, until `count` have come or none came for the time."""

@@ -35,6 +35,15 @@ class StatusStore:
         texts = {InstanceKey.parse(key.decode()): unpack(raw) for key, raw in found.items()}
         return {key: InstanceStatus.model_validate_json(text) for key, text in texts.items() if text is not None}
 
+    def many(self, keys: Iterable[InstanceKey]) -> Mapping[InstanceKey, InstanceStatus]:
+        """The stored statuses of these instances; the empty one of those of which nothing is known."""
+        wanted = list(keys)
+        raw = self._redis.hmget(self._key("status"), [str(key) for key in wanted]) if wanted else []
+        return {
+            key: InstanceStatus.model_validate_json(text) if text else blank(key)
+            for key, text in zip(wanted, map(unpack, raw), strict=True)
+        }
+
     def put(self, status: InstanceStatus) -> None:
         self.put_all([status])
 
@@ -46,13 +55,13 @@ class StatusStore:
             self._redis.hset(self._key("status"), mapping=rows)
 
     def forget(self, key: InstanceKey) -> None:
-        for name in ("status", "memory", "judged", "approvals"):
+        for name in ("status", "memory", "judged", "unjudged", "approvals"):
             self._redis.hdel(self._key(name), str(key))
 
     def memory(self, key: InstanceKey) -> Memory:
         """What the next sync is given; empty after a loss."""
         raw = unpack(self._redis.hget(self._key("memory"), str(key)))
-        return _memory(orjson.loads(raw)) if raw else Memory()
+        return memory_from_json(raw) if raw else Memory()
 
     def memories(self, keys: Iterable[InstanceKey]) -> Mapping[InstanceKey, Memory]:
         wanted = list(keys)
@@ -60,7 +69,7 @@ class StatusStore:
             return {}
         raw = self._redis.hmget(self._key("memory"), [str(key) for key in wanted])
         texts = zip(wanted, map(unpack, raw), strict=True)
-        return {key: _memory(orjson.loads(text)) for key, text in texts if text is not None}
+        return {key: memory_from_json(text) for key, text in texts if text is not None}
 
     def remember(self, key: InstanceKey, memory: Memory) -> None:
         self._redis.hset(self._key("memory"), str(key), pack(orjson.dumps(_memory_json(memory))))
@@ -71,15 +80,28 @@ class StatusStore:
         raw = self._redis.hmget(self._key("judged"), [str(key) for key in wanted]) if wanted else []
         return {key: text.decode() for key, text in zip(wanted, raw, strict=True) if text}
 
+    def judge_first(self, key: InstanceKey, commit: str) -> None:
+        """Note by which commit an instance was synced, unless a look-up has judged it."""
+        self._redis.hsetnx(self._key("judged"), str(key), commit)
+
     def judge(self, commits: Mapping[InstanceKey, str]) -> None:
         if commits:
             self._redis.hset(self._key("judged"), mapping={str(key): commit for key, commit in commits.items()})
 
-    def unjudge(self, keys: Iterable[InstanceKey]) -> None:
-        """Forget by which commit instances were judged: the next look-up compares them anew."""
+    def unjudge(self, reasons: Mapping[InstanceKey, str]) -> None:
+        """Let the next look-up of their repositories make instances due, for these reasons, whatever the commit."""
+        if reasons:
+            self._redis.hset(self._key("unjudged"), mapping={str(key): reason for key, reason in reasons.items()})
+
+    def unjudged(self) -> Mapping[InstanceKey, str]:
+        """The instances that wait for a look-up, and why."""
+        found = self._redis.hgetall(self._key("unjudged"))
+        return {InstanceKey.parse(key.decode()): reason.decode() for key, reason in found.items()}
+
+    def forget_unjudged(self, keys: Iterable[InstanceKey]) -> None:
         names = [str(key) for key in keys]
         if names:
-            self._redis.hdel(self._key("judged"), *names)
+            self._redis.hdel(self._key("unjudged"), *names)
 
     def note_scan(self, cluster: str, at: datetime, error: str = "", requests: int = 0) -> None:
         """The last scan of a cluster: when it was, and why it failed if it did."""
@@ -185,7 +207,9 @@ def _heals_json(heals: Heals) -> list[Any]:
     return [[moment.isoformat() for moment in heals.at], heals.waits, until, heals.field, heals.manager]
 
 
-def _memory(raw: Mapping[str, Any]) -> Memory:
+def memory_from_json(text: bytes) -> Memory:
+    """A memory as `remember` stored it."""
+    raw = orjson.loads(text)
     entry = raw["entry"]
     since = raw["waiting_since"]
     return Memory(

@@ -8,6 +8,7 @@ from typing import Any
 import redis
 
 from reconciler.clock import Clock
+from workers.store.brief import Briefs, Results
 from workers.store.due import DueQueue
 from workers.store.events import Events
 from workers.store.keys import PREFIX
@@ -41,8 +42,13 @@ class Store:
     requests: Requests
     slots: WorkerSlots
     leader: Leader
+    briefs: Briefs
     clock: Clock
     prefix: str
+
+    def results(self) -> Results:
+        """A new collection of what a task finds, to be written as its lease ends."""
+        return Results(self.redis, self.prefix)
 
     def wipe(self) -> int:
         """Delete all our keys in one step, so that no half of them is ever taken for the whole; how many they were."""
@@ -64,6 +70,7 @@ def open_store(url: str, clock: Clock, *, prefix: str = PREFIX) -> Store:
         requests=Requests(client, prefix),
         slots=WorkerSlots(client, prefix),
         leader=Leader(client, prefix),
+        briefs=Briefs(client, prefix),
         clock=clock,
         prefix=prefix,
     )

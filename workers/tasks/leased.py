@@ -16,6 +16,7 @@ from reconciler.errors import FencedOut, LeaseError
 from reconciler.model.instance import InstanceKey
 from workers import wiring
 from workers.messages import Grant, Lane, Mark, Work
+from workers.store.brief import Results
 from workers.store.guard import RedisGuard
 
 log = structlog.get_logger()
@@ -27,8 +28,12 @@ class TaskBroke(Exception):
     """A mistake of ours ended a task. Names the error's kind and place only: its words may hold what is secret."""
 
 
-def run_leased(work: Work, fence: int, do: Callable[[Grant, RedisGuard], Mark | None]) -> None:
-    """Do leased work; what `do` returns is when it is due next. Raises TaskBroke, for Celery and Flower to show."""
+Job = Callable[[Grant, RedisGuard, Results], Mark | None]
+"""Leased work: it puts what it found into the results, and returns when it is due next."""
+
+
+def run_leased(work: Work, fence: int, do: Job) -> None:
+    """Do leased work, and write its results with the end of its lease. Raises TaskBroke, for Celery and Flower to show."""
     store, lease_s = wiring.store(), wiring.settings().lease_s
     with structlog.contextvars.bound_contextvars(work=str(work), fence=fence):
         try:
@@ -39,15 +44,16 @@ def run_leased(work: Work, fence: int, do: Callable[[Grant, RedisGuard], Mark | 
                 log.info("delivery_without_lease")
                 return
             with guard:
-                _hold(work, fence, lambda: do(grant, guard), grant)
+                _hold(do, grant, guard)
         except redis.RedisError as error:
             log.warning("redis_lost_in_task", error=type(error).__name__)
 
 
-def _hold(work: Work, fence: int, do: Callable[[], Mark | None], grant: Grant) -> None:
-    store = wiring.store()
+def _hold(do: Job, grant: Grant, guard: RedisGuard) -> None:
+    store, work, fence = wiring.store(), grant.work, grant.fence
+    results = store.results()
     try:
-        again = do()
+        again = do(grant, guard, results)
     except FencedOut as error:
         log.warning("fenced_out", met=error.fence)
         at_ms = store.due.now_ms() + int(wiring.settings().lease_s * 1000)
@@ -64,7 +70,7 @@ def _hold(work: Work, fence: int, do: Callable[[], Mark | None], grant: Grant) -
         log.error("task_broke", what=what)
         _own_up(work, fence, what)
         raise TaskBroke(what) from None
-    if not store.due.complete(work, fence, again):
+    if not store.due.complete(work, fence, again, commands=results.commands()):
         log.warning("completed_too_late")
 
 
@@ -72,15 +78,16 @@ def _own_up(work: Work, fence: int, what: str) -> None:
     """Say that it is our mistake, not the user's, and try again later. No worker died, so none is counted as lost."""
     store = wiring.store()
     at_ms = store.due.now_ms() + BROKEN_WAIT_MS
-    if not store.due.complete(work, fence, Mark(work, Lane.PERIODIC, "after a mistake of Undrift", at_ms=at_ms)):
-        return
+    results = store.results()
     message = f"a mistake of Undrift itself ended the {work.kind}: {what}; nothing is known to be wrong with yours. "
     message += f"It is tried again in {BROKEN_WAIT_MS // 1000} s; please report it"
     if work.kind == "sync":
         status = store.status.get(InstanceKey.parse(work.subject))
-        store.status.put(status.model_copy(update={"phase": "Failed", "reason": BROKEN, "message": message}))
+        results.status.put(status.model_copy(update={"phase": "Failed", "reason": BROKEN, "message": message}))
     subjects = {"sync": "instance", "scan": "cluster", "refresh": "repository"}
-    store.events.append(store.clock.now(), subjects[work.kind], work.subject, BROKEN, message)
+    results.events.append(store.clock.now(), subjects[work.kind], work.subject, BROKEN, message)
+    again = Mark(work, Lane.PERIODIC, "after a mistake of Undrift", at_ms=at_ms)
+    store.due.complete(work, fence, again, commands=results.commands())
 
 
 def _place(error: Exception) -> str:

@@ -16,6 +16,7 @@ from reconciler.model.status import DriftEntry, InstanceStatus
 from reconciler.pipeline.scan import Finding, ScanReport, scan
 from workers import wiring
 from workers.messages import Grant, Lane, Mark, Work
+from workers.store.brief import Results
 from workers.store.guard import RedisGuard
 from workers.tasks.leased import run_leased
 
@@ -24,10 +25,10 @@ LEFT = "LeftTheFleet"
 
 
 def run(cluster: str, fence: int) -> None:
-    run_leased(Work("scan", cluster), fence, lambda grant, guard: _scan(cluster, grant, guard))
+    run_leased(Work("scan", cluster), fence, lambda *parts: _scan(cluster, *parts))
 
 
-def _scan(name: str, grant: Grant, guard: RedisGuard) -> Mark | None:
+def _scan(name: str, grant: Grant, guard: RedisGuard, results: Results) -> Mark | None:
     store = wiring.store()
     target = store.specs.cluster(name)
     if target is None:
@@ -43,7 +44,7 @@ def _scan(name: str, grant: Grant, guard: RedisGuard) -> Mark | None:
     else:
         store.status.note_scan(name, report.began_at, requests=report.requests)
         _judge_all(report, specs, memories)
-    store.requests.answer(grant.requests, name, {"phase": "Idle", "reason": "Scanned"})
+    results.requests.answer(grant.requests, name, {"phase": "Idle", "reason": "Scanned"})
     return Mark(Work("scan", name), Lane.DRIFT, "periodic", at_ms=store.due.now_ms() + _every_ms(target))
 
 

@@ -54,6 +54,9 @@ class Site:
         self.scheduler.turn()
         return sorted(str(one.work) for one in self.sent)
 
+    def unjudged(self) -> dict[str, str]:
+        return {str(key): reason for key, reason in self.store.status.unjudged().items()}
+
     def finish(self) -> None:
         for grant in list(self.sent):
             self.store.due.claim(grant.work, grant.fence, LEASE_S)
@@ -104,18 +107,22 @@ def test_an_empty_redis_grants_nothing_for_a_lease_length_and_then_looks_before_
     assert site.store.due.states()[Work("sync", "default/a@eu-1")][0] == "due"
 
 
-def test_a_new_application_is_due_at_the_next_look(running: Site) -> None:
+def test_one_look_at_its_repository_makes_a_new_application_due(running: Site) -> None:
     running.write("b.yaml", application("b"))
     running.clock.advance(POLL_S)
 
-    assert "sync default/b@eu-1" in running.turn()
-    assert "sync default/a@eu-1" not in [str(one.work) for one in running.sent]
+    turn = running.turn()
+
+    assert "refresh https://git.example.com/apps.git" in turn
+    assert not [work for work in turn if work.startswith("sync ")]
+    assert running.unjudged() == {"default/b@eu-1": "new"}
 
 
-def test_a_changed_spec_is_due_and_a_broken_file_changes_nothing(running: Site) -> None:
+def test_a_changed_spec_is_due_by_a_look_and_a_broken_file_changes_nothing(running: Site) -> None:
     running.write("a.yaml", application("a").replace("path: a", "path: b"))
     running.clock.advance(POLL_S)
-    assert "sync default/a@eu-1" in running.turn()
+    assert "refresh https://git.example.com/apps.git" in running.turn()
+    assert running.unjudged() == {"default/a@eu-1": "fleet changed"}
     running.finish()
 
     running.write("a.yaml", "kind: [")

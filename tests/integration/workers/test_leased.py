@@ -10,6 +10,7 @@ from reconciler.model.instance import InstanceKey
 from workers import tasks
 from workers.messages import Grant, Lane, Mark, Work
 from workers.store import Store
+from workers.store.brief import Results
 from workers.tasks.leased import TaskBroke, run_leased
 
 WORK = Work("scan", "eu-1")
@@ -36,9 +37,9 @@ def test_a_task_completes_its_work_and_says_when_it_is_due_next(store: Store, gr
 
 def test_a_second_delivery_does_nothing(store: Store, grant: Grant):
     runs: list[int] = []
-    run_leased(WORK, grant.fence, lambda grant, guard: runs.append(guard.fence))
+    run_leased(WORK, grant.fence, lambda grant, guard, results: runs.append(guard.fence))
 
-    run_leased(WORK, grant.fence, lambda grant, guard: runs.append(guard.fence))
+    run_leased(WORK, grant.fence, lambda grant, guard, results: runs.append(guard.fence))
 
     assert runs == [grant.fence]
 
@@ -46,7 +47,7 @@ def test_a_second_delivery_does_nothing(store: Store, grant: Grant):
 def test_a_delivery_under_another_fence_does_nothing(store: Store, grant: Grant):
     runs: list[int] = []
 
-    run_leased(WORK, grant.fence - 1, lambda grant, guard: runs.append(guard.fence))
+    run_leased(WORK, grant.fence - 1, lambda grant, guard, results: runs.append(guard.fence))
 
     assert runs == []
     assert state(store) == "granted"
@@ -59,6 +60,22 @@ def test_a_lost_lease_records_nothing_and_completes_nothing(store: Store, grant:
     run_leased(WORK, grant.fence, lose)
 
     assert state(store) == "claimed"
+
+
+def test_what_a_task_found_is_written_with_its_completion_only(store: Store, grant: Grant):
+    def find(lost: bool, results: Results) -> None:
+        results.events.append(store.clock.now(), "cluster", "eu-1", "Looked", "all is well")
+        assert store.events.last(10) == []
+        if lost:
+            store.due.complete(WORK, grant.fence)
+
+    run_leased(WORK, grant.fence, lambda _, __, results: find(True, results))
+    assert store.events.last(10) == []
+
+    store.due.mark([Mark(WORK, Lane.DRIFT, "periodic")])
+    (again,) = store.due.grant(1, 5.0)
+    run_leased(WORK, again.fence, lambda _, __, results: find(False, results))
+    assert [event.message for event in store.events.last(10)] == ["all is well"]
 
 
 def test_a_higher_fence_is_reported_so_that_the_next_grant_starts_above_it(store: Store, grant: Grant):

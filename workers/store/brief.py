@@ -1,0 +1,64 @@
+"""What a task reads before it begins, and what it leaves behind: one look-up, and one write with the end of its lease."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from reconciler.model.instance import InstanceKey
+from reconciler.model.record import Memory
+from reconciler.model.spec import InstanceSpec
+from reconciler.model.status import InstanceStatus
+from workers.store.events import Events
+from workers.store.packed import unpack
+from workers.store.requests import Requests
+from workers.store.scripts import script
+from workers.store.status import StatusStore, blank, memory_from_json
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """All that is known of an instance as its sync begins. `judged` is the commit by which it was last judged."""
+
+    spec: InstanceSpec | None
+    has_left: bool
+    wants_teardown: bool
+    status: InstanceStatus
+    memory: Memory
+    judged: str | None
+    approval: str | None
+
+
+class Briefs:
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        self._prefix = prefix
+        self._read: Any = client.register_script(script("brief"))
+
+    def get(self, key: InstanceKey) -> Brief:
+        spec, has_left, teardown, status, memory, judged, approval = self._read(args=[self._prefix, str(key)])
+        spec_text, status_text, memory_text = unpack(spec), unpack(status), unpack(memory)
+        return Brief(
+            spec=InstanceSpec.model_validate_json(spec_text) if spec_text else None,
+            has_left=bool(has_left),
+            wants_teardown=bool(teardown),
+            status=InstanceStatus.model_validate_json(status_text) if status_text else blank(key),
+            memory=memory_from_json(memory_text) if memory_text else Memory(),
+            judged=judged.decode() if judged else None,
+            approval=approval.decode() if approval else None,
+        )
+
+
+class Results:
+    """What a task found. Kept here until its lease ends, and written in that step, only if the lease is still its own."""
+
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        self._kept: Any = client.pipeline(transaction=False)  # never executed: it only collects the commands
+        self.status = StatusStore(self._kept, prefix)
+        self.events = Events(self._kept, prefix)
+        self.requests = Requests(self._kept, prefix)
+
+    def commands(self) -> list[Any]:
+        """Every command: the number of its words, then the words."""
+        return [word for words, _ in self._kept.command_stack for word in (len(words), *words)]

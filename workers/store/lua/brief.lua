@@ -1,0 +1,10 @@
+-- All that a sync needs to know. ARGV: prefix, instance.
+-- Answers {spec, has left, wants teardown, status, memory, judged, approval}; false for what is not known.
+local P, key = ARGV[1], ARGV[2]
+local digest, left = redis.call('HGET', P .. 'instances', key), redis.call('HGET', P .. 'left', key)
+local spec = (digest or left) and redis.call('HGET', P .. 'specs', digest or left)
+local found = {spec, left and 1 or 0, redis.call('SISMEMBER', P .. 'teardown', key)}
+for _, name in ipairs({'status', 'memory', 'judged', 'approvals'}) do
+  table.insert(found, redis.call('HGET', P .. name, key))
+end
+return found
