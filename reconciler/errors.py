@@ -246,6 +246,10 @@ class InventoryError(UndriftError):
     retry: Retry = 300.0
 
 
+class InventoryNotRead(InventoryError):
+    """The inventory that was presumed to be empty has to be read after all. Nothing was written. The pipeline reads it."""
+
+
 class FleetError(UndriftError):
     """Fleet files are wrong. `problems` are complete sentences with file, line and field."""
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from reconciler.apply import document, settle
 from reconciler.clock import Clock
-from reconciler.errors import FencedOut, InventoryError, NamespaceMissing, PreconditionFailed
+from reconciler.errors import FencedOut, InventoryError, InventoryNotRead, NamespaceMissing, PreconditionFailed
 from reconciler.model.instance import InstanceKey
 from reconciler.model.inventory import Intent, Inventory, Member
 from reconciler.model.live import Resource
@@ -49,6 +49,10 @@ class Inventories:
             return Inventory(self.installation)
         return self._decoded(api, key, parent)
 
+    def presumed(self) -> Inventory:
+        """The empty inventory of an instance that is taken to be new, without asking."""
+        return Inventory(self.installation, is_presumed=True)
+
     def read_all(self, api: ClusterApi) -> Mapping[InstanceKey, Inventory]:
         """Every readable inventory of ours on a cluster, by one list. A damaged one is for its own sync to name."""
         listing = api.list(SECRET, namespace=SYSTEM_NAMESPACE, selector=keys.APPLYSET_ID)
@@ -73,14 +77,19 @@ class Inventories:
     ) -> Inventory:
         """Write our fence, what we mean to do and the union of members, before the first write to any of them.
 
-        Raises FencedOut when a fence not below ours stands there already, or another run wrote since we read.
+        Raises FencedOut when a fence not below ours stands there already, or another run wrote since we read, and
+        InventoryNotRead when there is one that was presumed not to be.
         """
         if inventory.fence >= intent.fence:
             raise FencedOut(f"{key.short}: fence {inventory.fence} stands in the inventory", fence=inventory.fence)
-        begun = replace(inventory, intent=intent, members={**inventory.members, **new_members}, rebuilt=False)
+        begun = replace(
+            inventory, intent=intent, members={**inventory.members, **new_members}, rebuilt=False, is_presumed=False
+        )
         try:
             return self._write(api, key, begun)
         except PreconditionFailed as error:
+            if inventory.is_presumed:
+                raise InventoryNotRead(f"{key.short}: it has an inventory already") from error
             raise FencedOut(f"{key.short}: another run wrote the inventory", fence=read_fence(api, key)) from error
 
     def fence(self, api: ClusterApi, key: InstanceKey) -> int:

@@ -82,10 +82,14 @@ def apply_wave(
     """
     if create_namespace:
         settle.require_namespace(api, create_namespace)
-    if len(wave.changes) == 1:
-        outcomes = [_apply_one(api, wave.changes[0], key, inventory, adopt)]
-    else:
-        outcomes = list(_workers().map(lambda change: _apply_one(api, change, key, inventory, adopt), wave.changes))
+    first, *rest = wave.changes
+    # The first is applied here meanwhile: a thread less to wake, and none at all for a single object.
+    started = [_workers().submit(_apply_one, api, change, key, inventory, adopt) for change in rest]
+    try:
+        outcomes = [_apply_one(api, first, key, inventory, adopt), *(one.result() for one in started)]
+    finally:
+        for one in started:
+            one.cancel()
     settle.await_definitions(api, outcomes)
     return ChangeSet(tuple(outcomes))
 

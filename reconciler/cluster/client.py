@@ -55,7 +55,6 @@ class Client:
         self._connection, self._guard, self._agent = connection, guard, agent
         self._lock = threading.Lock()
         self._requests = 0
-        self._server_time: datetime | None = None
 
     @property
     def requests(self) -> int:
@@ -71,7 +70,7 @@ class Client:
         return self._connection.namespaces_made
 
     def server_time(self) -> datetime | None:
-        return self._server_time
+        return self._connection.server_time()
 
     def discovery(self, *, refresh: bool = False) -> Discovery:
         try:
@@ -262,7 +261,7 @@ class Client:
         data = self._received(response, ends_at)
         if date := response.headers.get("Date"):
             with contextlib.suppress(ValueError):  # not an API server's; what it answered is judged elsewhere
-                self._server_time = parsedate_to_datetime(date)
+                self._connection.note_server_time(parsedate_to_datetime(date))
         return answers.Answer(response.status, response.headers, data)
 
     def _received(self, response: urllib3.BaseHTTPResponse, ends_at: float) -> bytes:

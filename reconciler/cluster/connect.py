@@ -14,6 +14,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -42,11 +43,24 @@ class Connection:
     pool: urllib3.PoolManager
     authorization: Callable[[], str | None]
     way_in: str
+    clock: Clock
     discovery: DiscoveryCache = field(default_factory=DiscoveryCache)
     namespaces_made: set[str] = field(default_factory=set)
     """Namespaces that this process has seen or made, so that no request asks again."""
     lock: threading.Lock = field(default_factory=threading.Lock)
     """Held while `authorization` is asked: renewing a token changes the loader's state."""
+    _heard: tuple[datetime, float] | None = None
+
+    def note_server_time(self, at: datetime) -> None:
+        """What the API server's clock says now."""
+        self._heard = at, self.clock.boot_s()
+
+    def server_time(self) -> datetime | None:
+        """The API server's time, by its last answer and what has passed since; at most a second behind."""
+        if self._heard is None:
+            return None
+        at, boot_s = self._heard
+        return at + timedelta(seconds=self.clock.boot_s() - boot_s)
 
 
 RENEWED = frozenset({"exec", "auth-provider", "tokenFile"})
@@ -84,7 +98,7 @@ class Clusters:
         if known is not None and known.way_in == way_in:
             self._connections.move_to_end(target.name)
             return known
-        self._connections[target.name] = opened = _open(target, text, way_in)
+        self._connections[target.name] = opened = _open(target, text, way_in, self._clock)
         if len(self._connections) > MOST_CLUSTERS:
             _, oldest = self._connections.popitem(last=False)
             oldest.pool.clear()
@@ -110,7 +124,7 @@ def _context(target: ClusterTarget) -> str | None:
     return target.access.kubeconfig.context if target.access.kubeconfig else None
 
 
-def _open(target: ClusterTarget, text: str, way_in: str) -> Connection:
+def _open(target: ClusterTarget, text: str, way_in: str, clock: Clock) -> Connection:
     try:
         configuration = _configuration(target, text)
         pool = _pool(configuration)
@@ -127,7 +141,7 @@ def _open(target: ClusterTarget, text: str, way_in: str) -> Connection:
     authorization = partial(_authorization, configuration)
     if not _may_change(target, text):
         authorization = cache(authorization)  # type: ignore[assignment]
-    return Connection(configuration.host.rstrip("/"), pool, authorization, way_in)
+    return Connection(configuration.host.rstrip("/"), pool, authorization, way_in, clock)
 
 
 def _may_change(target: ClusterTarget, text: str) -> bool:

@@ -84,6 +84,8 @@ class Inventory:
     resource_version: str = ""
     rebuilt: bool = False
     """Made anew from live objects since the parent was lost: the pass that did so prunes nothing."""
+    is_presumed: bool = False
+    """Not read but taken to be empty. Only creating the parent proves that it was."""
 
     @property
     def exists(self) -> bool:

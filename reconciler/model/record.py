@@ -75,6 +75,8 @@ class Order:
     by_operator: bool = False
     """A person asked for this pass; `sync.mode: Manual` writes on nothing else."""
     approved_plan: str | None = None
+    is_first: bool = False
+    """Nothing is known of the instance yet: no inventory is expected in its cluster."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from reconciler import apply, cluster, plan
-from reconciler.errors import GitUnreachable, UnknownKind
+from reconciler.errors import GitUnreachable, InventoryNotRead, UnknownKind
 from reconciler.model.changeset import ChangeSet
 from reconciler.model.inventory import Intent, Inventory, Member
 from reconciler.model.manifest import ManifestSet
@@ -35,19 +35,51 @@ def sync(spec: InstanceSpec, order: Order, memory: Memory, guard: Guard, rooms: 
     with notes.catching():
         api = rooms.clusters.api(spec.cluster, guard, agent=f"{spec.key} fence={guard.fence}")
         notes.counting(lambda: api.requests)
-        inventory = read_inventory(api, spec, memory, rooms)
-        notes.read(inventory)
-        desired = render(api, spec, order, inventory, notes, rooms)
-        with notes.step("observe"):
-            seen = cluster.observe(api, inventory, spec.key, rooms.clock)
-        with notes.step("plan"):
-            decided = plan.make_plan(
-                desired, inventory, seen, spec=spec, order=order, heals=memory.heals, now=rooms.clock.now()
-            )
-        notes.planned(desired, inventory, seen, decided)
-        if not decided.is_noop and may_write(spec, order):
-            carry_out(decided, Desk(api, spec, order, inventory, notes, rooms))
+        desk = Desk(api, spec, order, notes, rooms)
+        if order.is_first and may_write(spec, order):
+            try:
+                bring_nearer(rooms.inventories.presumed(), desk)
+            except InventoryNotRead:  # it was here before
+                bring_nearer(read_inventory(api, spec, memory, rooms), desk)
+        else:
+            bring_nearer(read_inventory(api, spec, memory, rooms), desk)
     return notes.record()
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the steps of a pass need at hand."""
+
+    api: ClusterApi
+    spec: InstanceSpec
+    order: Order
+    notes: Notes
+    rooms: Rooms
+
+
+def bring_nearer(inventory: Inventory, desk: Desk) -> None:
+    """Render, look, decide, and carry out. Raises InventoryNotRead when a presumed inventory does not do: nothing was
+    written then."""
+    notes, rooms = desk.notes, desk.rooms
+    notes.read(inventory)
+    desired = render(desk.api, desk.spec, desk.order, inventory, notes, rooms)
+    with notes.step("observe"):
+        seen = cluster.observe(desk.api, inventory, desk.spec.key, rooms.clock)
+    with notes.step("plan"):
+        decided = plan.make_plan(
+            desired,
+            inventory,
+            seen,
+            spec=desk.spec,
+            order=desk.order,
+            heals=notes.memory.heals,
+            now=rooms.clock.now(),
+        )
+    if inventory.is_presumed and decided.is_noop:
+        raise InventoryNotRead(f"{desk.spec.key.short}: there is nothing to create by which to learn that it is new")
+    notes.planned(desired, inventory, seen, decided)
+    if not decided.is_noop and may_write(desk.spec, desk.order):
+        carry_out(decided, inventory, desk)
 
 
 def render(
@@ -99,22 +131,10 @@ def may_write(spec: InstanceSpec, order: Order) -> bool:
     return spec.sync.mode == "Auto" or order.by_operator
 
 
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What carrying out a plan needs at hand."""
-
-    api: ClusterApi
-    spec: InstanceSpec
-    order: Order
-    inventory: Inventory
-    notes: Notes
-    rooms: Rooms
-
-
-def carry_out(decided: Plan, desk: Desk) -> None:
+def carry_out(decided: Plan, inventory: Inventory, desk: Desk) -> None:
     """Write the inventory once, apply wave by wave, settle first contact, and prune what nobody holds."""
     with desk.notes.step("begin"):
-        inventory = begin(decided, desk)
+        inventory = begin(decided, inventory, desk)
     with desk.notes.step("apply"):
         for wave in decided.waves:
             desk.notes.applied(apply_wave(wave, inventory, desk))
@@ -124,7 +144,7 @@ def carry_out(decided: Plan, desk: Desk) -> None:
             desk.notes.applied(apply.prune(desk.api, decided.prune, key=desk.spec.key, inventory=inventory))
 
 
-def begin(decided: Plan, desk: Desk) -> Inventory:
+def begin(decided: Plan, inventory: Inventory, desk: Desk) -> Inventory:
     """The inventory as written before the first member write: our fence, what we mean to do, and the union of members.
 
     A new member's `since` is the API server's own time, cut to the second as creation timestamps are, so that an object
@@ -136,10 +156,10 @@ def begin(decided: Plan, desk: Desk) -> Inventory:
         change.key: Member(since)
         for wave in decided.waves
         for change in wave.changes
-        if change.key not in desk.inventory.members
+        if change.key not in inventory.members
     }
     intent = Intent(desk.notes.fence, desk.notes.commit, decided.digest, desk.rooms.clock.now())
-    written = desk.rooms.inventories.begin(desk.api, desk.spec.key, desk.inventory, intent, new)
+    written = desk.rooms.inventories.begin(desk.api, desk.spec.key, inventory, intent, new)
     desk.notes.begun()
     return written
 

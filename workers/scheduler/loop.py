@@ -35,7 +35,7 @@ LONGEST_WAIT_S = 2.5
 """Below the leader lock's time, so that a waiting leader keeps leading."""
 CHECK_EVERY_S = 60.0
 RETRY_REDIS_S = 1.0
-SHORTEST_TURN_S = 0.02
+SHORTEST_TURN_S = 0.03
 """Hundreds of completions a second wake the scheduler; this much of them is seen in one turn."""
 LONGEST_LOOK_S = 600.0
 """A fleet that takes longer to read than this costs its reader the lead."""

@@ -30,6 +30,11 @@ class Brief:
     judged: str | None
     approval: str | None
 
+    @property
+    def is_unknown(self) -> bool:
+        """Whether no sync of it is known."""
+        return self.status.last_sync is None and self.memory == Memory()
+
 
 class Briefs:
     def __init__(self, client: redis.Redis, prefix: str) -> None:

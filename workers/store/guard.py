@@ -1,4 +1,4 @@
-"""The lease as its holder sees it: extended by a thread, judged by a clock that counts suspended time.
+"""The lease as its holder sees it: extended by a thread of the process, judged by a clock that counts suspended time.
 
 The local deadline counts from before the extending request was sent, so it never outlasts what Redis believes. When Redis
 can't be reached the guard just runs out. A holder that was stopped (SIGSTOP, a suspended machine) finds its time over at
@@ -7,6 +7,7 @@ the next request, before anything is sent.
 
 from __future__ import annotations
 
+import os
 import threading
 
 import redis
@@ -27,15 +28,16 @@ class RedisGuard:
         self._queue, self._work, self._lease_s, self._clock = queue, work, lease_s, clock
         self.fence = fence
         self._deadline_s = clock.boot_s() + lease_s
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name=f"lease {work}", daemon=True)
+        self._is_held = False
 
     def __enter__(self) -> RedisGuard:
-        self._thread.start()
+        self._is_held = True
+        _keeper().keep(self, self._lease_s / 3)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ended.set()
+        self._is_held = False
+        _keeper().drop(self)
 
     def remaining_s(self) -> float:
         """Seconds for which a request may still run. Raises LeaseLost when none are left."""
@@ -44,16 +46,61 @@ class RedisGuard:
             raise LeaseLost(f"{self._work}: the lease under fence {self.fence} ended", subject=self._work.subject)
         return left_s
 
-    def _keep(self) -> None:
-        while not self._ended.wait(self._lease_s / 3):
-            begun_s = self._clock.boot_s()
-            if begun_s >= self._deadline_s:
+    def extend(self) -> None:
+        """Make the lease last from now. What came too late, or was refused, ends it."""
+        begun_s = self._clock.boot_s()
+        if not self._is_held or begun_s >= self._deadline_s:
+            return
+        try:
+            if not self._queue.extend(self._work, self.fence, self._lease_s):
+                self._deadline_s = begun_s
                 return
-            try:
-                if not self._queue.extend(self._work, self.fence, self._lease_s):
-                    self._deadline_s = begun_s
-                    return
-            except redis.RedisError as error:
-                log.warning("lease_not_extended", work=str(self._work), error=type(error).__name__)
+        except redis.RedisError as error:
+            log.warning("lease_not_extended", work=str(self._work), error=type(error).__name__)
+            return
+        self._deadline_s = begun_s + self._lease_s
+
+
+class _Keeper:
+    """Extends all leases that this process holds, by one thread that lasts: most tasks end long before it is needed."""
+
+    def __init__(self) -> None:
+        self._guards: set[RedisGuard] = set()
+        self._every_s = float("inf")
+        self._lock = threading.Lock()
+        self._hurry = threading.Event()
+        threading.Thread(target=self._run, name="leases", daemon=True).start()
+
+    def keep(self, guard: RedisGuard, every_s: float) -> None:
+        with self._lock:
+            self._guards.add(guard)
+            if every_s < self._every_s:
+                self._every_s = every_s
+                self._hurry.set()
+
+    def drop(self, guard: RedisGuard) -> None:
+        with self._lock:
+            self._guards.discard(guard)
+
+    def _run(self) -> None:
+        while True:
+            every_s = self._every_s
+            if self._hurry.wait(None if every_s == float("inf") else every_s):
+                self._hurry.clear()
                 continue
-            self._deadline_s = begun_s + self._lease_s
+            with self._lock:
+                held = tuple(self._guards)
+            for guard in held:
+                guard.extend()
+
+
+_keepers: dict[int, _Keeper] = {}
+
+
+def _keeper() -> _Keeper:
+    """The keeper of this process; a fork leaves its parent's thread behind."""
+    process = os.getpid()
+    if process not in _keepers:
+        _keepers.clear()
+        _keepers[process] = _Keeper()
+    return _keepers[process]
