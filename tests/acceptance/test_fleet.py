@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator
 
 import pytest
+from kubernetes import client, config
 
 from reconciler.devcluster import Running
 from reconciler.model.instance import InstanceKey
@@ -93,23 +95,22 @@ def test_a_fleet_lives_through_a_day(fleet: Installation) -> None:
     assert {one.subject for one in events} <= mine
 
     # An edit, a scale and a delete are healed, with field and writer named; what is foreign stays.
-    def change(resource: Resource, name_: str, path: str, value_: object) -> None:
-        api.patch_json(resource, name, name_, [{"op": "add", "path": path, "value": value_}])
-
-    change(CONFIG_MAP, "two", "/metadata/annotations", {"team": "web"})
-    change(DEPLOYMENT, "web", "/spec/template/spec/containers/-", {"name": "sidecar", "image": "sidecar:1"})
-    change(CONFIG_MAP, "one", "/data/value", "by hand")
-    eventually(lambda: value(api, name, "one") == "2", "the edit is healed")
-    eventually(lambda: drift(fleet, first) == (".data.value", "undrift"), "field and writer are named")
-    change(DEPLOYMENT, "web", "/spec/replicas", 5)
-    eventually(lambda: (api.get(DEPLOYMENT, name, "web") or {})["spec"]["replicas"] == 2, "the scale is healed")
-    live = api.get(CONFIG_MAP, name, "three") or {}
-    api.delete(CONFIG_MAP, name, "three", uid=live["metadata"]["uid"])
+    with somebody(fleet) as (core, apps):
+        core.patch_namespaced_config_map("two", name, {"metadata": {"annotations": {"team": "web"}}})
+        sidecar = {"containers": [{"name": "sidecar", "image": "sidecar:1"}]}
+        apps.patch_namespaced_deployment("web", name, {"spec": {"template": {"spec": sidecar}}})
+        core.patch_namespaced_config_map("one", name, {"data": {"value": "by hand"}}, field_manager="kubectl-edit")
+        eventually(lambda: value(api, name, "one") == "2", "the edit is healed")
+        eventually(lambda: (".data.value", "kubectl-edit") in drift(fleet, first), "field and writer are named")
+        apps.patch_namespaced_deployment_scale("web", name, {"spec": {"replicas": 5}}, field_manager="kubectl")
+        eventually(lambda: (api.get(DEPLOYMENT, name, "web") or {})["spec"]["replicas"] == 2, "the scale is healed")
+        eventually(lambda: (".spec.replicas", "kubectl") in drift(fleet, first), "field and writer are named")
+        core.delete_namespaced_config_map("three", name)
     eventually(lambda: api.get(CONFIG_MAP, name, "three") is not None, "the deleted object is put back")
     kept = api.get(CONFIG_MAP, name, "two") or {}
     assert kept["metadata"]["annotations"] == {"team": "web"}
     containers = (api.get(DEPLOYMENT, name, "web") or {})["spec"]["template"]["spec"]["containers"]
-    assert [one["name"] for one in containers] == ["web", "sidecar"]
+    assert {one["name"] for one in containers} == {"web", "sidecar"}
 
     # What carries a copy of our label, but was not applied by us, is never touched.
     labels = dict(kept["metadata"]["labels"])
@@ -134,6 +135,55 @@ def value(api: ClusterApi, namespace: str, name: str) -> str:
     return str((live.get("data") or {}).get("value", ""))
 
 
-def drift(installation: Installation, key: InstanceKey) -> tuple[str, str] | None:
-    found = [one for one in installation.statuses()[key].drift if one.field == ".data.value"]
-    return (found[0].field, found[0].manager) if found else None
+def drift(installation: Installation, key: InstanceKey) -> set[tuple[str, str]]:
+    """The fields that others changed of late, with their writers."""
+    return {(one.field, one.manager) for one in installation.statuses()[key].drift}
+
+
+@contextlib.contextmanager
+def somebody(installation: Installation) -> Iterator[tuple[client.CoreV1Api, client.AppsV1Api]]:
+    """Another writer on the first cluster, by another client than ours."""
+    made = config.new_client_from_config(str(installation.clusters[0].kubeconfig))
+    with contextlib.closing(made):
+        yield client.CoreV1Api(made), client.AppsV1Api(made)
+
+
+@pytest.mark.timeout(300)
+def test_two_applications_that_declare_one_object_never_both_have_it(install: Install, bare_cluster: Running) -> None:
+    """Whatever the order: one after the other, the other way round, and both in one commit at the same moment."""
+    installation = install([bare_cluster])
+    place, names = f"twice-{os.getpid()}", ["early", "late", "left", "right"]
+    text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s}\ndata: {by: %s}\n"
+    installation.repo.commit(
+        {f"{place}-{name}/own.yaml": text % (f"own-{name}", name) for name in names}
+        | {f"{place}-{name}/shared.yaml": text % ("in-turn", name) for name in ("early", "late")}
+        | {f"{place}-{name}/shared.yaml": text % ("at-once", name) for name in ("left", "right")}
+    )
+
+    def add(*added: str) -> None:
+        for name in added:
+            installation.write_application(f"{place}-{name}", namespace=place, sync="{createNamespace: true}")
+
+    def state(name: str) -> tuple[str, str]:
+        status = installation.statuses().get(InstanceKey("default", f"{place}-{name}", bare_cluster.name))
+        return (status.sync, status.reason) if status else ("", "")
+
+    add("early")
+    installation.start_scheduler()
+    for number in range(2):
+        installation.start_worker(number)
+    eventually(lambda: state("early")[0] == "Synced", "the first has it")
+    add("late", "left", "right")
+    eventually(lambda: state("late")[1] == "OwnedByAnother", "the later one is refused")
+    outcomes = [("Synced", "Synced"), ("OutOfSync", "OwnedByAnother")]
+    eventually(lambda: sorted(map(state, ("left", "right"))) == sorted(outcomes), "one of two has it")
+
+    found = installation.statuses()
+    for name, other in (("late", "early"), ("left", "right"), ("right", "left")):
+        status = found[InstanceKey("default", f"{place}-{name}", bare_cluster.name)]
+        assert status.reason == "Synced" or f"default/{place}-{other}" in status.message
+    with somebody(installation) as (core, _):
+        assert core.read_namespaced_config_map("in-turn", place).data == {"by": "early"}
+        winner = "left" if state("left")[0] == "Synced" else "right"
+        assert core.read_namespaced_config_map("at-once", place).data == {"by": winner}
+        assert core.read_namespaced_config_map("own-late", place).data == {"by": "late"}

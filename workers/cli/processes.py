@@ -51,7 +51,7 @@ def scheduler(
         raise BadSetting("no fleet: give --fleet DIR|URL, or set UNDRIFT_FLEET")
     keeper = FleetKeeper(location, wiring.rooms().source, chosen.dev_clusters)
     pace = Pace(chosen.lease_s, chosen.fleet_poll_s, chosen.repository_poll_s)
-    made = Scheduler(wiring.store(), keeper, partial(dispatch, the_app()), SystemClock(), pace)
+    made = Scheduler(wiring.store(), keeper, partial(dispatch, the_app(), wiring.store().redis), SystemClock(), pace)
     if fresh:
         made.fresh_start()
     stop = threading.Event()
