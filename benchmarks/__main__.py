@@ -14,6 +14,7 @@ import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -29,18 +30,15 @@ def main() -> None:
     parser.add_argument("workloads", nargs="*", choices=[[], *WORKLOADS], default=[])
     parser.add_argument("--quick", action="store_true", help="a tenth of the size, to try the runner")
     options = parser.parse_args()
-    found = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "quick": options.quick,
-    }
-    for name in options.workloads or WORKLOADS:
-        with tempfile.TemporaryDirectory(prefix="undrift-bench-") as folder, Site(Path(folder)) as site:
-            found[name] = WORKLOADS[name](site, quick=options.quick)
-        print(f"{name}: {orjson.dumps(found[name]).decode()}", flush=True)
-    RESULTS.mkdir(exist_ok=True)
     file = RESULTS / ("quick.json" if options.quick else "latest.json")
-    file.write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2) + b"\n")
+    found: dict[str, Any] = orjson.loads(file.read_bytes()) if file.exists() else {}
+    for name in options.workloads or WORKLOADS:
+        about = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "python": platform.python_version()}
+        with tempfile.TemporaryDirectory(prefix="undrift-bench-") as folder, Site(Path(folder)) as site:
+            found[name] = about | WORKLOADS[name](site, quick=options.quick)
+        print(f"{name}: {orjson.dumps(found[name]).decode()}", flush=True)
+        RESULTS.mkdir(exist_ok=True)
+        file.write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2) + b"\n")
     print(f"written to {file}")
 
 

@@ -42,5 +42,5 @@ def _after(site: Site, syncs: int) -> tuple[float, float]:
 
 def _megabytes(site: Site) -> tuple[float, float]:
     child = psutil.Process(site.children["worker-0"].pid).children()[0]
-    helpers = [one for one in child.children(recursive=True) if "reconciler.render.helper" in " ".join(one.cmdline())]
-    return round(child.memory_info().rss / 1e6, 1), round(sum(one.memory_info().rss for one in helpers) / 1e6, 1)
+    (helper,) = [one for one in child.children(recursive=True) if "render/helper" in " ".join(one.cmdline())]
+    return round(child.memory_info().rss / 1e6, 1), round(helper.memory_info().rss / 1e6, 1)
