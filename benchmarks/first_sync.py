@@ -15,7 +15,7 @@ from reconciler.model.live import Resource
 from reconciler.model.spec import ClusterAccess, ClusterTarget, KubeconfigRef
 from reconciler.objects import yaml
 
-APPLICATIONS, ROUNDS, THREADS = 200, 3, 8
+APPLICATIONS, ROUNDS, THREADS = 200, 5, 8
 WARM_UP = 40
 """Applications before the measured ones: each of the eight children connects and learns the cluster's kinds once."""
 CONFIG_MAP = Resource("", "v1", "ConfigMap", "configmaps", True)

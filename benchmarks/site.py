@@ -20,7 +20,7 @@ from workers.store import Store, composed, open_store
 
 COMMAND = [sys.executable, "-m", "workers.cli.main"]
 PARTS = ("a", "b", "c")
-LOOK_EVERY_S = 1.5
+LOOK_EVERY_S = 2.5
 """Looking at a whole fleet costs CPU that is measured beside it; what is timed is timed by the records' own times."""
 
 
