@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import platform
-import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path

@@ -3,7 +3,9 @@
     UndriftError
     ├── LeaseError                   stop at once, write nothing more; the record is not stored
     │   ├── LeaseLost                our right to run ended
-    │   └── FencedOut                a higher fence stands in the inventory: another run is the holder
+    │   ├── FencedOut                a higher fence stands in the inventory: another run is the holder
+    │   └── Frozen                   a person froze or paused it: the instance reads Paused, and is due when that ends
+    ├── JournalBroken                said aloud; work goes on, entries wait in Redis
     ├── SourceError                  Failed; what runs stays as it is
     │   ├── GitUnreachable           retried with back-off
     │   ├── GitDenied                credentials or host key refused: retried slowly, a person must act
@@ -43,6 +45,7 @@ seconds. Messages say what happened, to what, and what to do; they never carry s
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar, Final, Literal
 
 Retry = Literal["never", "backoff"] | float
@@ -82,6 +85,21 @@ class FencedOut(LeaseError):
     def __init__(self, message: str, *, fence: int, subject: object = None) -> None:
         super().__init__(message, subject=subject)
         self.fence = fence
+
+
+class Frozen(LeaseError):
+    """A person froze or paused it: no write is begun any more. `until` is when that ends by itself."""
+
+    def __init__(self, message: str, *, kind: str, until: datetime | None, subject: object = None) -> None:
+        super().__init__(message, subject=subject)
+        self.kind, self.until = kind, until
+
+
+class JournalBroken(UndriftError):
+    """The journal can't be read or written as it stands."""
+
+    stage = "journal"
+    retry: Retry = 60.0
 
 
 class SourceError(UndriftError):

@@ -52,6 +52,9 @@ class Guard(Protocol):
     def remaining_s(self) -> float:
         """Seconds for which a request may still run. Raises LeaseLost when none are left."""
 
+    def require_unfrozen(self) -> None:
+        """Asked before each write. Raises Frozen when a person has stopped it."""
+
 
 class ClusterApi(Protocol):
     """One cluster, seen through raw JSON. One instance of this is bound to one guard and one User-Agent.

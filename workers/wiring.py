@@ -9,6 +9,7 @@ from reconciler.apply import Inventories
 from reconciler.clock import SystemClock
 from reconciler.cluster import Clusters
 from reconciler.credentials import Credentials
+from reconciler.journal import Journal
 from reconciler.pipeline.rooms import Rooms
 from reconciler.render import Renderer
 from reconciler.source import SourceRoom
@@ -33,6 +34,11 @@ def store() -> Store:
 def rooms() -> Rooms:
     """This process's rooms; the render helper and the connections start when they are first needed."""
     return open_rooms(settings())
+
+
+def journal() -> Journal:
+    """The journal on this installation's state volume."""
+    return Journal(settings().home / "journal.git", SystemClock())
 
 
 def open_rooms(chosen: Settings) -> Rooms:

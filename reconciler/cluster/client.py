@@ -220,6 +220,8 @@ class Client:
             headers["Authorization"] = authorization
         # The server may close a kept-alive connection as we send; a fresh one tells whether it is there at all.
         tries = 2 if method == "GET" or content == APPLY_PATCH else 1
+        if method != "GET" and "dryRun" not in (query or ()):
+            self._guard.require_unfrozen()
         try:
             return self._tried(method, url, payload, headers, tries=tries)
         except HTTPError as error:

@@ -10,3 +10,6 @@ class OpenGuard:
 
     def remaining_s(self) -> float:
         return float("inf")
+
+    def require_unfrozen(self) -> None:
+        """Nothing stops a preview."""

@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from reconciler.errors import NEVER, Retry
+from reconciler.model.brake import Brake
 from reconciler.model.changeset import Drift
 from reconciler.model.health import Health
 from reconciler.model.instance import InstanceKey
@@ -77,6 +78,8 @@ class Order:
     approved_plan: str | None = None
     is_first: bool = False
     """Nothing is known of the instance yet: no inventory is expected in its cluster."""
+    brake: Brake | None = None
+    """A person's word that it is not to be written now: the pass looks only."""
 
 
 @dataclass(frozen=True, slots=True)

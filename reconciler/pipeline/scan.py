@@ -14,7 +14,7 @@ from datetime import datetime
 
 from reconciler import cluster
 from reconciler.cluster import Survey
-from reconciler.errors import FencedOut, PreconditionFailed
+from reconciler.errors import FencedOut, Frozen, PreconditionFailed
 from reconciler.model.changeset import Drift
 from reconciler.model.instance import InstanceKey
 from reconciler.model.inventory import Applied, Inventory, Proof
@@ -119,6 +119,6 @@ def _flush(api: ClusterApi, key: InstanceKey, stored: Inventory, newest: Invento
         return False
     try:
         rooms.inventories.flush(api, key, newest)
-    except (PreconditionFailed, FencedOut):
+    except (PreconditionFailed, FencedOut, Frozen):
         return False
     return True

@@ -126,7 +126,7 @@ def read_inventory(api: ClusterApi, spec: InstanceSpec, memory: Memory, rooms: R
 
 def may_write(spec: InstanceSpec, order: Order) -> bool:
     """Whether this pass may change the cluster at all."""
-    if spec.sync.mode == "Observe" or spec.cluster.mode == "Observe":
+    if order.brake is not None or spec.sync.mode == "Observe" or spec.cluster.mode == "Observe":
         return False
     return spec.sync.mode == "Auto" or order.by_operator
 

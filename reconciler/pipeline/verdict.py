@@ -109,6 +109,8 @@ def _looked_only(notes: Notes) -> Told:
     plan = notes.plan
     assert plan is not None
     count = sum(1 for _ in plan.changes)
+    if (brake := notes.order.brake) is not None:
+        return Told(Sync.OUT_OF_SYNC, Phase.PAUSED, brake.kind, f"{count} changes wait: {brake.sentence}")
     if notes.spec.sync.mode == "Manual":
         way = f"sync.mode is Manual: `undrift app sync {notes.spec.key.short}` applies them"
         return Told(Sync.OUT_OF_SYNC, Phase.IDLE, "ManualSync", f"{count} changes wait; {way}")

@@ -11,7 +11,7 @@ from reconciler.model.instance import InstanceKey
 from reconciler.model.manifest import ObjectKey
 from reconciler.model.status import InstanceStatus
 from workers import asking, wiring
-from workers.cli import explaining, looking, output, selecting
+from workers.cli import brakes, explaining, looking, output, selecting
 from workers.cli.output import Format
 from workers.messages import Lane, Mark, Work
 from workers.store import Store, composed
@@ -21,6 +21,8 @@ app_app.command("plan", epilog="Example: undrift app plan podinfo@dev-1")(lookin
 app_app.command("diff", epilog="Example: undrift app diff podinfo@dev-1")(looking.diff)
 app_app.command("manifests", epilog="Example: undrift app manifests podinfo@dev-1")(looking.manifests)
 app_app.command("history", epilog="Example: undrift app history podinfo@dev-1")(looking.history)
+app_app.command("pause", epilog="Example: undrift app pause podinfo@dev-1 --reason 'load test' --for 1h")(brakes.pause)
+app_app.command("resume", epilog="Example: undrift app resume podinfo@dev-1")(brakes.resume)
 
 Name = Annotated[str, typer.Argument(metavar="NAME|INSTANCE", help="podinfo (all its clusters) or podinfo@eu-1.")]
 MaybeName = Annotated[str, typer.Argument(metavar="[NAME|INSTANCE]")]
@@ -158,7 +160,7 @@ def _follow(store: Store, identity: str, count: int, timeout_s: float) -> int:
         print(
             f"{short}: {answer.get('sync', '')} {answer['phase']} {answer['reason']}: {answer['message']}", flush=True
         )
-        worst = max(worst, {"Failed": FAILED, "Held": HELD}.get(str(answer["phase"]), 0))
+        worst = max(worst, {"Failed": FAILED, "Held": HELD, "Paused": HELD}.get(str(answer["phase"]), 0))
     if came < count:
         print(f"undrift: {count - came} of {count} instances did not answer in time; they stay due", file=sys.stderr)
         return TIMED_OUT

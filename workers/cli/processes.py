@@ -43,6 +43,7 @@ def scheduler(
     from workers.scheduler import Scheduler
     from workers.scheduler.fleet import FleetKeeper
     from workers.scheduler.loop import Pace
+    from workers.scheduler.records import Records
 
     logs.set_up("scheduler")
     chosen = wiring.settings()
@@ -51,7 +52,9 @@ def scheduler(
         raise BadSetting("no fleet: give --fleet DIR|URL, or set UNDRIFT_FLEET")
     keeper = FleetKeeper(location, wiring.rooms().source, chosen.dev_clusters)
     pace = Pace(chosen.lease_s, chosen.fleet_poll_s, chosen.repository_poll_s)
-    made = Scheduler(wiring.store(), keeper, partial(dispatch, the_app(), wiring.store().redis), SystemClock(), pace)
+    store = wiring.store()
+    records = Records(store, wiring.journal())
+    made = Scheduler(store, keeper, records, partial(dispatch, the_app(), store.redis), SystemClock(), pace)
     if fresh:
         made.fresh_start()
     stop = threading.Event()

@@ -16,12 +16,13 @@ import redis
 import structlog
 
 from reconciler.clock import Clock
-from reconciler.errors import UndriftError
+from reconciler.errors import JournalBroken, UndriftError
 from reconciler.fleet import Expansion
 from reconciler.model.instance import InstanceKey
 from workers.messages import Grant, Lane, Mark, Work
 from workers.scheduler import rounds
 from workers.scheduler.fleet import FleetKeeper, sentences
+from workers.scheduler.records import Records
 from workers.scheduler.rescue import rescue
 from workers.store import Store
 from workers.store.leader import NotLeading
@@ -54,9 +55,15 @@ class Scheduler:
     """One scheduler process's loop. `dispatch` hands grants to Celery and raises when the broker does not take them."""
 
     def __init__(
-        self, store: Store, fleet: FleetKeeper, dispatch: Callable[[list[Grant]], None], clock: Clock, pace: Pace
+        self,
+        store: Store,
+        fleet: FleetKeeper,
+        records: Records,
+        dispatch: Callable[[list[Grant]], None],
+        clock: Clock,
+        pace: Pace,
     ) -> None:
-        self._store, self._fleet, self._dispatch = store, fleet, dispatch
+        self._store, self._fleet, self._records, self._dispatch = store, fleet, records, dispatch
         self._clock, self._pace = clock, pace
         self._dice = random.Random()
         self._look_at_s = 0.0
@@ -64,6 +71,7 @@ class Scheduler:
         self._expansion: Expansion | None = None
         self._leads = False
         self._rebuilds = False
+        self._problem = ""
 
     def run(self, stop: threading.Event) -> None:
         """Take turns until told to stop. A Redis or broker that is away is waited for."""
@@ -91,13 +99,26 @@ class Scheduler:
         except NotLeading:
             self._leads = False
             return STANDBY_S
+        except JournalBroken as error:
+            self._say_once(error)
+            return STANDBY_S
+        self._records.tend()
         rescue(self._store, self._pace.lease_s)
         room = self._hand_out()
         return self._wait_s(has_room=room > 0)
 
     def fresh_start(self) -> None:
         """Say that nobody can hold a lease that Redis does not know of: this installation has just started it."""
+        self._records.restore()
         self._rebuilds = not self._store.due.seen_before(quarantine_s=0.0)
+
+    def _say_once(self, error: JournalBroken) -> None:
+        """What is frozen can't be known, so nothing is granted until a person mends the journal or moves it away."""
+        message = f"nothing is granted: Redis was emptied, and {error.message}; mend that folder or move it away"
+        if self._problem != message:
+            self._problem = message
+            self._store.events.append(self._clock.now(), "scheduler", "journal", error.reason, message)
+            log.error("journal_broken", problem=message)
 
     def _take_the_lead(self) -> None:
         """Begin from what is published, not from what this process read when it led before."""
@@ -106,6 +127,9 @@ class Scheduler:
         self._fleet.revision = ""
 
     def _notice_new_redis(self) -> None:
+        if self._store.due.is_known():
+            return
+        self._records.restore()  # before it counts as known: until then no worker writes
         if self._store.due.seen_before(quarantine_s=self._pace.lease_s):
             return
         log.warning("redis_empty", lease_s=self._pace.lease_s)

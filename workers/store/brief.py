@@ -7,11 +7,15 @@ from typing import Any
 
 import redis
 
+from reconciler.clock import Clock
+from reconciler.model.brake import Brake, scopes
 from reconciler.model.instance import InstanceKey
 from reconciler.model.record import Memory
 from reconciler.model.spec import InstanceSpec
 from reconciler.model.status import InstanceStatus
+from workers.store.brakes import widest
 from workers.store.events import Events
+from workers.store.outbox import Outbox
 from workers.store.packed import unpack
 from workers.store.requests import Requests
 from workers.store.scripts import script
@@ -29,6 +33,7 @@ class Brief:
     memory: Memory
     judged: str | None
     approval: str | None
+    brake: Brake | None
 
     @property
     def is_unknown(self) -> bool:
@@ -37,12 +42,13 @@ class Brief:
 
 
 class Briefs:
-    def __init__(self, client: redis.Redis, prefix: str) -> None:
-        self._prefix = prefix
+    def __init__(self, client: redis.Redis, clock: Clock, prefix: str) -> None:
+        self._clock, self._prefix = clock, prefix
         self._read: Any = client.register_script(script("brief"))
 
     def get(self, key: InstanceKey) -> Brief:
-        spec, has_left, teardown, status, memory, judged, approval = self._read(args=[self._prefix, str(key)])
+        found = self._read(args=[self._prefix, str(key), *scopes(key)])
+        spec, has_left, teardown, status, memory, judged, approval, brakes = found
         spec_text, status_text, memory_text = unpack(spec), unpack(status), unpack(memory)
         return Brief(
             spec=InstanceSpec.model_validate_json(spec_text) if spec_text else None,
@@ -52,6 +58,7 @@ class Briefs:
             memory=memory_from_json(memory_text) if memory_text else Memory(),
             judged=judged.decode() if judged else None,
             approval=approval.decode() if approval else None,
+            brake=widest(brakes, self._clock.now()),
         )
 
 
@@ -63,6 +70,7 @@ class Results:
         self.status = StatusStore(self._kept, prefix)
         self.events = Events(self._kept, prefix)
         self.requests = Requests(self._kept, prefix)
+        self.outbox = Outbox(self._kept, prefix)
 
     def commands(self) -> list[Any]:
         """Every command: the number of its words, then the words."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from reconciler.model.brake import Brake, scopes
 from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import ClusterTarget
 from reconciler.model.status import InstanceStatus
@@ -27,7 +28,7 @@ def statuses(store: Store) -> dict[InstanceKey, InstanceStatus]:
     keys = store.specs.instance_keys() | left | {key for key, one in known.items() if one.reason == "LeftTheFleet"}
     due, scans, clusters = store.due.states(), store.status.scans(), store.specs.clusters()
     claimed = store.due.reasons(work for work, (state, _) in due.items() if state == "claimed")
-    now = store.clock.now()
+    now, brakes = store.clock.now(), store.brakes.all()
     found = {}
     for key in sorted(keys):
         status = known.get(key) or blank(key)
@@ -36,8 +37,16 @@ def statuses(store: Store) -> dict[InstanceKey, InstanceStatus]:
             status = status.model_copy(update={"message": f"syncing: {', '.join(reasons)}"})
         if key in left and status.reason != "Deleting":
             status = _left(status, key)
+        if (brake := _brake(key, brakes, now)) is not None:
+            status = status.model_copy(update={"phase": "Paused", "reason": brake.kind, "message": brake.sentence})
         found[key] = _aged(status, clusters.get(key.cluster), scans.get(key.cluster, {}), now)
     return found
+
+
+def _brake(key: InstanceKey, brakes: Mapping[str, Brake], now: datetime) -> Brake | None:
+    """The widest freeze or pause in force over an instance."""
+    found = (brakes.get(scope) for scope in scopes(key)) if brakes else ()
+    return next((one for one in found if one is not None and not one.is_over(now)), None)
 
 
 def _with_work(status: InstanceStatus, work: tuple[str, int] | None, now: datetime) -> InstanceStatus:

@@ -198,6 +198,10 @@ class DueQueue:
         rows = zip(Lane, pipe.execute(), strict=True)
         return [f"{self._prefix}due:{int(lane)}:{name.decode()}" for lane, names in rows for name in names]
 
+    def is_known(self) -> bool:
+        """Whether this Redis is the one that was seen before."""
+        return bool(self._redis.exists(f"{self._prefix}boot"))
+
     def seen_before(self, *, quarantine_s: float) -> bool:
         """Whether this Redis is the one that was seen before. A new or emptied one grants nothing for a lease length,
         since somebody may still hold a lease that it does not know of."""

@@ -14,8 +14,11 @@ import redis
 import structlog
 
 from reconciler.clock import Clock
-from reconciler.errors import LeaseLost
+from reconciler.errors import Frozen, LeaseLost
+from reconciler.model.brake import cluster_scopes, scopes
+from reconciler.model.instance import InstanceKey
 from workers.messages import Work
+from workers.store.brakes import PERMIT_S, Brakes
 from workers.store.due import DueQueue
 
 log = structlog.get_logger()
@@ -24,8 +27,11 @@ log = structlog.get_logger()
 class RedisGuard:
     """Holds one claimed lease for the time of a `with` block."""
 
-    def __init__(self, queue: DueQueue, work: Work, fence: int, lease_s: float, clock: Clock) -> None:
+    def __init__(
+        self, queue: DueQueue, work: Work, fence: int, lease_s: float, clock: Clock, brakes: Brakes | None = None
+    ) -> None:
         self._queue, self._work, self._lease_s, self._clock = queue, work, lease_s, clock
+        self._brakes, self._permitted_until_s = brakes, 0.0
         self.fence = fence
         self._deadline_s = clock.boot_s() + lease_s
         self._is_held = False
@@ -45,6 +51,30 @@ class RedisGuard:
         if left_s <= 0:
             raise LeaseLost(f"{self._work}: the lease under fence {self.fence} ended", subject=self._work.subject)
         return left_s
+
+    def permit(self, asked_s: float) -> None:
+        """Somebody saw at `asked_s`, on the boot clock, that nothing stops this work."""
+        self._permitted_until_s = asked_s + PERMIT_S
+
+    def require_unfrozen(self) -> None:
+        """Ask for freezes and pauses, at most each tenth of a second. Raises Frozen; LeaseLost when nobody can say."""
+        asked_s = self._clock.boot_s()
+        if self._brakes is None or asked_s < self._permitted_until_s:
+            return
+        try:
+            is_known, brake = self._brakes.is_known(self._scopes(), self._clock.now())
+        except redis.RedisError as error:
+            raise LeaseLost(f"{self._work}: Redis can't be asked whether it is frozen") from error
+        if not is_known:
+            raise LeaseLost(f"{self._work}: Redis was emptied, and does not know yet what is frozen")
+        if brake is not None:
+            raise Frozen(brake.sentence, kind=brake.kind, until=brake.until, subject=self._work.subject)
+        self.permit(asked_s)
+
+    def _scopes(self) -> tuple[str, ...]:
+        if self._work.kind == "sync":
+            return scopes(InstanceKey.parse(self._work.subject))
+        return cluster_scopes(self._work.subject)
 
     def extend(self) -> None:
         """Make the lease last from now. What came too late, or was refused, ends it."""

@@ -35,6 +35,10 @@ unjudged           hash    instance -> why the next look-up makes it due, whatev
 scans              hash    cluster -> last scan                                            one a cluster
 lookups            hash    repository -> last look-up                                      one a repository
 approvals          hash    instance -> plan id                                             one an instance
+brakes             hash    scope -> freeze or pause in force                               one a scope
+journal-outbox     list    entries that the journal is still to keep                       100,000
+journal-head       string  the newest commit of the journal                                1
+journal-kept:<id>  list    an entry that somebody waits for was committed                  ten minutes
 request:<id>       hash    instance -> outcome of an operator's request                    a day
 done:<id>          list    instances of a request as they end                              a day
 events             stream  what happened                                                   10,000

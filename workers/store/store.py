@@ -8,11 +8,13 @@ from typing import Any
 import redis
 
 from reconciler.clock import Clock
+from workers.store.brakes import Brakes
 from workers.store.brief import Briefs, Results
 from workers.store.due import DueQueue
 from workers.store.events import Events
 from workers.store.keys import PREFIX
 from workers.store.leader import Leader
+from workers.store.outbox import Outbox
 from workers.store.requests import Requests
 from workers.store.slots import WorkerSlots
 from workers.store.specs import SpecStore
@@ -43,6 +45,8 @@ class Store:
     slots: WorkerSlots
     leader: Leader
     briefs: Briefs
+    brakes: Brakes
+    outbox: Outbox
     clock: Clock
     prefix: str
 
@@ -70,7 +74,9 @@ def open_store(url: str, clock: Clock, *, prefix: str = PREFIX) -> Store:
         requests=Requests(client, prefix),
         slots=WorkerSlots(client, prefix),
         leader=Leader(client, prefix),
-        briefs=Briefs(client, prefix),
+        briefs=Briefs(client, clock, prefix),
+        brakes=Brakes(client, prefix),
+        outbox=Outbox(client, prefix),
         clock=clock,
         prefix=prefix,
     )

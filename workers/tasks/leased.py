@@ -38,7 +38,7 @@ def run_leased(work: Work, fence: int, do: Job) -> None:
     with structlog.contextvars.bound_contextvars(work=str(work), fence=fence):
         try:
             # The guard's clock starts before the claim is sent, so that it never outlasts the lease.
-            guard = RedisGuard(store.due, work, fence, lease_s, store.clock)
+            guard = RedisGuard(store.due, work, fence, lease_s, store.clock, store.brakes)
             grant = store.due.claim(work, fence, lease_s)
             if grant is None:
                 log.info("delivery_without_lease")

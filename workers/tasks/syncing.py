@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import structlog
 
-from reconciler.errors import LeaseError, UndriftError
+from reconciler.errors import Frozen, LeaseError, UndriftError
 from reconciler.model.instance import InstanceKey
 from reconciler.model.record import Order, SyncRecord
 from reconciler.model.spec import InstanceSpec
+from reconciler.model.status import InstanceStatus
 from reconciler.pipeline.sync import sync
 from reconciler.pipeline.teardown import teardown
 from workers import wiring
@@ -32,7 +33,18 @@ def run(instance: str, fence: int) -> None:
 
 
 def _sync(key: InstanceKey, grant: Grant, guard: RedisGuard, results: Results) -> Mark | None:
-    brief = wiring.store().briefs.get(key)
+    store = wiring.store()
+    asked_s = store.clock.boot_s()
+    brief = store.briefs.get(key)
+    if brief.brake is None:
+        guard.permit(asked_s)
+    try:
+        return _carry_out(key, brief, grant, guard, results)
+    except Frozen as error:
+        return _stopped(brief, grant, error, results)
+
+
+def _carry_out(key: InstanceKey, brief: Brief, grant: Grant, guard: RedisGuard, results: Results) -> Mark | None:
     if brief.has_left or brief.wants_teardown:
         return _leave(brief, grant, guard, results)
     if brief.spec is None:
@@ -49,6 +61,7 @@ def _order(brief: Brief, grant: Grant) -> Order:
         full=grant.full or grant.reasons == ("periodic",),
         by_operator=grant.by_operator,
         approved_plan=brief.approval,
+        brake=brief.brake,
         is_first=bool(grant.commit) and "new" in grant.reasons and brief.is_unknown,
     )
 
@@ -65,6 +78,8 @@ def _keep(spec: InstanceSpec, record: SyncRecord, brief: Brief, grant: Grant, re
     if (status.phase, status.reason, status.message) != (before.phase, before.reason, before.message):
         results.events.append(record.finished_at, "instance", str(key), record.reason, record.message)
     results.requests.answer(grant.requests, str(key), _outcome(record))
+    if record.wrote:
+        results.outbox.put(record.finished_at, "sync", str(key), **_entry(record, before))
     log.info(
         "synced",
         sync=str(record.sync),
@@ -76,6 +91,36 @@ def _keep(spec: InstanceSpec, record: SyncRecord, brief: Brief, grant: Grant, re
         steps={name: round(seconds, 3) for name, seconds in record.durations_s.items()},
     )
     return again
+
+
+def _stopped(brief: Brief, grant: Grant, error: Frozen, results: Results) -> Mark | None:
+    """It was frozen in the middle. What it had begun stands in the inventory, and the next sync goes on from there."""
+    message = f"stopped in the middle: {error.message}"
+    results.status.put(
+        brief.status.model_copy(update={"phase": "Paused", "reason": error.kind, "message": message, "sync": "Unknown"})
+    )
+    results.events.append(wiring.store().clock.now(), "instance", grant.work.subject, error.kind, message)
+    results.requests.answer(
+        grant.requests, grant.work.subject, {"phase": "Paused", "reason": error.kind, "message": message}
+    )
+    if error.until is None:
+        return None  # `thaw` and `resume` make it due
+    return Mark(grant.work, Lane.COMMIT, f"no longer {error.kind.lower()}", at_ms=int(error.until.timestamp() * 1000))
+
+
+def _entry(record: SyncRecord, before: InstanceStatus) -> dict[str, object]:
+    """A pass that wrote, as the journal keeps it: what caused it, from where to where, what became of which object."""
+    return {
+        "reasons": list(record.reasons),
+        "fence": record.fence,
+        "from": before.applied_revision,
+        "to": record.revision.commit if record.revision else "",
+        "result": record.reason,
+        "message": record.message,
+        "counts": dict(record.counts),
+        "objects": {str(one.key): one.result for one in record.objects if one.result not in ("", "Unchanged")},
+        "seconds": {name: round(seconds, 3) for name, seconds in record.durations_s.items()},
+    }
 
 
 def _outcome(record: SyncRecord) -> dict[str, object]:

@@ -10,11 +10,13 @@ import pytest
 
 from reconciler.clock import ManualClock
 from reconciler.credentials import Credentials
+from reconciler.journal import Journal
 from reconciler.source import SourceRoom
 from workers.messages import Grant, Lane, Mark, Work
 from workers.scheduler import Scheduler
 from workers.scheduler.fleet import FleetKeeper
 from workers.scheduler.loop import Pace
+from workers.scheduler.records import Records
 from workers.store import Store, composed, open_store
 
 LEASE_S, POLL_S = 30.0, 60.0
@@ -70,6 +72,7 @@ def make_site(url: str, folder: Path, clock: ManualClock) -> Site:
     scheduler = Scheduler(
         store,
         FleetKeeper(str(folder), room),
+        Records(store, Journal(folder.parent / "journal.git", clock)),
         lambda grants: sites[0].dispatch(grants),
         clock,
         Pace(LEASE_S, POLL_S),

@@ -9,9 +9,11 @@ import pytest
 import redis
 
 from reconciler.clock import ManualClock
-from reconciler.errors import LeaseLost
+from reconciler.errors import Frozen, LeaseLost
+from reconciler.model.brake import Brake
 from workers.messages import Grant, Lane, Mark, Work
 from workers.store import Store, open_store
+from workers.store.brakes import PERMIT_S
 from workers.store.guard import RedisGuard
 from workers.store.leader import Leader, NotLeading
 
@@ -304,3 +306,49 @@ def test_a_wipe_deletes_our_keys_and_no_others(store: Store) -> None:
     assert store.wipe() > 0
 
     assert store.redis.keys("*") == [b"theirs"]
+
+
+def braked(store: Store, clock: ManualClock, scope: str) -> RedisGuard:
+    """A holder of the instance's lease, while a brake is put in force."""
+    grant = granted(store)
+    store.due.claim(APP, grant.fence, LEASE_S)
+    guard = RedisGuard(store.due, APP, grant.fence, LEASE_S, clock, store.brakes)
+    guard.require_unfrozen()
+    store.brakes.put(Brake(scope, "incident", "ada", clock.now()))
+    return guard
+
+
+@pytest.mark.parametrize("scope", ["all", "project:default", "cluster:eu-1", "instance:default/podinfo@eu-1"])
+def test_a_freeze_stops_a_holder_before_its_next_write(store: Store, clock: ManualClock, scope: str) -> None:
+    guard = braked(store, clock, scope)
+    clock.advance(PERMIT_S)
+
+    with pytest.raises(Frozen, match="by ada"):
+        guard.require_unfrozen()
+
+
+def test_a_holder_asks_again_after_a_tenth_of_a_second_at_most(store: Store, clock: ManualClock) -> None:
+    guard = braked(store, clock, "all")
+    clock.advance(PERMIT_S / 2)
+
+    guard.require_unfrozen()  # permitted before; `freeze` waits for as long before it returns
+    clock.advance(PERMIT_S)
+    with pytest.raises(Frozen):
+        guard.require_unfrozen()
+
+
+def test_a_freeze_of_something_else_stops_nothing(store: Store, clock: ManualClock) -> None:
+    guard = braked(store, clock, "cluster:us-1")
+    clock.advance(PERMIT_S)
+
+    guard.require_unfrozen()
+
+
+def test_an_emptied_redis_permits_no_write(store: Store, clock: ManualClock) -> None:
+    """It knows of no freeze, which does not mean that there is none."""
+    guard = braked(store, clock, "cluster:us-1")
+    store.redis.flushall()
+    clock.advance(PERMIT_S)
+
+    with pytest.raises(LeaseLost, match="emptied"):
+        guard.require_unfrozen()

@@ -1,0 +1,171 @@
+"""The journal: commits in a bare repository on the state volume, one a batch of entries.
+
+Each commit holds `entries.jsonl`, the entries of its batch, and `state.json`, the decisions in force after it, so that
+after a loss of Redis one look at the newest commit is enough. A commit names its parent by hash, and each entry carries
+its number, so nothing can be changed or left out without it showing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tree
+from dulwich.refs import Ref
+from dulwich.repo import Repo
+
+from reconciler.clock import Clock
+from reconciler.errors import JournalBroken
+
+BRANCH = Ref(b"refs/heads/main")
+WHO = b"undrift <undrift@localhost>"
+ENTRIES, STATE = b"entries.jsonl", b"state.json"
+FILE_MODE = 0o100644
+MOST_LOOSE = 2000
+"""Loose objects before they are packed: reading a folder of more gets slow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a verification found: how many commits and entries, and the first thing that is wrong, if any."""
+
+    commits: int
+    entries: int
+    problem: str = ""
+
+
+class Journal:
+    """One journal. One process appends at a time, the scheduler that leads; any number may read."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self.path, self._clock = path, clock
+
+    @property
+    def exists(self) -> bool:
+        return (self.path / "objects").is_dir()
+
+    def append(self, entries: Sequence[Mapping[str, Any]], state: Any) -> str:
+        """Add a batch, and what is in force after it; the new commit's id. Raises JournalBroken for a damaged chain.
+
+        Entries whose `id` the newest commit holds already are left out: they were written before a crash.
+        """
+        with closing(self._opened()) as repo:
+            head = self._head(repo)
+            last = list(self._batch(repo, head)) if head else []
+            known, number = {one.get("id") for one in last}, last[-1]["number"] if last else 0
+            fresh = [one for one in entries if one.get("id") not in known or one.get("id") is None]
+            if head and not fresh:
+                return head
+            numbered = [{"number": number + index, **one} for index, one in enumerate(fresh, start=1)]
+            text = b"".join(orjson.dumps(one) + b"\n" for one in numbered)
+            commit = self._write(repo, head, text, orjson.dumps(state), len(numbered))
+            repo.refs[BRANCH] = commit.id
+            if sum(1 for _ in repo.object_store._iter_loose_objects()) > MOST_LOOSE:
+                repo.object_store.pack_loose_objects()
+            return str(commit.id.decode())
+
+    def head(self) -> str | None:
+        """The newest commit; None for a journal that was never written."""
+        if not self.exists:
+            return None
+        with closing(self._opened()) as repo:
+            return self._head(repo)
+
+    def state(self) -> Any:
+        """The decisions in force after the newest commit; None for a journal that was never written."""
+        if not self.exists:
+            return None
+        with closing(self._opened()) as repo:
+            head = self._head(repo)
+            return self._state(repo, head) if head else None
+
+    def entries(self) -> Iterator[Mapping[str, Any]]:
+        """All entries, the newest first. Raises JournalBroken where the chain can't be read on."""
+        if not self.exists:
+            return
+        with closing(self._opened()) as repo:
+            for commit in self._commits(repo):
+                yield from reversed(list(self._batch(repo, commit)))
+
+    def verify(self, known_head: str | None = None) -> Verdict:
+        """Read the whole chain: every object's hash, every number, and that a head known from before is part of it."""
+        commits, entries, expected, met = 0, 0, None, known_head is None
+        if not self.exists:
+            problem = "" if known_head is None else f"the journal is gone; its newest commit was {known_head[:12]}"
+            return Verdict(0, 0, problem)
+        with closing(self._opened()) as repo:
+            try:
+                for commit in self._commits(repo):
+                    commits += 1
+                    met = met or commit == known_head
+                    for entry in reversed(list(self._batch(repo, commit))):
+                        if expected is not None and entry["number"] != expected:
+                            return Verdict(commits, entries, f"entry {expected} is missing before {entry['number']}")
+                        entries, expected = entries + 1, entry["number"] - 1
+            except JournalBroken as error:
+                return Verdict(commits, entries, error.message)
+        if expected:
+            return Verdict(commits, entries, f"the entries before {expected + 1} are missing")
+        if not met:
+            return Verdict(
+                commits, entries, f"rewritten: commit {str(known_head)[:12]}, known from before, is not in it"
+            )
+        return Verdict(commits, entries)
+
+    def _opened(self) -> Repo:
+        if not self.exists:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            return Repo.init_bare(str(self.path))
+        return Repo(str(self.path))
+
+    def _head(self, repo: Repo) -> str | None:
+        return str(repo.refs[BRANCH].decode()) if BRANCH in repo.refs else None
+
+    def _write(self, repo: Repo, parent: str | None, entries: bytes, state: bytes, count: int) -> Commit:
+        tree = Tree()
+        blobs = [Blob.from_string(entries), Blob.from_string(state)]
+        tree.add(ENTRIES, FILE_MODE, blobs[0].id)
+        tree.add(STATE, FILE_MODE, blobs[1].id)
+        commit = Commit()
+        commit.tree = tree.id
+        commit.parents = [ObjectID(parent.encode())] if parent else []
+        commit.author = commit.committer = WHO
+        commit.author_time = commit.commit_time = int(self._clock.now().timestamp())
+        commit.author_timezone = commit.commit_timezone = 0
+        commit.message = f"{count} entries\n".encode()
+        for one in (*blobs, tree, commit):
+            repo.object_store.add_object(one)
+        return commit
+
+    def _commits(self, repo: Repo) -> Iterator[str]:
+        commit = self._head(repo)
+        while commit is not None:
+            yield commit
+            parents = self._read(repo, commit, Commit).parents
+            commit = parents[0].decode() if parents else None
+
+    def _batch(self, repo: Repo, commit: str) -> Iterator[dict[str, Any]]:
+        return map(orjson.loads, self._file(repo, commit, ENTRIES).splitlines())
+
+    def _state(self, repo: Repo, commit: str) -> Any:
+        return orjson.loads(self._file(repo, commit, STATE))
+
+    def _file(self, repo: Repo, commit: str, name: bytes) -> bytes:
+        tree = self._read(repo, self._read(repo, commit, Commit).tree.decode(), Tree)
+        data: bytes = self._read(repo, tree[name][1].decode(), Blob).data
+        return data
+
+    def _read(self, repo: Repo, oid: str, kind: type[Any]) -> Any:
+        """One object, its hash checked. Raises JournalBroken."""
+        try:
+            found: ShaFile = repo.object_store[ObjectID(oid.encode())]
+            data = found.as_raw_string()
+        except Exception as error:  # dulwich raises whatever the damaged bytes lead it to
+            raise JournalBroken(f"{self.path}: object {oid[:12]} is missing or damaged", subject=oid) from error
+        if not isinstance(found, kind) or ShaFile.from_raw_string(found.type_num, data).id.decode() != oid:
+            raise JournalBroken(f"{self.path}: object {oid[:12]} is not what its hash says", subject=oid)
+        return found

@@ -1,0 +1,120 @@
+"""The journal: what is kept, what a verification finds, and that nothing can be changed without it showing."""
+
+from __future__ import annotations
+
+import shutil
+import zlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconciler.clock import ManualClock
+from reconciler.errors import JournalBroken
+from reconciler.journal import Journal
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "journal.git", ManualClock())
+
+
+def entry(name: str) -> dict[str, object]:
+    return {"id": name, "kind": "sync", "subject": name}
+
+
+def filled(journal: Journal) -> list[str]:
+    """Three batches; their commits."""
+    batches = [[entry("a"), entry("b")], [entry("c")], [entry("d"), entry("e")]]
+    return [journal.append(batch, {"brakes": [number]}) for number, batch in enumerate(batches)]
+
+
+def test_what_is_appended_is_read_back_newest_first(journal: Journal):
+    filled(journal)
+
+    assert [(one["number"], one["subject"]) for one in journal.entries()] == [
+        (5, "e"),
+        (4, "d"),
+        (3, "c"),
+        (2, "b"),
+        (1, "a"),
+    ]
+    assert journal.state() == {"brakes": [2]}
+    assert journal.verify(journal.head()).problem == ""
+
+
+def test_a_journal_that_was_never_written_is_empty(journal: Journal):
+    assert (journal.head(), journal.state(), list(journal.entries())) == (None, None, [])
+    assert journal.verify().problem == ""
+
+
+def test_entries_committed_before_a_crash_are_not_kept_twice(journal: Journal):
+    """The leader died between its commit and the note of it: the next one finds the same entries waiting."""
+    journal.append([entry("a"), entry("b")], {})
+    head = journal.append([entry("b"), entry("c")], {})
+
+    assert journal.append([entry("c")], {}) == head
+    assert [one["subject"] for one in journal.entries()] == ["c", "b", "a"]
+
+
+def test_a_changed_entry_shows(journal: Journal):
+    filled(journal)
+    objects = sorted(path for path in (journal.path / "objects").glob("??/*"))
+    changed = next(path for path in objects if b'"subject":"c"' in zlib.decompress(path.read_bytes()))
+    text = zlib.decompress(changed.read_bytes()).replace(b'"subject":"c"', b'"subject":"x"')
+    changed.chmod(0o600)
+    changed.write_bytes(zlib.compress(text))
+
+    assert "is missing or damaged" in journal.verify().problem
+    with pytest.raises(JournalBroken):
+        list(journal.entries())
+
+
+def test_a_missing_object_shows(journal: Journal):
+    commits = filled(journal)
+    (journal.path / "objects" / commits[1][:2] / commits[1][2:]).unlink()
+
+    assert "is missing or damaged" in journal.verify().problem
+    assert journal.state() == {"brakes": [2]}
+
+
+def test_a_rewritten_history_shows(journal: Journal, tmp_path: Path):
+    """Whole in itself, every hash right: but not the chain that was known before."""
+    known = filled(journal)[-1]
+    shutil.rmtree(journal.path)
+    for name in "abcde":
+        journal.append([entry(f"other-{name}")], {})
+
+    assert journal.verify().problem == ""
+    assert "rewritten" in journal.verify(known).problem
+
+
+def test_a_journal_that_is_gone_shows(journal: Journal):
+    known = filled(journal)[-1]
+    shutil.rmtree(journal.path)
+
+    assert "the journal is gone" in journal.verify(known).problem
+
+
+def test_a_cut_history_shows(journal: Journal):
+    """The newest commits taken off: the chain is whole, and ends before what was known."""
+    commits = filled(journal)
+    (journal.path / "refs" / "heads" / "main").write_text(commits[0] + "\n")
+
+    assert journal.verify().problem == ""
+    assert "rewritten" in journal.verify(commits[-1]).problem
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.lists(st.text(max_size=20), min_size=1, max_size=5), max_size=8))
+def test_any_batches_come_back_in_order(tmp_path_factory: pytest.TempPathFactory, batches: list[list[str]]):
+    journal = Journal(tmp_path_factory.mktemp("journal") / "j.git", ManualClock())
+    for number, batch in enumerate(batches):
+        journal.append([{"id": f"{number}.{index}", "subject": text} for index, text in enumerate(batch)], number)
+
+    flat = [text for batch in batches for text in batch]
+    assert [one["subject"] for one in journal.entries()] == flat[::-1]
+    assert [one["number"] for one in journal.entries()] == list(range(len(flat), 0, -1))
+    verdict = journal.verify(journal.head())
+    assert (verdict.problem, verdict.entries, verdict.commits) == ("", len(flat), len(batches))

@@ -1,0 +1,77 @@
+"""The leader's part in the journal: commits what waits, gives back what was decided, and ends what has run out."""
+
+from __future__ import annotations
+
+import structlog
+
+from reconciler.errors import JournalBroken
+from reconciler.journal import Journal
+from reconciler.model.brake import Brake
+from workers import braking
+from workers.store import Store
+from workers.store.brakes import from_json, to_json
+
+log = structlog.get_logger()
+BATCH = 500
+KEEP_EVERY_S = 1.0
+LOOK_EVERY_S = 5.0
+
+
+class Records:
+    """Used by one thread, of the scheduler that leads."""
+
+    def __init__(self, store: Store, journal: Journal) -> None:
+        self._store, self._journal = store, journal
+        self._keep_at_s = self._look_at_s = 0.0
+        self._problem = ""
+
+    def restore(self) -> None:
+        """Put the decisions that the journal knows into a Redis that lost them. Called before anything is granted."""
+        found = self._journal.state() or {}
+        self._store.brakes.restore(from_json(one) for one in found.get("brakes", ()))
+
+    def tend(self) -> None:
+        """Now and then: commit a batch, and lift what is over."""
+        now_s = self._store.clock.boot_s()
+        if now_s >= self._look_at_s:
+            self._look_at_s = now_s + LOOK_EVERY_S
+            self._end_what_is_over()
+        if now_s >= self._keep_at_s:
+            self._keep_at_s = now_s + KEEP_EVERY_S
+            self._keep()
+
+    def _keep(self) -> None:
+        entries = self._store.outbox.waiting(BATCH)
+        if not entries:
+            return
+        brakes = [to_json(one) for one in self._store.brakes.all().values()]
+        try:
+            head = self._journal.append(entries, {"brakes": brakes})
+        except (JournalBroken, OSError) as error:
+            self._say(f"the journal can't be written, entries wait in Redis: {error}")
+            return
+        self._problem = ""
+        self._store.outbox.done(entries, head)
+        if len(entries) == BATCH:
+            self._keep_at_s = 0.0
+
+    def _end_what_is_over(self) -> None:
+        now = self._store.clock.now()
+        over = [one for one in self._store.brakes.all().values() if one.is_over(now)]
+        for one in over:
+            self._end(one)
+
+    def _end(self, brake: Brake) -> None:
+        count = braking.lift(self._store, brake.scope, by="its time", reason="it ran out")
+        message = (
+            f"{brake.scope} is no longer {brake.kind.lower()} ({brake.reason}): its time ran out; {count} instances"
+        )
+        self._store.events.append(self._store.clock.now(), "scheduler", brake.scope, f"{brake.kind}Over", message)
+        log.info("brake_over", scope=brake.scope)
+
+    def _say(self, problem: str) -> None:
+        """Once for each problem, not once a second."""
+        if problem != self._problem:
+            self._problem = problem
+            self._store.events.append(self._store.clock.now(), "scheduler", "journal", "JournalBroken", problem)
+            log.error("journal_broken", problem=problem)

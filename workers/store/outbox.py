@@ -1,0 +1,56 @@
+"""What the journal is still to keep: entries wait here until the scheduler that leads has committed them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import orjson
+import redis
+
+KEPT_S = 600
+MOST_WAITING = 100_000
+"""Entries kept while no scheduler leads; beyond, the oldest passes are lost to the journal, never a decision's effect."""
+
+
+class Outbox:
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        self._redis: Any = client
+        self._prefix, self._key = prefix, f"{prefix}journal-outbox"
+
+    def put(self, at: datetime, kind: str, subject: str, **fields: Any) -> str:
+        """One more entry; its id."""
+        identity = secrets.token_hex(8)
+        entry = {"id": identity, "at": at.isoformat(), "kind": kind, "subject": subject, **fields}
+        self._redis.rpush(self._key, orjson.dumps(entry, default=str))
+        self._redis.ltrim(self._key, -MOST_WAITING, -1)
+        return identity
+
+    def waiting(self, most: int) -> list[Mapping[str, Any]]:
+        """The oldest entries, which stay until they are done."""
+        return [orjson.loads(raw) for raw in self._redis.lrange(self._key, 0, most - 1)]
+
+    def done(self, entries: list[Mapping[str, Any]], head: str) -> None:
+        """Drop entries that are committed, and tell who waits for them."""
+        pipe = self._redis.pipeline()
+        pipe.ltrim(self._key, len(entries), -1)
+        pipe.set(f"{self._prefix}journal-head", head)
+        for entry in entries:
+            if entry["kind"] != "sync":
+                pipe.rpush(self._kept(str(entry["id"])), head)
+                pipe.expire(self._kept(str(entry["id"])), KEPT_S)
+        pipe.execute()
+
+    def is_kept(self, identity: str, timeout_s: float) -> bool:
+        """Whether the journal holds an entry; waits for it for so long."""
+        return self._redis.blpop([self._kept(identity)], timeout=timeout_s) is not None
+
+    def head(self) -> str | None:
+        """The newest commit of the journal as its writer told it."""
+        raw = self._redis.get(f"{self._prefix}journal-head")
+        return raw.decode() if raw else None
+
+    def _kept(self, identity: str) -> str:
+        return f"{self._prefix}journal-kept:{identity}"
