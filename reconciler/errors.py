@@ -22,6 +22,7 @@
     │   └── EmptyRender              nothing rendered while objects are owned
     ├── ClusterError
     │   ├── Unreachable              nothing is concluded from what was not seen; Unknown; retried with back-off
+    │   ├── ClusterIdentityChanged   another cluster answers under a known name: Held, every proof is dropped
     │   ├── AccessDenied             401 or 403 of the API server on what we need
     │   ├── UnknownKind              not served (yet): comes due again
     │   ├── TooManyRequests          429 or 503: retried after what the server says
@@ -191,6 +192,12 @@ class UnknownKind(ClusterError):
 
 class TooManyRequests(ClusterError):
     """The API server asked us to come back later."""
+
+
+class ClusterIdentityChanged(ClusterError):
+    """The cluster behind a name is not the one it was at first contact, or is known under another name."""
+
+    retry: Retry = 300.0
 
 
 class PreconditionFailed(ClusterError):

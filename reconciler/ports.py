@@ -77,6 +77,9 @@ class ClusterApi(Protocol):
     def discovery(self, *, refresh: bool = False) -> Discovery:
         """The kinds served; cached per cluster, asked anew on `refresh`."""
 
+    def identity(self, *, refresh: bool = False) -> str:
+        """The uid of the `kube-system` namespace, cached per connection; empty when we may not read it."""
+
     def server_time(self) -> datetime | None:
         """The API server's clock at its last answer, by the Date header; None before the first."""
 

@@ -2,6 +2,7 @@
 
 from reconciler.cluster.connect import Clusters
 from reconciler.cluster.guard import OpenGuard
+from reconciler.cluster.identity import require_identity
 from reconciler.cluster.observe import Survey, observe, survey
 
-__all__ = ["Clusters", "OpenGuard", "Survey", "observe", "survey"]
+__all__ = ["Clusters", "OpenGuard", "Survey", "observe", "require_identity", "survey"]

@@ -29,7 +29,7 @@ from urllib3.exceptions import (
 )
 
 from reconciler.cluster import answers
-from reconciler.errors import LeaseLost, PreconditionFailed, UndriftError, UnknownKind, Unreachable
+from reconciler.errors import AccessDenied, LeaseLost, PreconditionFailed, UndriftError, UnknownKind, Unreachable
 from reconciler.model.live import Discovery, Listing, Resource
 from reconciler.model.manifest import Raw
 from reconciler.ports import Guard
@@ -43,6 +43,7 @@ CONNECT_TIMEOUT_S = 5.0
 PAGE = 500
 CHUNK = 1 << 18
 APPLY_PATCH = "application/apply-patch+yaml"
+NAMESPACE = Resource("", "v1", "Namespace", "namespaces", False)
 METADATA = "as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST = "as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
@@ -68,6 +69,15 @@ class Client:
     def known_namespaces(self) -> set[str]:
         """Namespaces that this process knows to exist; shared by all clients of the cluster."""
         return self._connection.namespaces_made
+
+    def identity(self, *, refresh: bool = False) -> str:
+        if refresh or self._connection.identity is None:
+            try:
+                found = self.get(NAMESPACE, "", "kube-system", metadata_only=True)
+            except AccessDenied:
+                found = None
+            self._connection.identity = str(found["metadata"]["uid"]) if found else ""
+        return self._connection.identity
 
     def server_time(self) -> datetime | None:
         return self._connection.server_time()

@@ -47,6 +47,8 @@ class Connection:
     discovery: DiscoveryCache = field(default_factory=DiscoveryCache)
     namespaces_made: set[str] = field(default_factory=set)
     """Namespaces that this process has seen or made, so that no request asks again."""
+    identity: str | None = None
+    """The uid of the cluster's `kube-system` namespace, once it was asked for; empty when we may not read it."""
     lock: threading.Lock = field(default_factory=threading.Lock)
     """Held while `authorization` is asked: renewing a token changes the loader's state."""
     _heard: tuple[datetime, float] | None = None

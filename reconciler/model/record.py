@@ -78,6 +78,8 @@ class Order:
     approved_plan: str | None = None
     is_first: bool = False
     """Nothing is known of the instance yet: no inventory is expected in its cluster."""
+    cluster_uid: str = ""
+    """The cluster that the target's name was pinned to at first contact; empty: not pinned yet."""
     brake: Brake | None = None
     """A person's word that it is not to be written now: the pass looks only."""
 

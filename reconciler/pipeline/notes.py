@@ -13,7 +13,7 @@ from datetime import datetime
 
 from reconciler import health
 from reconciler.clock import Clock
-from reconciler.errors import FirstContact, LeaseError, UndriftError
+from reconciler.errors import ClusterIdentityChanged, FirstContact, LeaseError, UndriftError
 from reconciler.model.changeset import ChangeSet, Drift, Outcome, Result
 from reconciler.model.health import HealthReport
 from reconciler.model.inventory import Applied, HistoryEntry, Inventory, Proof
@@ -150,7 +150,9 @@ class Notes:
             durations_s=dict(self._durations),
             requests=self._requests(),
             retry=told.retry,
-            memory=Memory(
+            memory=Memory()
+            if isinstance(self.error, ClusterIdentityChanged)  # what was proven was proven of another cluster
+            else Memory(
                 unflushed=applied or self.memory.unflushed,
                 unflushed_entry=entry if applied else self.memory.unflushed_entry,
                 heals=self._heals(now),

@@ -51,15 +51,20 @@ class ScanReport:
     findings: Mapping[InstanceKey, Finding] = field(default_factory=dict)
     flushed: frozenset[InstanceKey] = frozenset()
     requests: int = 0
+    identity: str = ""
+    """Which cluster it was, by the uid of its `kube-system` namespace; empty when we may not read that."""
 
 
-def scan(target: ClusterTarget, known: Mapping[InstanceKey, Memory], guard: Guard, rooms: Rooms) -> ScanReport:
-    """Compare every inventory of a cluster with what is live.
+def scan(
+    target: ClusterTarget, known: Mapping[InstanceKey, Memory], guard: Guard, rooms: Rooms, *, pinned: str = ""
+) -> ScanReport:
+    """Compare every inventory of a cluster with what is live. `pinned` is the identity it had at first contact.
 
     Raises the ClusterErrors: then nothing is concluded about any instance.
     """
     began_at = rooms.clock.now()
     api = rooms.clusters.api(target, guard, agent=f"scan {target.name} fence={guard.fence}")
+    identity = cluster.require_identity(api, pinned, refresh=True)
     stored = rooms.inventories.read_all(api)
     newest = {key: _newest(inventory, known.get(key)) for key, inventory in stored.items()}
     places: dict[GroupKind, set[str]] = {}
@@ -69,7 +74,7 @@ def scan(target: ClusterTarget, known: Mapping[InstanceKey, Memory], guard: Guar
     survey = cluster.survey(api, places, rooms.clock)
     findings = {key: _judge(api, key, inventory, survey) for key, inventory in newest.items()}
     flushed = {key for key, inventory in newest.items() if _flush(api, key, stored[key], inventory, rooms)}
-    return ScanReport(target.name, began_at, findings, frozenset(flushed), api.requests)
+    return ScanReport(target.name, began_at, findings, frozenset(flushed), api.requests, identity)
 
 
 def _newest(inventory: Inventory, memory: Memory | None) -> Inventory:

@@ -35,6 +35,7 @@ def sync(spec: InstanceSpec, order: Order, memory: Memory, guard: Guard, rooms: 
     with notes.catching():
         api = rooms.clusters.api(spec.cluster, guard, agent=f"{spec.key} fence={guard.fence}")
         notes.counting(lambda: api.requests)
+        cluster.require_identity(api, order.cluster_uid)
         desk = Desk(api, spec, order, notes, rooms)
         if order.is_first and may_write(spec, order):
             try:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from reconciler.errors import (
     BACKOFF,
     NEVER,
+    ClusterIdentityChanged,
     FirstContact,
     InvalidObject,
     OwnedByAnother,
@@ -73,7 +74,8 @@ def is_not_ours(error: UndriftError | None) -> bool:
 
 
 def _ended_early(notes: Notes, error: UndriftError) -> Told:
-    return Told(Sync.UNKNOWN, Phase.FAILED, error.reason, error.message, error.retry)
+    phase = Phase.HELD if isinstance(error, ClusterIdentityChanged) else Phase.FAILED
+    return Told(Sync.UNKNOWN, phase, error.reason, error.message, error.retry)
 
 
 def _failed(failed: list[Outcome]) -> Told:

@@ -42,6 +42,7 @@ class FakeCluster:
         self.objects: dict[ObjectKey, Raw] = {}
         self.deleted: list[tuple[ObjectKey, Raw]] = []
         self.requests = 0
+        self.uid = "00000000-0000-4000-8000-000000000001"
         self.lock = threading.Lock()
         self.before: Fault | None = None
         """A fault before the request takes effect."""

@@ -35,6 +35,9 @@ class FakeApi:
     def known_namespaces(self) -> set[str]:
         return self._cluster.known_namespaces
 
+    def identity(self, *, refresh: bool = False) -> str:
+        return self._cluster.uid
+
     def server_time(self) -> datetime | None:
         return self._cluster.clock.now()
 

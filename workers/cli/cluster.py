@@ -12,8 +12,9 @@ from reconciler.cluster import OpenGuard
 from reconciler.errors import UndriftError
 from reconciler.pipeline.rooms import Rooms
 from workers import wiring
-from workers.cli import output, selecting
+from workers.cli import brakes, output, selecting
 from workers.cli.output import Format
+from workers.messages import Lane, Mark, Work
 from workers.store import composed
 
 cluster_app = typer.Typer(
@@ -76,6 +77,24 @@ def check(names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]")
                 raise selecting.NotFound(f"no cluster {name!r}; the fleet has {', '.join(known) or 'none'}")
             worst = max(worst, _check_one(name, rooms))
     sys.exit(worst)
+
+
+@cluster_app.command(epilog="Example: undrift cluster forget eu-1")
+def forget(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    reason: Annotated[str, typer.Option("--reason", help="Why: kept in the journal.")] = "",
+) -> None:
+    """Forget which cluster a name meant, and what was proven of it. Its objects stay; its next scan meets it anew."""
+    store = wiring.store()
+    known = store.specs.clusters().keys() | store.pins.all().keys()
+    if name not in known:
+        raise selecting.NotFound(f"no cluster {name!r}; known are {', '.join(sorted(known)) or 'none'}")
+    store.pins.drop(name)
+    store.status.forget_memories(store.specs.on_cluster(name))
+    store.outbox.put(store.clock.now(), "forget", f"cluster:{name}", by=brakes.who(), reason=reason)
+    if name in store.specs.clusters():
+        store.due.mark([Mark(Work("scan", name), Lane.OPERATOR, "forgotten")])
+    print(f"{name}: forgotten; its objects stay, and its next scan pins it anew")
 
 
 def _check_one(name: str, rooms: Rooms) -> int:

@@ -29,6 +29,7 @@ class Records:
         """Put the decisions that the journal knows into a Redis that lost them. Called before anything is granted."""
         found = self._journal.state() or {}
         self._store.brakes.restore(from_json(one) for one in found.get("brakes", ()))
+        self._store.pins.restore(found.get("pins", {}))
 
     def tend(self) -> None:
         """Now and then: commit a batch, and lift what is over."""
@@ -46,7 +47,7 @@ class Records:
             return
         brakes = [to_json(one) for one in self._store.brakes.all().values()]
         try:
-            head = self._journal.append(entries, {"brakes": brakes})
+            head = self._journal.append(entries, {"brakes": brakes, "pins": self._store.pins.all()})
         except (JournalBroken, OSError) as error:
             self._say(f"the journal can't be written, entries wait in Redis: {error}")
             return

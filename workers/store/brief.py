@@ -33,6 +33,7 @@ class Brief:
     memory: Memory
     judged: str | None
     approval: str | None
+    cluster_uid: str
     brake: Brake | None
 
     @property
@@ -47,8 +48,8 @@ class Briefs:
         self._read: Any = client.register_script(script("brief"))
 
     def get(self, key: InstanceKey) -> Brief:
-        found = self._read(args=[self._prefix, str(key), *scopes(key)])
-        spec, has_left, teardown, status, memory, judged, approval, brakes = found
+        found = self._read(args=[self._prefix, str(key), key.cluster, *scopes(key)])
+        spec, has_left, teardown, status, memory, judged, approval, pin, brakes = found
         spec_text, status_text, memory_text = unpack(spec), unpack(status), unpack(memory)
         return Brief(
             spec=InstanceSpec.model_validate_json(spec_text) if spec_text else None,
@@ -58,6 +59,7 @@ class Briefs:
             memory=memory_from_json(memory_text) if memory_text else Memory(),
             judged=judged.decode() if judged else None,
             approval=approval.decode() if approval else None,
+            cluster_uid=pin.decode() if pin else "",
             brake=widest(brakes, self._clock.now()),
         )
 

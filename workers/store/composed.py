@@ -77,7 +77,9 @@ def _aged(
     """Synced only while somebody has looked lately."""
     if scan.get("error") and status.reason != "LeftTheFleet":
         update: dict[str, object] = {"sync": "Unknown", "stale": True}
-        if status.phase in ("Idle", "Queued"):
+        if scan.get("reason") == "ClusterIdentityChanged":
+            update |= {"phase": "Held", "reason": scan["reason"], "message": str(scan["error"])}
+        elif status.phase in ("Idle", "Queued"):
             update |= {"reason": "Unreachable", "message": str(scan["error"])}
         return status.model_copy(update=update)
     seen = [at for at in (status.observed_at, status.last_sync) if at is not None]

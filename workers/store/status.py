@@ -71,6 +71,12 @@ class StatusStore:
         texts = zip(wanted, map(unpack, raw), strict=True)
         return {key: memory_from_json(text) for key, text in texts if text is not None}
 
+    def forget_memories(self, keys: Iterable[InstanceKey]) -> None:
+        """Drop what is proven of instances."""
+        names = [str(key) for key in keys]
+        if names:
+            self._redis.hdel(self._key("memory"), *names)
+
     def remember(self, key: InstanceKey, memory: Memory) -> None:
         self._redis.hset(self._key("memory"), str(key), pack(orjson.dumps(_memory_json(memory))))
 
@@ -103,9 +109,11 @@ class StatusStore:
         if names:
             self._redis.hdel(self._key("unjudged"), *names)
 
-    def note_scan(self, cluster: str, at: datetime, error: str = "", requests: int = 0) -> None:
+    def note_scan(
+        self, cluster: str, at: datetime, error: str = "", requests: int = 0, *, reason: str = "Unreachable"
+    ) -> None:
         """The last scan of a cluster: when it was, and why it failed if it did."""
-        row = {"at": at.isoformat(), "error": error, "requests": requests}
+        row = {"at": at.isoformat(), "error": error, "requests": requests, "reason": reason if error else ""}
         if error:
             row["seen"] = self.scans().get(cluster, {}).get("seen", "")
         else:

@@ -15,6 +15,7 @@ from workers.store.events import Events
 from workers.store.keys import PREFIX
 from workers.store.leader import Leader
 from workers.store.outbox import Outbox
+from workers.store.pins import Pins
 from workers.store.requests import Requests
 from workers.store.slots import WorkerSlots
 from workers.store.specs import SpecStore
@@ -47,6 +48,7 @@ class Store:
     briefs: Briefs
     brakes: Brakes
     outbox: Outbox
+    pins: Pins
     clock: Clock
     prefix: str
 
@@ -77,6 +79,7 @@ def open_store(url: str, clock: Clock, *, prefix: str = PREFIX) -> Store:
         briefs=Briefs(client, clock, prefix),
         brakes=Brakes(client, prefix),
         outbox=Outbox(client, prefix),
+        pins=Pins(client, prefix),
         clock=clock,
         prefix=prefix,
     )

@@ -7,7 +7,8 @@ from datetime import datetime
 
 import structlog
 
-from reconciler.errors import LeaseError, UndriftError
+from reconciler.errors import ClusterIdentityChanged, LeaseError, UndriftError
+from reconciler.fleet.load import DEV_CLUSTER_LABEL
 from reconciler.model.changeset import Drift
 from reconciler.model.instance import InstanceKey
 from reconciler.model.record import Memory
@@ -36,16 +37,39 @@ def _scan(name: str, grant: Grant, guard: RedisGuard, results: Results) -> Mark 
     specs = store.specs.on_cluster(name)
     memories = store.status.memories(specs)
     try:
-        report = scan(target, memories, guard, wiring.rooms())
+        report = scan(target, memories, guard, wiring.rooms(), pinned=store.pins.get(name))
+        _require_one_name(target, report.identity)
     except LeaseError:
         raise
     except UndriftError as error:
         _note_failure(target, error)
+        if isinstance(error, ClusterIdentityChanged):
+            store.status.forget_memories(specs)
     else:
         store.status.note_scan(name, report.began_at, requests=report.requests)
         _judge_all(report, specs, memories)
     results.requests.answer(grant.requests, name, {"phase": "Idle", "reason": "Scanned"})
     return Mark(Work("scan", name), Lane.DRIFT, "periodic", at_ms=store.due.now_ms() + _every_ms(target))
+
+
+def _require_one_name(target: ClusterTarget, uid: str) -> None:
+    """Pin a cluster at first contact. Raises ClusterIdentityChanged when another name of the fleet means it already.
+
+    A local dev cluster is another one whenever it starts, so it is not pinned.
+    """
+    store, cluster = wiring.store(), target.name
+    if not uid or DEV_CLUSTER_LABEL in target.labels:
+        return
+    names = store.specs.clusters()
+    for other, known in store.pins.all().items():
+        if known == uid and other != cluster and other in names:
+            raise ClusterIdentityChanged(
+                f"cluster {cluster}: it is the same cluster as {other} (kube-system {uid}); remove one of the two from "
+                f"the fleet, or mend its kubeconfig; if {other} moved on: `undrift cluster forget {other}`",
+                subject=cluster,
+            )
+    if store.pins.pin(cluster, uid):
+        store.outbox.put(store.clock.now(), "pin", f"cluster:{cluster}", by="first contact", uid=uid)
 
 
 def _every_ms(target: ClusterTarget) -> int:
@@ -56,7 +80,7 @@ def _every_ms(target: ClusterTarget) -> int:
 def _note_failure(target: ClusterTarget, error: UndriftError) -> None:
     store = wiring.store()
     known = store.status.scans().get(target.name, {}).get("error")
-    store.status.note_scan(target.name, store.clock.now(), error=error.message)
+    store.status.note_scan(target.name, store.clock.now(), error=error.message, reason=error.reason)
     if known != error.message:
         store.events.append(store.clock.now(), "cluster", target.name, error.reason, error.message)
     log.warning("scan_failed", cluster=target.name, reason=error.reason)

@@ -61,6 +61,7 @@ def _order(brief: Brief, grant: Grant) -> Order:
         full=grant.full or grant.reasons == ("periodic",),
         by_operator=grant.by_operator,
         approved_plan=brief.approval,
+        cluster_uid=brief.cluster_uid,
         brake=brief.brake,
         is_first=bool(grant.commit) and "new" in grant.reasons and brief.is_unknown,
     )

@@ -37,6 +37,9 @@ class Lease:
     def remaining_s(self) -> float:
         return 60.0
 
+    def require_unfrozen(self) -> None:
+        return None
+
 
 @pytest.fixture
 def rooms(tmp_path: Path, three_clusters: list[Running]) -> Iterator[Rooms]:

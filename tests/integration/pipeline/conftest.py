@@ -50,6 +50,9 @@ class OpenLease:
     def remaining_s(self) -> float:
         return 30.0
 
+    def require_unfrozen(self) -> None:
+        return None
+
 
 @dataclass
 class World:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+from reconciler.model.brake import Brake
 from reconciler.model.changeset import Drift
 from reconciler.model.manifest import ObjectKey
-from reconciler.model.record import Phase, Sync
+from reconciler.model.record import Memory, Phase, Sync
 from tests.integration.pipeline.conftest import CONFIG_MAP, DEPLOYMENT, World, config_map
 
 
@@ -297,3 +300,52 @@ def test_a_failed_sync_leaves_what_the_next_one_repairs(world: World) -> None:
     world.write({"b.yaml": config_map("two")})
 
     assert world.sync().sync is Sync.SYNCED
+
+
+def test_a_first_sync_of_a_new_instance_does_not_ask_for_an_inventory(world: World):
+    world.write({f"{name}.yaml": config_map(name) for name in ("one", "two", "three")})
+    world.api.discovery()  # known to the process, as to any that has synced before
+
+    record = world.sync(is_first=True)
+
+    assert (record.sync, record.counts, record.requests) == (Sync.SYNCED, {"Created": 3}, 4)
+    assert len(world.inventory().members) == 3
+
+
+def test_an_inventory_that_was_presumed_not_to_be_is_read_then(world: World):
+    """The application was here before, left, and came back while Redis knew nothing of it."""
+    world.write({"one.yaml": config_map(), "two.yaml": config_map("two")})
+    world.sync()
+    world.write({"two.yaml": None})
+
+    world.memory = Memory()
+    record = world.sync(is_first=True)
+
+    assert record.sync == Sync.SYNCED
+    assert record.counts == {"Deleted": 1} | {key: n for key, n in record.counts.items() if key != "Deleted"}
+    assert world.config_map("two") is None
+    assert world.config_map("one") is not None
+
+
+def test_a_brake_lets_a_pass_look_and_write_nothing(world: World):
+    world.write({"one.yaml": config_map()})
+    brake = Brake("all", "incident", "ada", datetime.now(UTC))
+
+    record = world.sync(brake=brake)
+
+    assert (record.sync, record.phase, record.reason, record.wrote) == (Sync.OUT_OF_SYNC, Phase.PAUSED, "Frozen", False)
+    assert "1 changes wait" in record.message
+    assert not world.inventory().exists
+
+
+def test_another_cluster_behind_a_known_name_is_held_and_drops_every_proof(world: World):
+    world.write({"one.yaml": config_map()})
+    world.sync()
+    assert world.memory.unflushed is not None
+
+    record = world.sync(cluster_uid="00000000-0000-0000-0000-000000000000")
+
+    assert (record.phase, record.reason, record.wrote) == (Phase.HELD, "ClusterIdentityChanged", False)
+    assert "cluster forget bare" in record.message
+    assert world.memory == Memory()
+    assert world.sync(cluster_uid=world.api.identity()).sync == Sync.SYNCED

@@ -37,6 +37,9 @@ class Lease:
     def remaining_s(self) -> float:
         return 30.0
 
+    def require_unfrozen(self) -> None:
+        return None
+
 
 @pytest.fixture
 def fake() -> FakeCluster:

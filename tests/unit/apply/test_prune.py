@@ -30,6 +30,9 @@ class Lease:
     def remaining_s(self) -> float:
         return 30.0
 
+    def require_unfrozen(self) -> None:
+        return None
+
 
 class World:
     """One object of ours, and an inventory that lists it."""
