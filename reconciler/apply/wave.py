@@ -10,9 +10,10 @@ One request per object, a second one only after a conflict. A failure belongs to
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from reconciler.apply import adopt, recreate, settle
@@ -31,7 +32,9 @@ from reconciler.model.inventory import Inventory
 from reconciler.model.live import Resource
 from reconciler.model.manifest import Manifest, Raw
 from reconciler.model.plan import Action, Cause, Change, Wave
+from reconciler.model.spec import IgnoredDifference
 from reconciler.objects import applyset, clean, managedfields
+from reconciler.objects.ignored import rules_for, without
 from reconciler.objects.keys import PART_OF
 from reconciler.ports import ClusterApi
 
@@ -49,6 +52,8 @@ class Job:
     body: dict[str, Any]
     adopt: str
     inventory: Inventory
+    ignored: tuple[IgnoredDifference, ...] = ()
+    """What of this object is left to other writers."""
 
     @property
     def proof(self) -> str:
@@ -74,9 +79,11 @@ def apply_wave(
     key: InstanceKey,
     inventory: Inventory,
     adopt: str,
+    ignored: Sequence[IgnoredDifference] = (),
     create_namespace: str | None = None,
 ) -> ChangeSet:
-    """Apply the changes of a wave; the outcomes in the wave's order. `adopt` is the policy's word for first contact.
+    """Apply the changes of a wave; the outcomes in the wave's order. `adopt` is the policy's word for first contact,
+    `ignored` the fields that are sent on creation only.
 
     Raises LeaseError when the lease ended on the way; every other error is in the outcome of its object.
     """
@@ -84,9 +91,10 @@ def apply_wave(
         settle.require_namespace(api, create_namespace)
     first, *rest = wave.changes
     # The first is applied here meanwhile: a thread less to wake, and none at all for a single object.
-    started = [_workers().submit(_apply_one, api, change, key, inventory, adopt) for change in rest]
+    apply_one = partial(_apply_one, api, key=key, inventory=inventory, adopt_policy=adopt, ignored=ignored)
+    started = [_workers().submit(apply_one, change) for change in rest]
     try:
-        outcomes = [_apply_one(api, first, key, inventory, adopt), *(one.result() for one in started)]
+        outcomes = [apply_one(first), *(one.result() for one in started)]
     finally:
         for one in started:
             one.cancel()
@@ -100,13 +108,22 @@ def _workers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="apply")
 
 
-def _apply_one(api: ClusterApi, change: Change, key: InstanceKey, inventory: Inventory, adopt_policy: str) -> Outcome:
+def _apply_one(
+    api: ClusterApi,
+    change: Change,
+    *,
+    key: InstanceKey,
+    inventory: Inventory,
+    adopt_policy: str,
+    ignored: Sequence[IgnoredDifference],
+) -> Outcome:
     manifest = change.manifest
     assert manifest is not None  # deletions never come in a wave
     try:
         resource = settle.find_resource(api, manifest)
         body = clean.to_send(manifest, applyset.part_of(key))
-        return _carry_out(Job(api, key, change, resource, body, adopt_policy, inventory))
+        rules = rules_for(change.key, ignored)
+        return _carry_out(Job(api, key, change, resource, body, adopt_policy, inventory, rules))
     except LeaseError:
         raise
     except NamespaceMissing as error:
@@ -129,6 +146,8 @@ def _carry_out(job: Job) -> Outcome:
     try:
         if job.change.action is Action.CREATE:
             return _create(job)
+        if job.ignored:
+            return _leave_to_others(job, job.api.get(job.resource, job.change.key.namespace, job.change.key.name))
         outcome = _apply(job, Result.ADOPTED if job.change.action is Action.ADOPT else None)
         # Unproven may be what an adoption that was cut short has left.
         unfinished = job.change.action is Action.ADOPT or job.change.cause is Cause.UNPROVEN
@@ -148,9 +167,29 @@ def _create(job: Job) -> Outcome:
     if live is None:  # gone again between the two requests
         return _outcome(job, job.send(force=False, create_only=True), Result.CREATED)
     if adopt.is_ours(live, job.key):
-        return _without_kubectl(job, _apply(job, None))
+        return _without_kubectl(job, _apply(job, None)) if not job.ignored else _leave_to_others(job, live)
     adopt.require_allowed(live, job.key, job.change.key, job.adopt)
+    if job.ignored:
+        job = replace(job, body=without(job.body, live, job.key.manager, job.ignored))
     return _without_kubectl(job, _apply_first(job))
+
+
+def _leave_to_others(job: Job, live: Raw | None) -> Outcome:
+    """Apply with the ignored fields left to their owners. Drift in those alone is none."""
+    if live is None:
+        return _apply(job, None)
+    masked = replace(job, body=without(job.body, live, job.key.manager, job.ignored))
+    outcome = _apply(masked, Result.ADOPTED if job.change.action is Action.ADOPT else None)
+    is_same = outcome.live is not None and _declared(outcome.live) == _declared(live)
+    if is_same and not outcome.drift and outcome.result in (Result.HEALED, Result.CONFIGURED):
+        return replace(outcome, result=Result.UNCHANGED)
+    return outcome
+
+
+def _declared(live: Raw) -> Raw:
+    """What writers can mean: all but who owns what, and what the server counts."""
+    meta = {key: value for key, value in live["metadata"].items() if key not in clean.SERVER_METADATA}
+    return {**{key: value for key, value in live.items() if key != "status"}, "metadata": meta}
 
 
 def _apply_first(job: Job) -> Outcome:

@@ -20,6 +20,7 @@ from reconciler.model.spec import (
     ClusterDrift,
     DriftPolicy,
     Duration,
+    IgnoredDifference,
     KindRule,
     Ref,
     RenderOptions,
@@ -114,6 +115,8 @@ class ApplicationSpec(Spec):
     overrides: tuple[Override, ...] = ()
     sync: SyncPolicy = SyncPolicy()
     drift: DriftPolicy = DriftPolicy()
+    ignore_differences: tuple[IgnoredDifference, ...] = ()
+    """Fields left to other writers: sent when an object is created, not afterwards."""
 
     @model_validator(mode="after")
     def _one_source(self) -> ApplicationSpec:

@@ -177,6 +177,7 @@ def _expand_on(
         namespace=namespace,
         sync=found.sync,
         drift=found.drift,
+        ignore_differences=spec.ignore_differences,
         labels=application.metadata.labels,
         rules=projects.rules(project),
     )

@@ -15,7 +15,6 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "spec.deletionPolicy": "deletion policies",
         "spec.deletionGracePeriod": "deletion policies",
         "spec.movedFrom": "moves between names",
-        "spec.ignoreDifferences": "ignored fields",
         "spec.dependsOn": "dependencies",
         "spec.healthChecks": "health expressions",
         "spec.policy": "policies",

@@ -227,6 +227,30 @@ class DriftPolicy(Spec):
     action: Literal["Heal", "Report", "Ignore"] = "Heal"
 
 
+class IgnoredDifference(Spec):
+    """Fields that belong to another writer, with the names that Argo CD gives them. They are sent when an object is created
+    and left out afterwards. Group and kind may be globs; a name or namespace left out means any."""
+
+    group: str = ""
+    kind: str
+    name: str = ""
+    namespace: str = ""
+    json_pointers: tuple[Annotated[str, Field(pattern=r"^(/[^/]+)+$")], ...] = ()
+    """RFC 6901, such as `/spec/replicas`; `~1` stands for a slash."""
+    managed_fields_managers: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Every field that these managers own on the live object."""
+
+    @model_validator(mode="after")
+    def _names_something(self) -> IgnoredDifference:
+        if not self.json_pointers and not self.managed_fields_managers:
+            raise ValueError("expected jsonPointers, managedFieldsManagers or both")
+        identity = ("/apiVersion", "/kind", "/metadata/name", "/metadata/namespace", "/metadata", "/metadata/labels")
+        for pointer in self.json_pointers:
+            if pointer in identity:
+                raise ValueError(f"{pointer} is part of an object's identity and can't be ignored")
+        return self
+
+
 class KubeconfigRef(CredentialRef):
     """A kubeconfig, and which of its contexts; its current one when left out."""
 
@@ -295,6 +319,7 @@ class InstanceSpec(Spec):
     namespace: str | None = None
     sync: SyncPolicy = SyncPolicy()
     drift: DriftPolicy = DriftPolicy()
+    ignore_differences: tuple[IgnoredDifference, ...] = ()
     labels: dict[str, str] = {}
     rules: ProjectRules | None = None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 
 from reconciler import health
@@ -37,6 +38,10 @@ class Notes:
     """The notes of one pass. `record()` may be called at any point and tells what is known by then."""
 
     def __init__(self, spec: InstanceSpec, order: Order, memory: Memory, fence: int, clock: Clock) -> None:
+        if memory.unflushed is not None and memory.unflushed.spec_digest != spec.digest:
+            memory = replace(
+                memory, heals={}
+            )  # a person has changed what is wanted: an old fight says nothing about it
         self.spec, self.order, self.memory, self.fence = spec, order, memory, fence
         self._clock = clock
         self._started_at = clock.now()
@@ -166,6 +171,7 @@ class Notes:
         """What others had changed of ours, with who; also what was seen but not healed."""
         found = [drift for outcome in self._outcomes for drift in outcome.drift]
         named = {drift.key for drift in found}
+        named |= {outcome.key for outcome in self._outcomes if outcome.result is Result.UNCHANGED}
         if self.plan is not None:
             for change in (*self.plan.changes, *self.plan.reported):
                 if change.cause in (Cause.DRIFT, Cause.GONE) and change.key not in named:
@@ -239,7 +245,8 @@ class Notes:
         healed = [
             drift
             for outcome in self._outcomes
-            if outcome.result in APPLIED_RESULTS and outcome.change.cause in (Cause.DRIFT, Cause.GONE)
+            if outcome.result in APPLIED_RESULTS - {Result.UNCHANGED}
+            and outcome.change.cause in (Cause.DRIFT, Cause.GONE)
             for drift in (outcome.drift or (Drift(outcome.key, "", ""),))
         ]
         return dict(contest.after_heals(self.memory.heals, healed, now))

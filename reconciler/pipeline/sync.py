@@ -172,6 +172,7 @@ def apply_wave(wave: Wave, inventory: Inventory, desk: Desk) -> ChangeSet:
         key=desk.spec.key,
         inventory=inventory,
         adopt=desk.spec.sync.adopt,
+        ignored=desk.spec.ignore_differences,
         create_namespace=desk.spec.namespace if desk.spec.sync.create_namespace else None,
     )
 

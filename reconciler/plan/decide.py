@@ -30,7 +30,7 @@ from reconciler.model.manifest import Manifest, ManifestSet, ObjectKey, Raw
 from reconciler.model.plan import Action, Cause, Change, Hold, Plan
 from reconciler.model.record import Heals, Order
 from reconciler.model.spec import InstanceSpec
-from reconciler.objects import keys, managedfields
+from reconciler.objects import ignored, keys, managedfields
 from reconciler.objects.order import waves
 from reconciler.plan import brakes, contest, project, stale
 from reconciler.plan.wording import named
@@ -185,6 +185,15 @@ def _is_ours(key: ObjectKey, live: Raw | None, look: _Look) -> bool:
     return live is not None and managedfields.owns_label(live, look.spec.key.manager, keys.PART_OF)
 
 
+def _is_left_to_others(manifest: Manifest, live: Raw, look: _Look) -> bool:
+    """Whether a policy that only tells of drift would tell of nothing but ignored fields. One that heals looks closer."""
+    rules = ignored.rules_for(manifest.key, look.spec.ignore_differences)
+    if not rules or look.spec.drift.action == "Heal" or look.heals_all:
+        return False
+    lost = managedfields.lost(live, look.spec.key.manager, manifest.body)
+    return bool(lost) and all(ignored.is_ignored(field, rules, manager) for field, manager in lost)
+
+
 def _cause(manifest: Manifest, live: Raw | None, look: _Look) -> Cause | None:
     proof = look.proof(manifest.key)
     if proof is None:
@@ -195,7 +204,7 @@ def _cause(manifest: Manifest, live: Raw | None, look: _Look) -> Cause | None:
     if live is None and not unseen:
         return Cause.GONE
     if live is not None and managedfields.fingerprint(live, look.spec.key.manager) != proof.fingerprint:
-        return Cause.DRIFT
+        return None if _is_left_to_others(manifest, live, look) else Cause.DRIFT
     if look.order.full:
         return Cause.FULL
     return Cause.UNPROVEN if unseen else None
