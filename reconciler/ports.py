@@ -67,6 +67,10 @@ class ClusterApi(Protocol):
     name: str
 
     @property
+    def is_read_only(self) -> bool:
+        """Whether every write is refused: the cluster, or the whole installation, is in mode Observe."""
+
+    @property
     def requests(self) -> int:
         """How many requests were sent so far."""
 

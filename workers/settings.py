@@ -20,6 +20,8 @@ from reconciler.errors import UndriftError
 
 LONGEST_LEASE_S = 60.0
 SOCKET_NOTE = "valkey.socket"
+CONTEXTS = "contexts"
+"""Where below the kubeconfigs those of `up --context` lie."""
 
 
 class BadSetting(UndriftError):
@@ -60,6 +62,10 @@ class Settings:
     """Overrides every repository's `poll` where it is longer (`UNDRIFT_REPOSITORY_POLL`, set by `up`)."""
     scan_every_s: float | None
     """Overrides every cluster's `drift.every` where it is longer (`UNDRIFT_SCAN_EVERY`, set by `up`)."""
+    contexts: tuple[str, ...]
+    """Clusters of the user's own kubeconfig to add to the fleet (`UNDRIFT_CONTEXTS`, set by `up --context`)."""
+    observes: bool
+    """Nothing is ever written to any cluster (`UNDRIFT_MODE=Observe`)."""
     env: Mapping[str, str]
     """The environment, for credentials that are referenced by name."""
 
@@ -116,6 +122,8 @@ def from_env(env: Mapping[str, str]) -> Settings:
         dev_clusters=tuple(name for name in env.get("UNDRIFT_DEV_CLUSTERS", "").split(",") if name),
         repository_poll_s=_number(env, "UNDRIFT_REPOSITORY_POLL", 0, most=86400) or None,
         scan_every_s=_number(env, "UNDRIFT_SCAN_EVERY", 0, most=86400) or None,
+        contexts=tuple(name for name in env.get("UNDRIFT_CONTEXTS", "").split(",") if name),
+        observes=_mode(env) == "Observe",
         env=env,
     )
 
@@ -134,6 +142,13 @@ def _embedded_url(home: Path) -> str:
     """The URL of the Valkey that `undrift up` of this home runs, or of the default port when none does."""
     noted = home / SOCKET_NOTE
     return f"unix://{noted.read_text().strip()}" if noted.is_file() else "redis://127.0.0.1:6379/0"
+
+
+def _mode(env: Mapping[str, str]) -> str:
+    mode = env.get("UNDRIFT_MODE") or "Active"
+    if mode not in ("Active", "Observe"):
+        raise BadSetting(f"UNDRIFT_MODE={mode!r}: expected Active or Observe", subject="UNDRIFT_MODE")
+    return mode
 
 
 def _number(env: Mapping[str, str], name: str, default: float, *, most: float) -> float:

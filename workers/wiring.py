@@ -48,7 +48,7 @@ def open_rooms(chosen: Settings) -> Rooms:
     return Rooms(
         source=SourceRoom(chosen.home / "mirrors", credentials, clock),
         renderer=Renderer(chosen.home / "render" / str(os.getpid())),
-        clusters=Clusters(credentials, chosen.kubeconfigs, clock),
+        clusters=Clusters(credentials, chosen.kubeconfigs, clock, is_read_only=chosen.observes),
         inventories=Inventories(chosen.installation(), clock),
         clock=clock,
     )

@@ -29,7 +29,15 @@ from urllib3.exceptions import (
 )
 
 from reconciler.cluster import answers
-from reconciler.errors import AccessDenied, LeaseLost, PreconditionFailed, UndriftError, UnknownKind, Unreachable
+from reconciler.errors import (
+    AccessDenied,
+    Frozen,
+    LeaseLost,
+    PreconditionFailed,
+    UndriftError,
+    UnknownKind,
+    Unreachable,
+)
 from reconciler.model.live import Discovery, Listing, Resource
 from reconciler.model.manifest import Raw
 from reconciler.ports import Guard
@@ -51,8 +59,10 @@ METADATA_LIST = "as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 class Client:
     """A cluster, bound to one guard and one User-Agent. Safe to use from several threads."""
 
-    def __init__(self, name: str, connection: Connection, guard: Guard, *, agent: str) -> None:
-        self.name = name
+    def __init__(
+        self, name: str, connection: Connection, guard: Guard, *, agent: str, is_read_only: bool = False
+    ) -> None:
+        self.name, self.is_read_only = name, is_read_only
         self._connection, self._guard, self._agent = connection, guard, agent
         self._lock = threading.Lock()
         self._requests = 0
@@ -231,11 +241,18 @@ class Client:
         # The server may close a kept-alive connection as we send; a fresh one tells whether it is there at all.
         tries = 2 if method == "GET" or content == APPLY_PATCH else 1
         if method != "GET" and "dryRun" not in (query or ()):
-            self._guard.require_unfrozen()
+            self._require_writable()
         try:
             return self._tried(method, url, payload, headers, tries=tries)
         except HTTPError as error:
             raise self._unreachable(error) from error
+
+    def _require_writable(self) -> None:
+        if self.is_read_only:
+            raise Frozen(
+                f"cluster {self.name} is in mode Observe: nothing is written to it", kind="Observed", until=None
+            )
+        self._guard.require_unfrozen()
 
     def _tried(
         self, method: str, url: str, payload: bytes | None, headers: Mapping[str, str], *, tries: int

@@ -72,9 +72,12 @@ RENEWED = frozenset({"exec", "auth-provider", "tokenFile"})
 class Clusters:
     """The clusters that this process has connected to."""
 
-    def __init__(self, credentials: Credentials, folder: Path | None, clock: Clock) -> None:
-        """`folder` is where kubeconfigs named by `file` lie, when that is not the credentials folder."""
-        self._credentials, self._clock = credentials, clock
+    def __init__(
+        self, credentials: Credentials, folder: Path | None, clock: Clock, *, is_read_only: bool = False
+    ) -> None:
+        """`folder` is where kubeconfigs named by `file` lie, when that is not the credentials folder. `is_read_only`
+        refuses every write to any cluster."""
+        self._credentials, self._clock, self._is_read_only = credentials, clock, is_read_only
         self._folder = folder
         self._connections: OrderedDict[str, Connection] = OrderedDict()
         self._lock = threading.Lock()
@@ -86,7 +89,8 @@ class Clusters:
         """
         with self._lock:
             connection = self._connection(target)
-        return Client(target.name, connection, guard, agent=f"{PRODUCT} ({agent})")
+        is_read_only = self._is_read_only or target.mode == "Observe"
+        return Client(target.name, connection, guard, agent=f"{PRODUCT} ({agent})", is_read_only=is_read_only)
 
     def close(self) -> None:
         for connection in self._connections.values():

@@ -150,6 +150,8 @@ class ProjectSpec(Spec):
     """A tenant. It allows what it lists; a missing list allows nothing; `*` allows any."""
 
     description: str = ""
+    mode: Literal["Active", "Observe"] = "Active"
+    """`Observe`: nothing is written for any of its applications."""
     repos: tuple[UrlOrAny, ...] = ()
     """URLs of repositories, or of folders of them on the host; `*` for any."""
     clusters: AllowedClusters = AllowedClusters()

@@ -168,6 +168,7 @@ def _expand_on(
     if matching not in options:
         options[matching] = _options(application, matching, work)
     spec, found = application.spec, options[matching]
+    is_observed = project is not None and project.spec.mode == "Observe"
     work.specs[key] = InstanceSpec(
         project=spec.project,
         application=application.metadata.name,
@@ -175,7 +176,7 @@ def _expand_on(
         sources=(found.source,),
         render=found.render,
         namespace=namespace,
-        sync=found.sync,
+        sync=found.sync.model_copy(update={"mode": "Observe"}) if is_observed else found.sync,
         drift=found.drift,
         ignore_differences=spec.ignore_differences,
         labels=application.metadata.labels,

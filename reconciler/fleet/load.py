@@ -7,7 +7,7 @@ defines, no name is taken for gone. Documents of other tools in the folder are n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar
@@ -107,6 +107,29 @@ def with_dev_clusters(fleet: Fleet, kubeconfigs: Mapping[str, str]) -> Fleet:
         written = fleet.clusters.get(name)
         document = _dev_cluster(name, file, written)
         entries["Cluster", name] = Entry(document, entries["Cluster", name].file if written else "(--dev-clusters)")
+    return replace(fleet, entries=dict(sorted(entries.items())))
+
+
+def with_contexts(fleet: Fleet, kubeconfigs: Mapping[str, str], active: Collection[str]) -> Fleet:
+    """The fleet with clusters of the user's own kubeconfig added. Nothing is written to one until it was activated.
+
+    A Cluster of that name in the files keeps its labels, and is reached by the user's own login.
+    """
+    entries = dict(fleet.entries)
+    for name, file in kubeconfigs.items():
+        written = fleet.clusters.get(name)
+        document = Cluster.model_validate(
+            {
+                "apiVersion": API_VERSION,
+                "kind": "Cluster",
+                "metadata": {"name": name, "labels": written.metadata.labels if written else {}},
+                "spec": {
+                    "access": {"kubeconfig": {"file": file}},
+                    "mode": "Active" if name in active else "Observe",
+                },
+            }
+        )
+        entries["Cluster", name] = Entry(document, entries["Cluster", name].file if written else "(--context)")
     return replace(fleet, entries=dict(sorted(entries.items())))
 
 

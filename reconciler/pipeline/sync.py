@@ -37,7 +37,7 @@ def sync(spec: InstanceSpec, order: Order, memory: Memory, guard: Guard, rooms: 
         notes.counting(lambda: api.requests)
         cluster.require_identity(api, order.cluster_uid)
         desk = Desk(api, spec, order, notes, rooms)
-        if order.is_first and may_write(spec, order):
+        if order.is_first and may_write(api, spec, order):
             try:
                 bring_nearer(rooms.inventories.presumed(), desk)
             except InventoryNotRead:  # it was here before
@@ -79,7 +79,7 @@ def bring_nearer(inventory: Inventory, desk: Desk) -> None:
     if inventory.is_presumed and decided.is_noop:
         raise InventoryNotRead(f"{desk.spec.key.short}: there is nothing to create by which to learn that it is new")
     notes.planned(desired, inventory, seen, decided)
-    if not decided.is_noop and may_write(desk.spec, desk.order):
+    if not decided.is_noop and may_write(desk.api, desk.spec, desk.order):
         carry_out(decided, inventory, desk)
 
 
@@ -125,9 +125,9 @@ def read_inventory(api: ClusterApi, spec: InstanceSpec, memory: Memory, rooms: R
     return inventory.flushed(memory.unflushed, memory.unflushed_entry)
 
 
-def may_write(spec: InstanceSpec, order: Order) -> bool:
+def may_write(api: ClusterApi, spec: InstanceSpec, order: Order) -> bool:
     """Whether this pass may change the cluster at all."""
-    if order.brake is not None or spec.sync.mode == "Observe" or spec.cluster.mode == "Observe":
+    if order.brake is not None or api.is_read_only or spec.sync.mode == "Observe":
         return False
     return spec.sync.mode == "Auto" or order.by_operator
 

@@ -24,6 +24,10 @@ class FakeApi:
         self._sent = 0
 
     @property
+    def is_read_only(self) -> bool:
+        return False
+
+    @property
     def requests(self) -> int:
         return self._sent
 

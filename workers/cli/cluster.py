@@ -12,7 +12,7 @@ from reconciler.cluster import OpenGuard
 from reconciler.errors import UndriftError
 from reconciler.pipeline.rooms import Rooms
 from workers import wiring
-from workers.cli import brakes, output, selecting
+from workers.cli import activating, brakes, output, selecting
 from workers.cli.output import Format
 from workers.messages import Lane, Mark, Work
 from workers.store import composed
@@ -20,6 +20,7 @@ from workers.store import composed
 cluster_app = typer.Typer(
     pretty_exceptions_enable=False, no_args_is_help=True, add_completion=False, rich_markup_mode=None
 )
+cluster_app.command("activate", epilog="Example: undrift cluster activate prod-eu-1")(activating.activate)
 Output = Annotated[Format, typer.Option("-o", "--output")]
 UNREACHABLE = 5
 

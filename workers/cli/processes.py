@@ -50,9 +50,9 @@ def scheduler(
     location = fleet or chosen.fleet
     if not location:
         raise BadSetting("no fleet: give --fleet DIR|URL, or set UNDRIFT_FLEET")
-    keeper = FleetKeeper(location, wiring.rooms().source, chosen.dev_clusters)
     pace = Pace(chosen.lease_s, chosen.fleet_poll_s, chosen.repository_poll_s)
     store = wiring.store()
+    keeper = FleetKeeper(location, wiring.rooms().source, chosen.dev_clusters, chosen.contexts, store.pins.activated)
     records = Records(store, wiring.journal())
     made = Scheduler(store, keeper, records, partial(dispatch, the_app(), store.redis), SystemClock(), pace)
     if fresh:

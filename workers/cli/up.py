@@ -24,6 +24,7 @@ from reconciler import devcluster
 from reconciler.errors import UndriftError
 from workers import embedded, logs
 from workers import settings as settings_module
+from workers.cli.contexts import add as add_contexts
 from workers.cli.watching import Watch
 from workers.settings import BadSetting, Settings
 from workers.supervise import Child, Supervisor
@@ -49,6 +50,7 @@ class Wanted:
 
     fleet: str
     dev_clusters: tuple[str, ...]
+    contexts: tuple[str, ...]
     workers: int
     concurrency: int
     port: int
@@ -62,6 +64,9 @@ class Wanted:
 def up(
     fleet: Annotated[str, typer.Option(help="A folder or Git URL (default: UNDRIFT_FLEET).")] = "",
     dev_clusters: Annotated[int, typer.Option(min=0, max=20, help="Local clusters dev-1 … dev-N to start.")] = 0,
+    context: Annotated[
+        list[str] | None, typer.Option(help="A context of your kubeconfig to add; nothing is written to it at first.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, max=16, help="Worker processes.")] = 2,
     concurrency: Annotated[int, typer.Option(min=1, max=32, help="Children of each worker.")] = 2,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Flower's port; 0 takes a free one.")] = 5555,
@@ -73,7 +78,8 @@ def up(
         raise BadSetting("no fleet: give --fleet DIR|URL; for a first try run `make demo` in a checkout")
     names = tuple(f"dev-{number}" for number in range(1, dev_clusters + 1))
     with only_one(chosen.home):
-        _run(chosen, Wanted(location, names, workers, concurrency, _usable(port)))
+        contexts = add_contexts(chosen, context or [])
+        _run(chosen, Wanted(location, names, contexts, workers, concurrency, _usable(port)))
 
 
 @contextlib.contextmanager
@@ -180,6 +186,7 @@ def _children(chosen: Settings, wanted: Wanted, url: str) -> list[Child]:
         "UNDRIFT_REDIS_URL": url,
         "UNDRIFT_FLEET": wanted.fleet,
         "UNDRIFT_DEV_CLUSTERS": ",".join(wanted.dev_clusters),
+        "UNDRIFT_CONTEXTS": ",".join(wanted.contexts),
         "UNDRIFT_CONCURRENCY": str(wanted.concurrency),
         "UNDRIFT_FLOWER_PORT": str(wanted.port),
         "PYTHONUNBUFFERED": "1",

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from reconciler.errors import UndriftError
-from reconciler.fleet import Expansion, Fleet, Problem, expand, load, with_dev_clusters
+from reconciler.fleet import Expansion, Fleet, Problem, expand, load, with_contexts, with_dev_clusters
 from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import InstanceSpec
 from reconciler.source import SourceRoom, open_fleet
+from workers.settings import CONTEXTS
 
 
 class FleetKeeper:
     """The fleet at one location, as last read. A location that can't be read leaves what is in force as it is."""
 
-    def __init__(self, location: str, source: SourceRoom, dev_clusters: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        location: str,
+        source: SourceRoom,
+        dev_clusters: tuple[str, ...] = (),
+        contexts: tuple[str, ...] = (),
+        activated: Callable[[], frozenset[str]] = frozenset,
+    ) -> None:
+        """`contexts` are clusters of the user's own kubeconfig; `activated` says which of them may be written to."""
         self._location, self._source, self._dev_clusters = location, source, dev_clusters
+        self._contexts, self._activated = contexts, activated
+        self._active: frozenset[str] = frozenset()
         self._fleet: Fleet | None = None
         self.revision = ""
         self.error: UndriftError | None = None
@@ -24,18 +35,21 @@ class FleetKeeper:
     def look(self, previous: Mapping[InstanceKey, InstanceSpec]) -> Expansion | None:
         """The expansion when the fleet is another than at the last look, else None."""
         self.error = None
+        active = self._activated() if self._contexts else frozenset()
         try:
             with open_fleet(self._location, self._source) as (tree, revision):
-                if revision == self.revision:
+                if revision == self.revision and active == self._active:
                     return None
                 found = load(tree, previous=self._fleet)
         except UndriftError as error:
             self.error = error
             return None
         # Dev clusters are added after each load, so they must not count as documents of the load before.
-        self._fleet, self.revision = found, revision
+        self._fleet, self.revision, self._active = found, revision, active
         names = {name: str(Path(name) / "kubeconfig") for name in self._dev_clusters}
-        return expand(with_dev_clusters(found, names), previous=previous)
+        contexts = {name: f"{CONTEXTS}/{name}.yaml" for name in self._contexts}
+        whole = with_contexts(with_dev_clusters(found, names), contexts, active)
+        return expand(whole, previous=previous)
 
 
 def sentences(problems: tuple[Problem, ...]) -> list[str]:

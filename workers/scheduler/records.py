@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import structlog
 
 from reconciler.errors import JournalBroken
@@ -30,6 +32,8 @@ class Records:
         found = self._journal.state() or {}
         self._store.brakes.restore(from_json(one) for one in found.get("brakes", ()))
         self._store.pins.restore(found.get("pins", {}))
+        for cluster in found.get("activated", ()):
+            self._store.pins.activate(cluster)
 
     def tend(self) -> None:
         """Now and then: commit a batch, and lift what is over."""
@@ -45,9 +49,8 @@ class Records:
         entries = self._store.outbox.waiting(BATCH)
         if not entries:
             return
-        brakes = [to_json(one) for one in self._store.brakes.all().values()]
         try:
-            head = self._journal.append(entries, {"brakes": brakes, "pins": self._store.pins.all()})
+            head = self._journal.append(entries, self._state())
         except (JournalBroken, OSError) as error:
             self._say(f"the journal can't be written, entries wait in Redis: {error}")
             return
@@ -55,6 +58,13 @@ class Records:
         self._store.outbox.done(entries, head)
         if len(entries) == BATCH:
             self._keep_at_s = 0.0
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "brakes": [to_json(one) for one in self._store.brakes.all().values()],
+            "pins": self._store.pins.all(),
+            "activated": sorted(self._store.pins.activated()),
+        }
 
     def _end_what_is_over(self) -> None:
         now = self._store.clock.now()

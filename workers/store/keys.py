@@ -36,6 +36,7 @@ scans              hash    cluster -> last scan                                 
 lookups            hash    repository -> last look-up                                      one a repository
 approvals          hash    instance -> plan id                                             one an instance
 pins               hash    cluster -> uid of the cluster that its name was first used for    one a cluster
+activated          set     clusters of `up --context` that may be written to              one a cluster
 brakes             hash    scope -> freeze or pause in force                               one a scope
 journal-outbox     list    entries that the journal is still to keep                       100,000
 journal-head       string  the newest commit of the journal                                1

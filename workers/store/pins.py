@@ -11,7 +11,7 @@ import redis
 class Pins:
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._redis: Any = client
-        self._key = f"{prefix}pins"
+        self._key, self._activated = f"{prefix}pins", f"{prefix}activated"
 
     def all(self) -> Mapping[str, str]:
         """Uids by cluster name."""
@@ -28,6 +28,13 @@ class Pins:
 
     def drop(self, cluster: str) -> bool:
         return bool(self._redis.hdel(self._key, cluster))
+
+    def activate(self, cluster: str) -> None:
+        """Note a person's word that a cluster of `up --context` may be written to."""
+        self._redis.sadd(self._activated, cluster)
+
+    def activated(self) -> frozenset[str]:
+        return frozenset(name.decode() for name in self._redis.smembers(self._activated))
 
     def restore(self, pins: Mapping[str, str]) -> None:
         """Put back what the journal knows, where nothing newer stands."""
