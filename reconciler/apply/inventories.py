@@ -17,7 +17,14 @@ from typing import Any
 
 from reconciler.apply import document, settle
 from reconciler.clock import Clock
-from reconciler.errors import FencedOut, InventoryError, InventoryNotRead, NamespaceMissing, PreconditionFailed
+from reconciler.errors import (
+    FencedOut,
+    InvalidObject,
+    InventoryError,
+    InventoryNotRead,
+    NamespaceMissing,
+    PreconditionFailed,
+)
 from reconciler.model.instance import InstanceKey
 from reconciler.model.inventory import Intent, Inventory, Member
 from reconciler.model.live import Resource
@@ -66,6 +73,29 @@ class Inventories:
             except InventoryError:
                 continue  # the instance's own sync says what is wrong with it
         return found
+
+    def foreign(self, api: ClusterApi) -> Mapping[str, str]:
+        """The inventories of other installations on a cluster: the installation's UUID by the parent's name."""
+        listing = api.list(SECRET, namespace=SYSTEM_NAMESPACE, selector=keys.APPLYSET_ID, metadata_only=True)
+        owners = {
+            str(one["metadata"]["name"]): str((one["metadata"].get("annotations") or {}).get(keys.INSTALLATION, ""))
+            for one in listing.items
+            if _key_of(one, api.name) is not None
+        }
+        return {name: owner for name, owner in sorted(owners.items()) if owner != self.installation}
+
+    def take_over(self, api: ClusterApi, name: str, owner: str) -> bool:
+        """Make another installation's inventory ours. False when it is not that one's any more."""
+        place = "/metadata/annotations/" + keys.INSTALLATION.replace("~", "~0").replace("/", "~1")
+        patch = [
+            {"op": "test", "path": place, "value": owner},
+            {"op": "replace", "path": place, "value": self.installation},
+        ]
+        try:
+            api.patch_json(SECRET, SYSTEM_NAMESPACE, name, patch)
+        except (PreconditionFailed, InvalidObject):
+            return False
+        return True
 
     def begin(
         self,

@@ -22,7 +22,7 @@ cluster_app = typer.Typer(
 )
 cluster_app.command("activate", epilog="Example: undrift cluster activate prod-eu-1")(activating.activate)
 Output = Annotated[Format, typer.Option("-o", "--output")]
-UNREACHABLE = 5
+FAILED, UNREACHABLE = 3, 5
 
 
 @cluster_app.command("list", epilog="Example: undrift cluster list -o json")
@@ -96,6 +96,40 @@ def forget(
     if name in store.specs.clusters():
         store.due.mark([Mark(Work("scan", name), Lane.OPERATOR, "forgotten")])
     print(f"{name}: forgotten; its objects stay, and its next scan pins it anew")
+
+
+@cluster_app.command(epilog="Example: undrift cluster takeover eu-1 --reason 'hub lost, rebuilt from Git'")
+def takeover(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    reason: Annotated[str, typer.Option("--reason", help="Why: kept in the journal.")] = "",
+) -> None:
+    """Take over what another installation owned on a cluster. Once, after that installation is gone for good."""
+    store = wiring.store()
+    target = store.specs.cluster(name)
+    if target is None:
+        raise selecting.NotFound(f"no cluster {name!r}; `undrift cluster list` shows them")
+    with closing(wiring.rooms()) as rooms:
+        api = rooms.clusters.api(target, OpenGuard(), agent=f"takeover {name}")
+        found = rooms.inventories.foreign(api)
+        if not found:
+            print(f"{name}: no other installation owns anything there")
+            return
+        for owner in sorted(set(found.values())):
+            print(
+                f"{name}: installation {owner or '(unnamed)'} owns {sum(one == owner for one in found.values())} instances"
+            )
+        if not yes:
+            typer.confirm("Is that installation gone for good? Two that write to one cluster fight", abort=True)
+        taken = [parent for parent, owner in found.items() if rooms.inventories.take_over(api, parent, owner)]
+    store.outbox.put(
+        store.clock.now(), "takeover", f"cluster:{name}", by=brakes.who(), reason=reason, inventories=taken
+    )
+    store.due.mark([Mark(Work("scan", name), Lane.OPERATOR, "taken over")])
+    print(
+        f"{name}: {len(taken)} of {len(found)} inventories are ours now; its next scan proves or makes due each instance"
+    )
+    sys.exit(0 if len(taken) == len(found) else FAILED)
 
 
 def _check_one(name: str, rooms: Rooms) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
+from reconciler.apply import Inventories
 from reconciler.model.brake import Brake
 from reconciler.model.changeset import Drift
 from reconciler.model.manifest import ObjectKey
@@ -349,3 +351,25 @@ def test_another_cluster_behind_a_known_name_is_held_and_drops_every_proof(world
     assert "cluster forget bare" in record.message
     assert world.memory == Memory()
     assert world.sync(cluster_uid=world.api.identity()).sync == Sync.SYNCED
+
+
+def test_another_installation_takes_over_once_and_goes_on_without_a_write(world: World) -> None:
+    """Disaster recovery: the hub is lost, its installation with it; the objects and the inventories are all there."""
+    world.write({"one.yaml": config_map()})
+    world.sync()
+    world.sync(full=True)  # which also flushes what the first one proved
+    heir = replace(world.rooms, inventories=Inventories("00000000-0000-4000-8000-00000000beef", world.rooms.clock))
+    other = World(heir, world.target, world.repo, world.name)
+    assert other.sync().reason == "InventoryError"
+
+    name = world.key.inventory_name
+    found = heir.inventories.foreign(other.api)
+    assert found[name] == world.rooms.inventories.installation
+    assert heir.inventories.take_over(other.api, name, found[name])
+    assert not heir.inventories.take_over(other.api, name, found[name])
+
+    before = world.config_map()
+    record = other.sync()
+    assert (record.sync, record.drift) == (Sync.SYNCED, ())
+    assert world.config_map() == before
+    assert world.sync().reason == "InventoryError"
