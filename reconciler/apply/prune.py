@@ -2,16 +2,17 @@
 
 The plan says what may go; this room still refuses. An object is deleted only if its key is in the inventory, it carries
 our part-of label, our own Apply entry owns that label (controllers copy labels), no controller owns it, and it is not
-older than its membership. The delete carries the uid and resourceVersion just read. One at a time and in order: the
+older than its membership. It is kept in the trash first, and the delete carries the uid and resourceVersion just read. One
+at a time and in order: the
 deletions of a pass are few, and an error must stop what depends on it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
-from reconciler.apply import inventories
+from reconciler.apply import inventories, trash
 from reconciler.errors import FencedOut, LeaseError, PreconditionFailed, UndriftError
 from reconciler.model.changeset import ChangeSet, Outcome, Result
 from reconciler.model.instance import InstanceKey
@@ -63,7 +64,7 @@ def _look_and_delete(api: ClusterApi, change: Change, key: InstanceKey, inventor
     resource = api.discovery().find(subject.group_kind)
     if resource is None:
         return Outcome(change, Result.DELETING, note="its kind is not served now; nothing is concluded from that")
-    live = api.get(resource, subject.namespace, subject.name, metadata_only=True)
+    live = api.get(resource, subject.namespace, subject.name)
     if live is None:
         return Outcome(change, Result.GONE)
     if why := why_not_ours(live, subject, key, inventory):
@@ -71,6 +72,7 @@ def _look_and_delete(api: ClusterApi, change: Change, key: InstanceKey, inventor
     meta = live["metadata"]
     if meta.get("deletionTimestamp"):
         return Outcome(change, Result.DELETING, live=live, note=_waits(live))
+    trash.keep(api, live, key, api.server_time() or datetime.now(UTC))
     api.delete(
         resource, subject.namespace, subject.name, uid=str(meta["uid"]), resource_version=str(meta["resourceVersion"])
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from reconciler import cluster
+from reconciler.apply import trash
 from reconciler.cluster import Survey
 from reconciler.errors import FencedOut, Frozen, PreconditionFailed
 from reconciler.model.changeset import Drift
@@ -75,6 +76,12 @@ def scan(
     findings = {key: _judge(api, key, inventory, survey) for key, inventory in newest.items()}
     flushed = {key for key, inventory in newest.items() if _flush(api, key, stored[key], inventory, rooms)}
     return ScanReport(target.name, began_at, findings, frozenset(flushed), api.requests, identity)
+
+
+def empty_old_trash(target: ClusterTarget, guard: Guard, rooms: Rooms) -> int:
+    """Delete what has lain in a cluster's trash for more than a week; how much that was. For once a day."""
+    api = rooms.clusters.api(target, guard, agent=f"scan {target.name} fence={guard.fence}")
+    return trash.sweep(api, api.server_time() or rooms.clock.now())
 
 
 def _newest(inventory: Inventory, memory: Memory | None) -> Inventory:

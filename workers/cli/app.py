@@ -11,7 +11,7 @@ from reconciler.model.instance import InstanceKey
 from reconciler.model.manifest import ObjectKey
 from reconciler.model.status import InstanceStatus
 from workers import asking, wiring
-from workers.cli import brakes, explaining, looking, output, selecting
+from workers.cli import brakes, explaining, looking, output, restoring, selecting
 from workers.cli.output import Format
 from workers.messages import Lane, Mark, Work
 from workers.store import Store, composed
@@ -22,6 +22,7 @@ app_app.command("diff", epilog="Example: undrift app diff podinfo@dev-1")(lookin
 app_app.command("manifests", epilog="Example: undrift app manifests podinfo@dev-1")(looking.manifests)
 app_app.command("history", epilog="Example: undrift app history podinfo@dev-1")(looking.history)
 app_app.command("pause", epilog="Example: undrift app pause podinfo@dev-1 --reason 'load test' --for 1h")(brakes.pause)
+app_app.command("restore", epilog="Example: undrift app restore podinfo@dev-1 --list")(restoring.restore)
 app_app.command("resume", epilog="Example: undrift app resume podinfo@dev-1")(brakes.resume)
 
 Name = Annotated[str, typer.Argument(metavar="NAME|INSTANCE", help="podinfo (all its clusters) or podinfo@eu-1.")]

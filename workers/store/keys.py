@@ -39,6 +39,7 @@ pins               hash    cluster -> uid of the cluster that its name was first
 activated          set     clusters of `up --context` that may be written to              one a cluster
 brakes             hash    scope -> freeze or pause in force                               one a scope
 journal-outbox     list    entries that the journal is still to keep                       100,000
+trash:<cluster>    string  the trash of a cluster was emptied, for a day                   one a cluster
 journal-head       string  the newest commit of the journal                                1
 journal-kept:<id>  list    an entry that somebody waits for was committed                  ten minutes
 request:<id>       hash    instance -> outcome of an operator's request                    a day

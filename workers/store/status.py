@@ -120,6 +120,10 @@ class StatusStore:
             row["seen"] = at.isoformat()
         self._redis.hset(self._key("scans"), cluster, orjson.dumps(row))
 
+    def is_trash_day(self, cluster: str, now: datetime) -> bool:
+        """Whether nobody has emptied a cluster's trash today; the day is taken."""
+        return bool(self._redis.set(self._key(f"trash:{cluster}"), now.isoformat(), nx=True, ex=86400))
+
     def scans(self) -> Mapping[str, Mapping[str, Any]]:
         return {name.decode(): orjson.loads(raw) for name, raw in self._redis.hgetall(self._key("scans")).items()}
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 
 import structlog
 
-from reconciler.errors import ClusterIdentityChanged, LeaseError, UndriftError
+from reconciler.errors import ClusterIdentityChanged, Frozen, LeaseError, UndriftError
 from reconciler.fleet.load import DEV_CLUSTER_LABEL
 from reconciler.model.changeset import Drift
 from reconciler.model.instance import InstanceKey
 from reconciler.model.record import Memory
 from reconciler.model.spec import ClusterTarget, InstanceSpec
 from reconciler.model.status import DriftEntry, InstanceStatus
-from reconciler.pipeline.scan import Finding, ScanReport, scan
+from reconciler.pipeline.scan import Finding, ScanReport, empty_old_trash, scan
 from workers import wiring
 from workers.messages import Grant, Lane, Mark, Work
 from workers.store.brief import Results
@@ -48,6 +49,9 @@ def _scan(name: str, grant: Grant, guard: RedisGuard, results: Results) -> Mark 
     else:
         store.status.note_scan(name, report.began_at, requests=report.requests)
         _judge_all(report, specs, memories)
+        if store.status.is_trash_day(name, store.clock.now()):
+            with suppress(Frozen):
+                empty_old_trash(target, guard, wiring.rooms())
     results.requests.answer(grant.requests, name, {"phase": "Idle", "reason": "Scanned"})
     return Mark(Work("scan", name), Lane.DRIFT, "periodic", at_ms=store.due.now_ms() + _every_ms(target))
 
