@@ -115,6 +115,10 @@ class ApplicationSpec(Spec):
     overrides: tuple[Override, ...] = ()
     sync: SyncPolicy = SyncPolicy()
     drift: DriftPolicy = DriftPolicy()
+    deletion_policy: Literal["Delete", "Orphan"] = "Delete"
+    """What becomes of its objects when this document is removed: deleted, or left as they are."""
+    deletion_grace_period: Duration = Field(timedelta(hours=1), ge=timedelta(0))
+    """How long its removal may be taken back before anything is deleted."""
     ignore_differences: tuple[IgnoredDifference, ...] = ()
     """Fields left to other writers: sent when an object is created, not afterwards."""
 

@@ -42,6 +42,8 @@ class Expansion:
     specs: Specs = field(default_factory=dict)
     kept: frozenset[InstanceKey] = frozenset()
     left: frozenset[InstanceKey] = frozenset()
+    removed: frozenset[InstanceKey] = frozenset()
+    """Those of `left` whose Application's own document was removed, from a fleet that reads cleanly and has others."""
     problems: tuple[Problem, ...] = ()
     notes: tuple[Problem, ...] = ()
     clusters: Mapping[str, ClusterTarget] = field(default_factory=dict)
@@ -107,14 +109,23 @@ def expand(fleet: Fleet, *, previous: Specs | None = None) -> Expansion:
         if key not in work.specs and _is_in_doubt(key, fleet):
             work.keep(key)
     kept = {work.specs[key].cluster.name: work.specs[key].cluster for key in sorted(work.kept)}
+    left = frozenset(work.previous) - frozenset(work.specs)
     return Expansion(
         specs=dict(sorted(work.specs.items())),
         kept=frozenset(work.kept),
-        left=frozenset(work.previous) - frozenset(work.specs),
+        left=left,
+        removed=frozenset(key for key in left if _was_removed(key, work)),
         problems=in_order(work.problems),
         notes=in_order(work.notes),
         clusters=dict(sorted({**kept, **targets}.items())),
     )
+
+
+def _was_removed(key: InstanceKey, work: _Work) -> bool:
+    fleet = work.fleet
+    # A file that can't be read may be the one that defined it, whether or not it looks like ours.
+    is_clean = bool(fleet.applications) and not work.problems and not fleet.notes
+    return is_clean and key.application not in fleet.applications and key.cluster in fleet.clusters
 
 
 def _expand_one(application: Application, entry: Entry, mine: list[InstanceKey], work: _Work) -> None:
@@ -179,6 +190,8 @@ def _expand_on(
         sync=found.sync.model_copy(update={"mode": "Observe"}) if is_observed else found.sync,
         drift=found.drift,
         ignore_differences=spec.ignore_differences,
+        deletion_policy=spec.deletion_policy,
+        deletion_grace_period=spec.deletion_grace_period,
         labels=application.metadata.labels,
         rules=projects.rules(project),
     )

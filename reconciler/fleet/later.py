@@ -12,8 +12,6 @@ _SOURCE = {"ref.semver": "version ranges", "chart": "charts from Helm repositori
 FIELDS: Mapping[str, Mapping[str, str]] = {
     "Application": {
         "spec.rollout": "staged rollouts",
-        "spec.deletionPolicy": "deletion policies",
-        "spec.deletionGracePeriod": "deletion policies",
         "spec.movedFrom": "moves between names",
         "spec.dependsOn": "dependencies",
         "spec.healthChecks": "health expressions",

@@ -320,6 +320,8 @@ class InstanceSpec(Spec):
     sync: SyncPolicy = SyncPolicy()
     drift: DriftPolicy = DriftPolicy()
     ignore_differences: tuple[IgnoredDifference, ...] = ()
+    deletion_policy: Literal["Delete", "Orphan"] = "Delete"
+    deletion_grace_period: Duration = timedelta(hours=1)
     labels: dict[str, str] = {}
     rules: ProjectRules | None = None
 

@@ -34,8 +34,10 @@ class TeardownReport:
         return not self.remaining
 
 
-def teardown(key: InstanceKey, target: ClusterTarget, memory: Memory, guard: Guard, rooms: Rooms) -> TeardownReport:
-    """Delete what an instance owns, and forget it when nothing is left.
+def teardown(
+    key: InstanceKey, target: ClusterTarget, memory: Memory, guard: Guard, rooms: Rooms, *, orphans: bool = False
+) -> TeardownReport:
+    """Delete what an instance owns, and forget it when nothing is left. With `orphans` only forget it.
 
     Raises the ClusterErrors and InventoryError; what was deleted until then stays deleted, and the next pass goes on.
     """
@@ -46,6 +48,9 @@ def teardown(key: InstanceKey, target: ClusterTarget, memory: Memory, guard: Gua
     inventory = stored.flushed(memory.unflushed, memory.unflushed_entry)
     intent = Intent(guard.fence, "", "", rooms.clock.now())
     inventory = rooms.inventories.begin(api, key, inventory, intent, {})
+    if orphans:
+        rooms.inventories.delete(api, key, inventory)
+        return TeardownReport(ChangeSet())
     changes = apply.prune(api, members_to_delete(inventory), key=key, inventory=inventory)
     remaining = tuple((found.key, _why(found.note, found.error)) for found in changes if _remains(found.result))
     if not remaining:

@@ -20,7 +20,7 @@ from reconciler.errors import JournalBroken, UndriftError
 from reconciler.fleet import Expansion
 from reconciler.model.instance import InstanceKey
 from workers.messages import Grant, Lane, Mark, Work
-from workers.scheduler import rounds
+from workers.scheduler import leaving, rounds
 from workers.scheduler.fleet import FleetKeeper, sentences
 from workers.scheduler.records import Records
 from workers.scheduler.rescue import rescue
@@ -167,6 +167,7 @@ class Scheduler:
 
         In a Redis that was empty everything looks new, and nothing is due merely because of that: the scans will tell.
         """
+        previous = self._expansion.specs if self._expansion else self._store.specs.all()
         self._expansion = expansion
         stored = self._store.specs.publish(
             expansion.specs,
@@ -178,6 +179,7 @@ class Scheduler:
         self._store.specs.note_fleet(self._fleet.revision, sentences(expansion.problems))
         self._store.due.forget(Work("sync", str(key)) for key in expansion.left)
         self._store.status.forget_unjudged(expansion.left)
+        leaving.announce(self._store, expansion, stored.left, previous)
         unjudged = {} if self._rebuilds else dict.fromkeys(stored.new, "new")
         unjudged |= dict.fromkeys(stored.changed, "fleet changed")
         self._look_up(unjudged, expansion)

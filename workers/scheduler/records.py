@@ -12,6 +12,7 @@ from reconciler.model.brake import Brake
 from workers import braking
 from workers.store import Store
 from workers.store.brakes import from_json, to_json
+from workers.store.tombstones import encode
 
 log = structlog.get_logger()
 BATCH = 500
@@ -32,6 +33,7 @@ class Records:
         found = self._journal.state() or {}
         self._store.brakes.restore(from_json(one) for one in found.get("brakes", ()))
         self._store.pins.restore(found.get("pins", {}))
+        self._store.tombstones.restore(found.get("tombstones", {}))
         for cluster in found.get("activated", ()):
             self._store.pins.activate(cluster)
 
@@ -63,6 +65,7 @@ class Records:
         return {
             "brakes": [to_json(one) for one in self._store.brakes.all().values()],
             "pins": self._store.pins.all(),
+            "tombstones": {str(key): encode(one).decode() for key, one in self._store.tombstones.all().items()},
             "activated": sorted(self._store.pins.activated()),
         }
 

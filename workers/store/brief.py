@@ -20,6 +20,7 @@ from workers.store.packed import unpack
 from workers.store.requests import Requests
 from workers.store.scripts import script
 from workers.store.status import StatusStore, blank, memory_from_json
+from workers.store.tombstones import Tombstone, decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Brief:
     judged: str | None
     approval: str | None
     cluster_uid: str
+    tombstone: Tombstone | None
     brake: Brake | None
 
     @property
@@ -49,7 +51,7 @@ class Briefs:
 
     def get(self, key: InstanceKey) -> Brief:
         found = self._read(args=[self._prefix, str(key), key.cluster, *scopes(key)])
-        spec, has_left, teardown, status, memory, judged, approval, pin, brakes = found
+        spec, has_left, teardown, status, memory, judged, approval, pin, stone, brakes = found
         spec_text, status_text, memory_text = unpack(spec), unpack(status), unpack(memory)
         return Brief(
             spec=InstanceSpec.model_validate_json(spec_text) if spec_text else None,
@@ -60,6 +62,7 @@ class Briefs:
             judged=judged.decode() if judged else None,
             approval=approval.decode() if approval else None,
             cluster_uid=pin.decode() if pin else "",
+            tombstone=decode(stone) if stone else None,
             brake=widest(brakes, self._clock.now()),
         )
 

@@ -17,6 +17,7 @@ from reconciler.model.status import InstanceStatus
 from workers.messages import Work
 from workers.store.status import blank
 from workers.store.store import Store
+from workers.store.tombstones import Tombstone
 
 INTERVALS_UNTIL_STALE = 3
 
@@ -28,7 +29,7 @@ def statuses(store: Store) -> dict[InstanceKey, InstanceStatus]:
     keys = store.specs.instance_keys() | left | {key for key, one in known.items() if one.reason == "LeftTheFleet"}
     due, scans, clusters = store.due.states(), store.status.scans(), store.specs.clusters()
     claimed = store.due.reasons(work for work, (state, _) in due.items() if state == "claimed")
-    now, brakes = store.clock.now(), store.brakes.all()
+    now, brakes, stones = store.clock.now(), store.brakes.all(), store.tombstones.all()
     found = {}
     for key in sorted(keys):
         status = known.get(key) or blank(key)
@@ -36,7 +37,7 @@ def statuses(store: Store) -> dict[InstanceKey, InstanceStatus]:
         if reasons := claimed.get(Work("sync", str(key))):
             status = status.model_copy(update={"message": f"syncing: {', '.join(reasons)}"})
         if key in left and status.reason != "Deleting":
-            status = _left(status, key)
+            status = _left(status, key, stones.get(key))
         if (brake := _brake(key, brakes, now)) is not None:
             status = status.model_copy(update={"phase": "Paused", "reason": brake.kind, "message": brake.sentence})
         found[key] = _aged(status, clusters.get(key.cluster), scans.get(key.cluster, {}), now)
@@ -63,7 +64,17 @@ def _with_work(status: InstanceStatus, work: tuple[str, int] | None, now: dateti
     return status.model_copy(update={"next_try": at, "phase": phase})
 
 
-def _left(status: InstanceStatus, key: InstanceKey) -> InstanceStatus:
+def _left(status: InstanceStatus, key: InstanceKey, stone: Tombstone | None) -> InstanceStatus:
+    if status.reason == "LeavingHeld":
+        return status.model_copy(update={"sync": "Unknown", "phase": "Held"})
+    if stone is not None:
+        what = "released" if stone.policy == "Orphan" else "deleted"
+        message = (
+            f"its Application was removed; it is {what} at {stone.due:%Y-%m-%d %H:%M:%S} UTC unless that is put back. "
+            f"`undrift app pause {key.short}` stops it, `undrift app delete {key.short} --yes` does it now"
+        )
+        update = {"sync": "Unknown", "phase": "Waiting", "reason": "Leaving", "message": message, "next_try": stone.due}
+        return status.model_copy(update=update)
     message = (
         f"no fleet file defines it any more; its objects are kept. Put its Application back, or run "
         f"`undrift app delete {key.short} --yes`"

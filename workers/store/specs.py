@@ -21,6 +21,8 @@ class Published:
 
     new: frozenset[InstanceKey]
     changed: frozenset[InstanceKey]
+    left: frozenset[InstanceKey] = frozenset()
+    """Those that have left with this one, and not before."""
 
 
 class SpecStore:
@@ -59,6 +61,8 @@ class SpecStore:
                 pipe.hset(self._key("instances"), str(key), digest)
                 pipe.hset(self._key("sources"), str(key), specs[key].source.repo.url)
             pipe.hdel(self._key("left"), str(key))
+        if now:  # what came back is wanted again, whatever was asked while it was away
+            pipe.srem(self._key("teardown"), *(str(key) for key in now))
         self._replace(pipe, "clusters", {name: one.model_dump_json(by_alias=True) for name, one in clusters.items()})
         self._replace(
             pipe, "repositories", {url: one.model_dump_json(by_alias=True) for url, one in repositories.items()}
@@ -69,7 +73,7 @@ class SpecStore:
             raise NotLeading from error
         self._drop_unused()
         changed = {key for key, digest in now.items() if key in before and before[key] != digest}
-        return Published(frozenset(now.keys() - before.keys()), frozenset(changed))
+        return Published(frozenset(now.keys() - before.keys()), frozenset(changed), frozenset(gone))
 
     def get(self, key: InstanceKey) -> InstanceSpec | None:
         """The instance's spec, also of one that left the fleet; None when it is not known here."""

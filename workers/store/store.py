@@ -20,6 +20,7 @@ from workers.store.requests import Requests
 from workers.store.slots import WorkerSlots
 from workers.store.specs import SpecStore
 from workers.store.status import StatusStore
+from workers.store.tombstones import Tombstones
 
 SOCKET_TIMEOUT_S = 30.0
 _WIPE = """
@@ -49,6 +50,7 @@ class Store:
     brakes: Brakes
     outbox: Outbox
     pins: Pins
+    tombstones: Tombstones
     clock: Clock
     prefix: str
 
@@ -80,6 +82,7 @@ def open_store(url: str, clock: Clock, *, prefix: str = PREFIX) -> Store:
         brakes=Brakes(client, prefix),
         outbox=Outbox(client, prefix),
         pins=Pins(client, prefix),
+        tombstones=Tombstones(client, prefix),
         clock=clock,
         prefix=prefix,
     )

@@ -173,7 +173,7 @@ def _left(
     store = wiring.store()
     found = []
     for key, finding in report.findings.items():
-        if key in specs or (key in known and known[key].reason in (LEFT, "Deleting")):
+        if key in specs or (key in known and known[key].reason in (LEFT, "Deleting", "LeavingHeld")):
             continue
         count = len(finding.applied.proofs) if finding.applied else 0
         message = (

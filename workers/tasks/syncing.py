@@ -45,7 +45,7 @@ def _sync(key: InstanceKey, grant: Grant, guard: RedisGuard, results: Results) -
 
 
 def _carry_out(key: InstanceKey, brief: Brief, grant: Grant, guard: RedisGuard, results: Results) -> Mark | None:
-    if brief.has_left or brief.wants_teardown:
+    if brief.has_left or brief.wants_teardown or (brief.tombstone is not None and brief.spec is None):
         return _leave(brief, grant, guard, results)
     if brief.spec is None:
         log.info("spec_unknown")  # the leader has not published it (again) yet; it will, and then make it due
@@ -138,13 +138,17 @@ def _outcome(record: SyncRecord) -> dict[str, object]:
 
 
 def _leave(brief: Brief, grant: Grant, guard: RedisGuard, results: Results) -> Mark | None:
-    """An instance that left the fleet is touched only when a person wants it deleted."""
+    """An instance that left the fleet is deleted when a person wants it, or when its time is over."""
     store, key = wiring.store(), InstanceKey.parse(grant.work.subject)
     target = store.specs.cluster(key.cluster)
-    if not brief.wants_teardown or target is None:
+    stone = brief.tombstone
+    if target is None or (stone is None and not brief.wants_teardown):
         return None
+    if stone is not None and stone.due > store.clock.now() and not brief.wants_teardown:
+        return Mark(grant.work, Lane.PERIODIC, "leaving", at_ms=int(stone.due.timestamp() * 1000))
+    orphans = stone is not None and stone.policy == "Orphan" and not brief.wants_teardown
     try:
-        report = teardown(key, target, brief.memory, guard, wiring.rooms())
+        report = teardown(key, target, brief.memory, guard, wiring.rooms(), orphans=orphans)
     except LeaseError:
         raise
     except UndriftError as error:
@@ -153,8 +157,11 @@ def _leave(brief: Brief, grant: Grant, guard: RedisGuard, results: Results) -> M
         first, why = report.remaining[0]
         return _not_left_yet(brief, grant, "Deleting", f"{first}: {why}", results)
     store.specs.forget_left(key)
+    store.tombstones.drop(key)
     results.status.forget(key)
     message = f"deleted: {len(report.changes.outcomes)} objects and the inventory"
+    if orphans:
+        message = "released: its inventory is deleted, its objects stay"
     results.events.append(store.clock.now(), "instance", str(key), "Deleted", message)
     results.requests.answer(grant.requests, str(key), {"phase": "Idle", "reason": "Deleted", "message": message})
     return None

@@ -1,5 +1,5 @@
 -- All that a sync needs to know. ARGV: prefix, instance, cluster, and the scopes of freezes and pauses that it is in.
--- Answers {spec, has left, wants teardown, status, memory, judged, approval, pin, brakes}; false for what is not known.
+-- Answers {spec, has left, wants teardown, status, memory, judged, approval, pin, tombstone, brakes}; false for what is not known.
 local P, key = ARGV[1], ARGV[2]
 local digest, left = redis.call('HGET', P .. 'instances', key), redis.call('HGET', P .. 'left', key)
 local spec = (digest or left) and redis.call('HGET', P .. 'specs', digest or left)
@@ -8,5 +8,6 @@ for _, name in ipairs({'status', 'memory', 'judged', 'approvals'}) do
   table.insert(found, redis.call('HGET', P .. name, key))
 end
 table.insert(found, redis.call('HGET', P .. 'pins', ARGV[3]))
+table.insert(found, redis.call('HGET', P .. 'tombstones', key))
 table.insert(found, redis.call('HMGET', P .. 'brakes', unpack(ARGV, 4)))
 return found

@@ -1,0 +1,127 @@
+"""Who leaves the fleet, how, and what is done about it: announced, revived, held, or left to a person."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from reconciler.model.instance import InstanceKey
+from tests.integration.scheduler.test_loop import CLUSTER, POLL_S, Site, application
+from tests.integration.scheduler.test_loop import running as running
+from tests.integration.scheduler.test_loop import site as site
+from workers.store import composed
+
+A, B = InstanceKey.parse("default/a@eu-1"), InstanceKey.parse("default/b@eu-1")
+
+
+@pytest.fixture
+def two(running: Site) -> Site:
+    """Two applications in force."""
+    running.write("b.yaml", application("b"))
+    look(running)
+    return running
+
+
+def look(site: Site) -> list[str]:
+    site.clock.advance(POLL_S)
+    site.turn()
+    works = [str(one.work) for one in site.sent]
+    site.finish()
+    return works
+
+
+def remove(site: Site, name: str) -> None:
+    (site.folder / f"{name}.yaml").unlink()
+
+
+def reason(site: Site, key: InstanceKey) -> str:
+    return composed.statuses(site.store)[key].reason
+
+
+def test_an_application_that_was_removed_is_deleted_after_its_grace(two: Site) -> None:
+    remove(two, "b")
+    look(two)
+
+    assert set(two.store.tombstones.all()) == {B}
+    assert reason(two, B) == "Leaving"
+    assert "sync default/b@eu-1" not in look(two)
+    two.clock.advance(3600)
+    assert "sync default/b@eu-1" in look(two)
+
+
+def test_an_application_that_was_put_back_lives_on(two: Site) -> None:
+    remove(two, "b")
+    look(two)
+    two.write("b.yaml", application("b"))
+    look(two)
+
+    assert two.store.tombstones.all() == {}
+    assert "Revived" in [one.reason for one in two.store.events.last(20)]
+    assert reason(two, B) != "Leaving"
+
+
+def test_what_a_selector_no_longer_means_waits_for_a_person(two: Site) -> None:
+    two.write("c.yaml", CLUSTER.replace("name: eu-1", "name: us-1"))
+    two.write("b.yaml", application("b").replace("{all: true}", "{names: [us-1]}"))
+    look(two)
+
+    assert two.store.tombstones.all() == {}
+    assert reason(two, B) == "LeftTheFleet"
+
+
+def test_a_fleet_with_a_problem_buries_nobody(two: Site) -> None:
+    remove(two, "b")
+    two.write("c.yaml", "kind: [")
+    look(two)
+
+    assert two.store.tombstones.all() == {}
+
+
+def test_an_emptied_fleet_buries_nobody(two: Site) -> None:
+    remove(two, "a")
+    remove(two, "b")
+    look(two)
+
+    assert two.store.tombstones.all() == {}
+    assert reason(two, A) == reason(two, B) == "LeftTheFleet"
+
+
+def test_many_that_leave_within_an_hour_are_held(two: Site) -> None:
+    for number in range(12):
+        two.write(f"n{number}.yaml", application(f"n{number}"))
+    look(two)
+    for number in range(6):
+        remove(two, f"n{number}")
+    look(two)
+    assert len(two.store.tombstones.all()) == 6
+
+    two.clock.advance(1800)
+    for number in range(6, 12):
+        remove(two, f"n{number}")
+    look(two)
+
+    assert len(two.store.tombstones.all()) == 6  # those of before; the brake holds however many commits it took
+    assert reason(two, InstanceKey.parse("default/n9@eu-1")) == "LeavingHeld"
+    assert composed.statuses(two.store)[InstanceKey.parse("default/n9@eu-1")].phase == "Held"
+
+
+def test_its_own_words_say_how_long_and_what_becomes_of_it(two: Site) -> None:
+    text = application("b").rstrip()[:-1] + ", deletionPolicy: Orphan, deletionGracePeriod: 5m}\n"
+    two.write("b.yaml", text)
+    look(two)
+    remove(two, "b")
+    look(two)
+
+    stone = two.store.tombstones.all()[B]
+    assert (stone.policy, stone.due - stone.at) == ("Orphan", timedelta(minutes=5))
+
+
+def test_a_word_to_delete_does_not_outlive_a_return(two: Site) -> None:
+    remove(two, "b")
+    look(two)
+    two.store.specs.ask_teardown(B)
+    two.write("b.yaml", application("b"))
+    look(two)
+
+    assert not two.store.specs.wants_teardown(B)

@@ -1,0 +1,67 @@
+"""Instances that leave the fleet: announced, given time to come back, and deleted; many at once wait for a person.
+
+Only the removal of an Application's own document, in a fleet that reads cleanly and is not empty, leads to a deletion.
+What vanishes by a selector, a label, a cluster or a project waits without limit, and so does everything once more than
+max(10, 1 % of the fleet) instances have left within an hour (invariant 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+
+import structlog
+
+from reconciler.fleet import Expansion
+from reconciler.model.instance import InstanceKey
+from reconciler.model.spec import InstanceSpec
+from workers.messages import Lane, Mark, Work
+from workers.store import Store
+from workers.store.tombstones import Tombstone
+
+log = structlog.get_logger()
+HOUR = timedelta(hours=1)
+MOST_AN_HOUR, MOST_SHARE = 10, 0.01
+
+
+def announce(
+    store: Store, expansion: Expansion, fresh: Collection[InstanceKey], before: Mapping[InstanceKey, InstanceSpec]
+) -> None:
+    """Decide about instances that have just left, and remind the queue of those that left earlier."""
+    now = store.clock.now()
+    for key in store.tombstones.all().keys() & expansion.specs.keys():
+        store.tombstones.drop(key)
+        store.events.append(now, "instance", str(key), "Revived", "its Application was put back; nothing is deleted")
+    removed = sorted(set(fresh) & expansion.removed)
+    recent = store.tombstones.note_leavings(removed, now, HOUR)
+    limit = max(MOST_AN_HOUR, MOST_SHARE * (len(expansion.specs) + recent))
+    for key in removed:
+        if recent > limit:
+            _hold(store, key, recent, int(limit))
+        elif (spec := before.get(key)) is not None:
+            _bury(store, key, spec)
+    store.due.mark(
+        Mark(Work("sync", str(key)), Lane.PERIODIC, "leaving", at_ms=int(stone.due.timestamp() * 1000))
+        for key, stone in store.tombstones.all().items()
+    )
+
+
+def _bury(store: Store, key: InstanceKey, spec: InstanceSpec) -> None:
+    now = store.clock.now()
+    stone = Tombstone(now, now + spec.deletion_grace_period, spec.deletion_policy)
+    store.tombstones.put(key, stone)
+    what = "released, its objects stay" if stone.policy == "Orphan" else "deleted"
+    message = f"its Application was removed; it is {what} at {stone.due:%Y-%m-%d %H:%M:%S} UTC unless that is put back"
+    store.events.append(now, "instance", str(key), "Leaving", message)
+    store.outbox.put(now, "leaving", str(key), by="a commit", due=stone.due.isoformat(), policy=stone.policy)
+    log.info("leaving", instance=str(key), due=stone.due.isoformat(), policy=stone.policy)
+
+
+def _hold(store: Store, key: InstanceKey, recent: int, limit: int) -> None:
+    message = (
+        f"{recent} instances left the fleet within an hour, more than {limit}: nothing of them is deleted until a person "
+        f"says so. Put their Applications back, or run `undrift app delete {key.short} --yes` for each that should go"
+    )
+    status = store.status.get(key).model_copy(update={"phase": "Held", "reason": "LeavingHeld", "message": message})
+    store.status.put(status)
+    store.events.append(store.clock.now(), "instance", str(key), "LeavingHeld", message)

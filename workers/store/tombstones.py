@@ -1,0 +1,61 @@
+"""Instances that left the fleet and are to be deleted: since when, when, and how. The journal keeps them too."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import orjson
+import redis
+
+from reconciler.model.instance import InstanceKey
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """`due` is when the instance is deleted, or released when its policy is `Orphan`."""
+
+    at: datetime
+    due: datetime
+    policy: Literal["Delete", "Orphan"]
+
+
+class Tombstones:
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        self._redis: Any = client
+        self._key, self._leavings = f"{prefix}tombstones", f"{prefix}leavings"
+
+    def all(self) -> Mapping[InstanceKey, Tombstone]:
+        found = self._redis.hgetall(self._key)
+        return {InstanceKey.parse(key.decode()): decode(raw) for key, raw in sorted(found.items())}
+
+    def put(self, key: InstanceKey, stone: Tombstone) -> None:
+        self._redis.hset(self._key, str(key), encode(stone))
+
+    def drop(self, key: InstanceKey) -> None:
+        self._redis.hdel(self._key, str(key))
+
+    def restore(self, stones: Mapping[str, str]) -> None:
+        """Put back what the journal knows, where nothing newer stands."""
+        for key, text in stones.items():
+            self._redis.hsetnx(self._key, key, text)
+
+    def note_leavings(self, keys: Collection[InstanceKey], now: datetime, window: timedelta) -> int:
+        """Note that these left now; how many left within the window, these included."""
+        pipe = self._redis.pipeline()
+        if keys:
+            pipe.zadd(self._leavings, {str(key): now.timestamp() for key in keys})
+        pipe.zremrangebyscore(self._leavings, "-inf", (now - window).timestamp())
+        pipe.zcard(self._leavings)
+        return int(pipe.execute()[-1])
+
+
+def encode(stone: Tombstone) -> bytes:
+    return orjson.dumps([stone.at.isoformat(), stone.due.isoformat(), stone.policy])
+
+
+def decode(raw: bytes | str) -> Tombstone:
+    at, due, policy = orjson.loads(raw)
+    return Tombstone(datetime.fromisoformat(at), datetime.fromisoformat(due), policy)
