@@ -11,27 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 from reconciler.fleet import project as projects
-from reconciler.fleet import urls
-from reconciler.fleet.documents import Application, Cluster, Override, Project, Repository
+from reconciler.fleet.access import access, nearest
+from reconciler.fleet.documents import Application, Cluster, Project
 from reconciler.fleet.load import Entry, Fleet
-from reconciler.fleet.problems import Problem, in_order, near
+from reconciler.fleet.options import Options, make_options, matching
+from reconciler.fleet.problems import Path, Problem, in_order, near
 from reconciler.model.instance import DEFAULT_PROJECT, InstanceKey
-from reconciler.model.spec import (
-    ClusterTarget,
-    DriftPolicy,
-    InstanceSpec,
-    ProjectRules,
-    RenderOptions,
-    RepositoryAccess,
-    Source,
-    SyncPolicy,
-)
+from reconciler.model.spec import ClusterTarget, InstanceSpec, ProjectRules, RepositoryAccess
 
 Specs = Mapping[InstanceKey, InstanceSpec]
-_Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +44,6 @@ class Expansion:
             if repo.url not in found or repo.poll < found[repo.url].poll:
                 found[repo.url] = repo
         return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Options:
-    """What overrides may change, shared by all instances with the same ones: many clusters, few ways to differ."""
-
-    source: Source
-    render: RenderOptions
-    sync: SyncPolicy
-    drift: DriftPolicy
 
 
 @dataclass
@@ -135,7 +115,7 @@ def _expand_one(application: Application, entry: Entry, mine: list[InstanceKey],
     selected = [one for one in fleet.clusters.values() if _selects(application, one)]
     if not selected:
         work.notes.append(entry.problem("selects no cluster of this fleet", "spec", "clusters"))
-    options: dict[tuple[int, ...], _Options] = {}
+    options: dict[tuple[int, ...], Options] = {}
     for cluster in selected:
         _expand_on(application, cluster, project, entry, options, work)
 
@@ -152,45 +132,32 @@ def _expand_on(
     cluster: Cluster,
     project: Project | None,
     entry: Entry,
-    options: dict[tuple[int, ...], _Options],
+    options: dict[tuple[int, ...], Options],
     work: _Work,
 ) -> None:
     key = InstanceKey(application.spec.project, application.metadata.name, cluster.metadata.name)
     if ("Cluster", cluster.metadata.name) in work.fleet.broken and key in work.previous:
         work.keep(key)
         return
-    namespace, place = _namespace(application, cluster)
-    if refusals := list(projects.instance_refusals(project, cluster, namespace, place)):
+    holding = matching(application, cluster)
+    if holding not in options:
+        options[holding] = make_options(application, holding, access(application, work.fleet, work.previous))
+    found = options[holding]
+    if refusals := list(projects.instance_refusals(project, cluster, found.namespace, found.namespace_place)):
         work.problems += [entry.problem(one.message, *one.path) for one in refusals]
         work.keep(key, refusal="; ".join(one.message for one in refusals))
         return
-    matching = tuple(index for index, _ in _overrides(application, cluster))
-    if matching not in options:
-        options[matching] = _options(application, matching, work)
-    spec, found = application.spec, options[matching]
     work.specs[key] = InstanceSpec(
-        project=spec.project,
-        application=application.metadata.name,
+        project=key.project,
+        application=key.application,
         cluster=work.targets[cluster.metadata.name],
         sources=(found.source,),
         render=found.render,
-        namespace=namespace,
+        namespace=found.namespace,
         sync=found.sync,
         drift=found.drift,
         labels=application.metadata.labels,
         rules=projects.rules(project),
-    )
-
-
-def _options(application: Application, matching: tuple[int, ...], work: _Work) -> _Options:
-    """An application's options with some of its overrides over them."""
-    spec = application.spec
-    over = [spec.overrides[index] for index in matching]
-    return _Options(
-        source=_source(application, over, work),
-        render=_merged(RenderOptions, spec.render, [one.render for one in over]),
-        sync=_merged(SyncPolicy, spec.sync, [one.sync for one in over]),
-        drift=_merged(DriftPolicy, spec.drift, [one.drift for one in over]),
     )
 
 
@@ -210,14 +177,14 @@ def _wrong_references(application: Application, entry: Entry, work: _Work) -> It
     """Names that an application uses and the fleet does not have, or has in two ways."""
     if why := projects.unknown(application, work.fleet, was_limited=work.default_was_limited):
         yield entry.problem(why, "spec", "project")
-    selectors: list[tuple[_Path, tuple[str, ...]]] = [(("spec", "clusters"), application.spec.clusters.names)]
+    selectors: list[tuple[Path, tuple[str, ...]]] = [(("spec", "clusters"), application.spec.clusters.names)]
     for index, override in enumerate(application.spec.overrides):
         selectors.append((("spec", "overrides", index, "clusters"), override.clusters.names))
     for path, names in selectors:
         for index, name in enumerate(names):
             if name not in work.fleet.clusters and not work.fleet.is_lost("Cluster", name):
                 yield entry.problem(_no_cluster(name, work.fleet), *path, "names", index)
-    if len(same := _nearest(application, work.fleet)) > 1:
+    if len(same := nearest(application, work.fleet)) > 1:
         both = " and ".join(f"{one.metadata.name!r}" for one in same)
         yield entry.problem(f"Repositories {both} have one URL; remove one", *application.spec.source_path, "repo")
 
@@ -232,85 +199,6 @@ def _selects(application: Application, cluster: Cluster) -> bool:
     return application.spec.clusters.matches(cluster.metadata.name, cluster.metadata.labels)
 
 
-def _overrides(application: Application, cluster: Cluster) -> Iterator[tuple[int, Override]]:
-    """The overrides that hold on a cluster, and where each stands."""
-    meta = cluster.metadata
-    for index, override in enumerate(application.spec.overrides):
-        if override.clusters.matches(meta.name, meta.labels):
-            yield index, override
-
-
-def _namespace(application: Application, cluster: Cluster) -> tuple[str | None, _Path]:
-    """The namespace on a cluster, and where it is written."""
-    namespace = application.spec.namespace
-    found: _Path = ("spec", "namespace")
-    for index, override in _overrides(application, cluster):
-        if override.namespace:
-            namespace, found = override.namespace, ("spec", "overrides", index, "namespace")
-    return namespace, found
-
-
 def _target(cluster: Cluster) -> ClusterTarget:
     spec, meta = cluster.spec, cluster.metadata
     return ClusterTarget(name=meta.name, labels=meta.labels, access=spec.access, drift=spec.drift, mode=spec.mode)
-
-
-def _source(application: Application, overrides: list[Override], work: _Work) -> Source:
-    source = application.spec.the_source
-    ref, path = source.ref, source.path
-    for override in overrides:
-        ref, path = override.source.ref or ref, override.source.path or path
-    return Source(repo=_access(application, work), ref=ref, path=path)
-
-
-def _access(application: Application, work: _Work) -> RepositoryAccess:
-    """How to reach an application's repository: as the nearest Repository says, or with nothing at all.
-
-    While a Repository can't be read, what was used before is used on: another one's credentials would be worse.
-    """
-    url, name = application.spec.the_source.repo, application.metadata.name
-    if work.fleet.is_lost("Repository"):
-        for key, spec in work.previous.items():
-            if key.application == name and spec.source.repo.url == url and key.project == application.spec.project:
-                return spec.source.repo
-    if not (found := _nearest(application, work.fleet)):
-        return RepositoryAccess(url=url)
-    best = found[0].spec
-    return RepositoryAccess(url=url, credentials=best.credentials, limits=best.limits, poll=best.poll)
-
-
-def _nearest(application: Application, fleet: Fleet) -> list[Repository]:
-    """The Repositories of the application's project with the longest URL at or above its source; more than one only
-    when they have the same URL."""
-    place = urls.parse(application.spec.the_source.repo)
-    above: list[tuple[int, Repository]] = []
-    for one in fleet.repositories.values():
-        prefix = urls.parse(one.spec.url)
-        if one.spec.project == application.spec.project and place.is_below(prefix):
-            above.append((len(prefix.path), one))
-    longest = max((length for length, _ in above), default=0)
-    return [one for length, one in above if length == longest]
-
-
-def _merged(model: type[Any], under: Any, over: list[Any]) -> Any:
-    """Options with overrides over them: what an override does not write is left as it is."""
-    if not over:
-        return under
-    merged = _written(under)
-    for one in over:
-        merged = merge(merged, _written(one))
-    return model.model_validate(merged)
-
-
-def _written(options: Any) -> dict[str, Any]:
-    found: dict[str, Any] = options.model_dump(by_alias=True, mode="json", exclude_unset=True)
-    return found
-
-
-def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Maps merged deep, lists and everything else replaced."""
-    merged = dict(under)
-    for key, value in over.items():
-        both = isinstance(merged.get(key), Mapping) and isinstance(value, Mapping)
-        merged[key] = merge(merged[key], value) if both else value
-    return merged
