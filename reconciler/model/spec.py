@@ -262,6 +262,7 @@ class ClusterTarget(Spec):
 
     name: str
     labels: dict[str, str] = {}
+    """For people to select by; nothing that is applied depends on them, so no digest does."""
     access: ClusterAccess
     drift: ClusterDrift = ClusterDrift()
     mode: Literal["Active", "Observe"] = "Active"
@@ -312,9 +313,11 @@ class InstanceSpec(Spec):
         return self.render.helm.release_name or self.application
 
     def to_json(self) -> bytes:
-        """Canonical JSON: sorted keys, so that equal specs have equal digests."""
+        """Canonical JSON: sorted keys, so that equal specs have equal texts."""
         return orjson.dumps(self.model_dump(mode="json", by_alias=True), option=orjson.OPT_SORT_KEYS)
 
     @property
     def digest(self) -> str:
-        return "sha256:" + hashlib.sha256(self.to_json()).hexdigest()
+        """Names what is to run. A cluster's label changes it only where it was filled in."""
+        whole = self.model_dump(mode="json", by_alias=True, exclude={"cluster": {"labels"}})
+        return "sha256:" + hashlib.sha256(orjson.dumps(whole, option=orjson.OPT_SORT_KEYS)).hexdigest()
