@@ -13,10 +13,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from reconciler.fleet import project as projects
+from reconciler.fleet import values
 from reconciler.fleet.access import access, nearest
 from reconciler.fleet.documents import Application, Cluster, Project
+from reconciler.fleet.fill import Wrong, fill, never, told
 from reconciler.fleet.load import Entry, Fleet
 from reconciler.fleet.options import Options, make_options, matching
+from reconciler.fleet.placeholders import Names
 from reconciler.fleet.problems import Path, Problem, in_order, near
 from reconciler.model.instance import DEFAULT_PROJECT, InstanceKey
 from reconciler.model.spec import ClusterTarget, InstanceSpec, ProjectRules, RepositoryAccess
@@ -57,11 +60,19 @@ class _Work:
     kept: set[InstanceKey] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
     notes: list[Problem] = field(default_factory=list)
+    _names: dict[str, Names] = field(default_factory=dict)
 
     @cached_property
     def default_was_limited(self) -> bool:
         """Whether a Project `default` was defined when the specs before were made."""
         return any(spec.rules is not None for key, spec in self.previous.items() if key.project == DEFAULT_PROJECT)
+
+    def names_of(self, cluster: Cluster) -> Names:
+        """What a cluster offers to placeholders."""
+        meta = cluster.metadata
+        if meta.name not in self._names:
+            self._names[meta.name] = values.names(meta.name, meta.labels, cluster.spec.values)
+        return self._names[meta.name]
 
     def keep(self, key: InstanceKey, *, refusal: str = "") -> None:
         """Keep an instance as it was, if it was; with a refusal it keeps its objects and writes nothing more."""
@@ -116,8 +127,10 @@ def _expand_one(application: Application, entry: Entry, mine: list[InstanceKey],
     if not selected:
         work.notes.append(entry.problem("selects no cluster of this fleet", "spec", "clusters"))
     options: dict[tuple[int, ...], Options] = {}
+    unfilled: dict[str, tuple[Wrong, ...]] = {"": tuple(never(application))}
     for cluster in selected:
-        _expand_on(application, cluster, project, entry, options, work)
+        unfilled[cluster.metadata.name] = _expand_on(application, cluster, project, entry, options, work)
+    work.problems += told(entry, unfilled)
 
 
 def _keep_all(keys: list[InstanceKey], work: _Work, *, refusal: str = "") -> None:
@@ -134,31 +147,37 @@ def _expand_on(
     entry: Entry,
     options: dict[tuple[int, ...], Options],
     work: _Work,
-) -> None:
+) -> tuple[Wrong, ...]:
+    """Decide one instance; what the cluster can't fill in for it, which leaves it as it was."""
     key = InstanceKey(application.spec.project, application.metadata.name, cluster.metadata.name)
     if ("Cluster", cluster.metadata.name) in work.fleet.broken and key in work.previous:
         work.keep(key)
-        return
+        return ()
     holding = matching(application, cluster)
     if holding not in options:
         options[holding] = make_options(application, holding, access(application, work.fleet, work.previous))
-    found = options[holding]
-    if refusals := list(projects.instance_refusals(project, cluster, found.namespace, found.namespace_place)):
+    shared = options[holding]
+    own = fill(shared, work.names_of(cluster))
+    if refusals := list(projects.instance_refusals(project, cluster, own.namespace, shared.namespace_place)):
         work.problems += [entry.problem(one.message, *one.path) for one in refusals]
         work.keep(key, refusal="; ".join(one.message for one in refusals))
-        return
+        return own.wrong
+    if own.wrong:
+        work.keep(key)
+        return own.wrong
     work.specs[key] = InstanceSpec(
         project=key.project,
         application=key.application,
         cluster=work.targets[cluster.metadata.name],
-        sources=(found.source,),
-        render=found.render,
-        namespace=found.namespace,
-        sync=found.sync,
-        drift=found.drift,
+        sources=(own.source,),
+        render=own.render,
+        namespace=own.namespace,
+        sync=shared.sync,
+        drift=shared.drift,
         labels=application.metadata.labels,
         rules=projects.rules(project),
     )
+    return ()
 
 
 def _is_in_doubt(key: InstanceKey, fleet: Fleet) -> bool:

@@ -10,8 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from reconciler.fleet import placeholders
 from reconciler.fleet.documents import Application, ApplicationSpec, Cluster, Override
+from reconciler.fleet.placeholders import Sketch
 from reconciler.fleet.problems import Path
+from reconciler.fleet.values import OPENING
 from reconciler.model.spec import DriftPolicy, RenderOptions, RepositoryAccess, Source, SyncPolicy
 
 
@@ -26,8 +29,16 @@ class Options:
     namespace: str | None
     sync: SyncPolicy
     drift: DriftPolicy
+    sketch: Sketch
+    """Where the values of a chart hold placeholders."""
 
-    def place(self, path: Path, is_written: Callable[[Override], bool]) -> Path:
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing is to be filled in, as is the rule: then all clusters share these."""
+        texts = (self.source.path, str(self.source.ref), self.namespace or "")
+        return self.sketch is None and not any(OPENING in one for one in texts)
+
+    def _place(self, path: Path, is_written: Callable[[Override], bool]) -> Path:
         """Where an option is written: in the last override that writes it, or in the application itself."""
         for index in reversed(self.matching):
             if is_written(self.asked.overrides[index]):
@@ -36,7 +47,20 @@ class Options:
 
     @property
     def namespace_place(self) -> Path:
-        return self.place(("namespace",), lambda one: one.namespace is not None)
+        return self._place(("namespace",), lambda one: one.namespace is not None)
+
+    @property
+    def path_place(self) -> Path:
+        return self._place(("source", "path"), lambda one: one.source.path is not None)
+
+    @property
+    def ref_place(self) -> Path:
+        return self._place(("source", "ref"), lambda one: one.source.ref is not None)
+
+    def value_place(self, path: Path) -> Path:
+        """Where the value at a path of the chart's values is written."""
+        place = ("render", "helm", "values", *path)
+        return self._place(place, lambda one: placeholders.reach(one.render.helm.values, path))
 
 
 def matching(application: Application, cluster: Cluster) -> tuple[int, ...]:
@@ -57,14 +81,16 @@ def make_options(application: Application, holding: tuple[int, ...], access: Rep
     for one in over:
         ref, path = one.source.ref or ref, one.source.path or path
         namespace = one.namespace or namespace
+    render = _merged(RenderOptions, spec.render, [one.render for one in over])
     return Options(
         asked=spec,
         matching=holding,
         source=Source(repo=access, ref=ref, path=path),
-        render=_merged(RenderOptions, spec.render, [one.render for one in over]),
+        render=render,
         namespace=namespace,
         sync=_merged(SyncPolicy, spec.sync, [one.sync for one in over]),
         drift=_merged(DriftPolicy, spec.drift, [one.drift for one in over]),
+        sketch=placeholders.sketch(render.helm.values),
     )
 
 

@@ -159,6 +159,7 @@ class HelmOptions(Spec):
     """Inputs of a Helm render. `values` win over files, later files over earlier ones."""
 
     values: dict[str, Any] = {}
+    """Texts of an Application's values may hold placeholders; one that is nothing else keeps the value's type."""
     value_files: tuple[str, ...] = ()
     """Paths of the repository, relative to the chart."""
     release_name: str | None = None
@@ -169,16 +170,17 @@ class HelmOptions(Spec):
     @classmethod
     def _can_be_json(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Specs and charts take values as JSON, which has no infinity and, in Go, no integer above 64 bits."""
-        if why := _not_json(values):
+        if why := why_not_json(values):
             raise ValueError(why)
         return values
 
 
-def _not_json(value: Any) -> str:
+def why_not_json(value: Any) -> str:
+    """Why a value can't be passed on as JSON, or ""."""
     if isinstance(value, dict):
-        return next((why for one in value.values() if (why := _not_json(one))), "")
+        return next((why for one in value.values() if (why := why_not_json(one))), "")
     if isinstance(value, list | tuple):
-        return next((why for one in value if (why := _not_json(one))), "")
+        return next((why for one in value if (why := why_not_json(one))), "")
     if isinstance(value, float) and not math.isfinite(value):
         return "infinity and not-a-number can't be passed on; write text in quotes"
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
