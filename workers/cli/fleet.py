@@ -1,4 +1,4 @@
-"""`undrift fleet`: look at fleet files before you push them. Needs no Redis; rendering needs no cluster either."""
+"""`undrift fleet`: look at fleet files before you push them. Needs no Redis, and but for `plan` no cluster either."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reconciler.model.live import Discovery
 from reconciler.objects import mask
 from reconciler.pipeline.rooms import Rooms
 from workers import wiring
-from workers.cli import offline, output
+from workers.cli import offline, output, planned, planning
 from workers.cli.offline import Meant
 from workers.cli.output import Format
 
@@ -27,13 +27,12 @@ Location = Annotated[str, typer.Argument(metavar="[DIR|URL]", help="A folder or 
 Word = Annotated[str, typer.Argument(metavar="[DIR|URL|APP]", help="The fleet, or an application of the one here.")]
 FleetOption = Annotated[str, typer.Option("--fleet", metavar="DIR|URL", help="The fleet, when APP is given.")]
 Clusters = Annotated[list[str] | None, typer.Option("--cluster", help="Only this cluster; may be repeated.")]
+Output = Annotated[Format, typer.Option("-o", "--output")]
 USAGE = 2
 
 
 @fleet_app.command(epilog="Example: undrift fleet validate examples/fleet")
-def validate(
-    location: Location = ".", chosen: Annotated[Format, typer.Option("-o", "--output")] = Format.TABLE
-) -> None:
+def validate(location: Location = ".", chosen: Output = Format.TABLE) -> None:
     """Read every document, and print all that is wrong with file, line and field. Ends with 0, or 2 for problems."""
     with closing(wiring.rooms()) as rooms:
         fleet, expansion = offline.read(location, rooms)
@@ -74,6 +73,35 @@ def render(
                 print(f"undrift: {key.short}: {error.reason}: {error.message}", file=sys.stderr)
                 failed = True
     sys.exit(USAGE if problems else 3 if failed else 0)
+
+
+@fleet_app.command(epilog="Example: undrift fleet plan --fleet examples/fleet guestbook")
+def plan(
+    word: Word = "",
+    fleet: FleetOption = "",
+    cluster: Clusters = None,
+    chosen: Output = Format.TABLE,
+) -> None:
+    """Show what pushing a fleet's files would change on its clusters, equal results together. Asks clusters and
+    repositories, needs no Redis and writes nothing; what no file names any more stays as it is and is not shown. A copy on
+    another machine needs the same UNDRIFT_INSTALLATION. Ends with 0 no changes, 1 differences, 2 problems of the files,
+    3 when a sync would fail, 4 when it would be held, 5 when a cluster is unreachable."""
+    meant = Meant.by(word, fleet, cluster or ())
+    settings = wiring.settings()
+    with closing(wiring.open_rooms(settings, planning.SharedSource)) as rooms:
+        documents, expansion = offline.read(meant.location, rooms, offline.local_clusters(settings))
+        problems = offline.problems(meant, documents, expansion)
+        if chosen is not Format.JSON:
+            _tell_problems(problems)
+        keys = offline.chosen(meant, documents, expansion)
+        outcomes = planning.outcomes([expansion.specs[key] for key in keys], rooms)
+    told = planned.tell(outcomes)
+    if chosen in (Format.JSON, Format.YAML):
+        document = planned.document(told, [str(one) for one in problems])
+        (output.show_json if chosen is Format.JSON else output.show_yaml)(document)
+    else:
+        planned.show(told)
+    sys.exit(planned.exit_code(outcomes, is_whole=not problems))
 
 
 def _tell_problems(problems: Sequence[Problem]) -> Sequence[Problem]:

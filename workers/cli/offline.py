@@ -7,6 +7,7 @@ is an application of the fleet that `--fleet` names (default: the one here).
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from reconciler.model.instance import InstanceKey
 from reconciler.pipeline.rooms import Rooms
 from reconciler.source import open_fleet
 from workers.cli.selecting import NotFound
+from workers.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,13 @@ def read(location: str, rooms: Rooms, dev_clusters: Iterable[str] = ()) -> tuple
         fleet = load(tree)
     fleet = with_dev_clusters(fleet, {name: str(Path(name) / "kubeconfig") for name in dev_clusters})
     return fleet, expand(fleet)
+
+
+def local_clusters(settings: Settings) -> tuple[str, ...]:
+    """The local clusters that a running `undrift up` of this home adds to its fleet."""
+    if settings.dev_clusters or not settings.up_note.is_file():
+        return settings.dev_clusters
+    return tuple(json.loads(settings.up_note.read_text()).get("devClusters", ()))
 
 
 def chosen(meant: Meant, fleet: Fleet, expansion: Expansion) -> list[InstanceKey]:
