@@ -70,5 +70,12 @@ def cluster(name: str, **labels: str) -> dict[str, object]:
     return made
 
 
+def with_values(made: Mapping[str, object], **values: object) -> dict[str, object]:
+    """The cluster with these values."""
+    spec = made["spec"]
+    assert isinstance(spec, dict)
+    return {**made, "spec": {**spec, "values": values}}
+
+
 def messages(found: Fleet) -> list[str]:
     return [str(problem) for problem in found.problems]

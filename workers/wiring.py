@@ -41,12 +41,12 @@ def journal() -> Journal:
     return Journal(settings().home / "journal.git", SystemClock())
 
 
-def open_rooms(chosen: Settings) -> Rooms:
+def open_rooms(chosen: Settings, source: type[SourceRoom] = SourceRoom) -> Rooms:
     """Rooms for settings: mirrors and render folders lie in the home's cache, which may be deleted at any time."""
     clock = SystemClock()
     credentials = Credentials(chosen.env, chosen.credentials)
     return Rooms(
-        source=SourceRoom(chosen.home / "mirrors", credentials, clock),
+        source=source(chosen.home / "mirrors", credentials, clock),
         renderer=Renderer(chosen.home / "render" / str(os.getpid())),
         clusters=Clusters(credentials, chosen.kubeconfigs, clock, is_read_only=chosen.observes),
         inventories=Inventories(chosen.installation(), clock),

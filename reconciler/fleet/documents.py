@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, model_validator
 
 from reconciler.fleet.selectors import AllowedClusters, ClusterSelector
 from reconciler.fleet.urls import is_url
+from reconciler.fleet.values import OPENING, has_single_names, is_value
 from reconciler.model.spec import (
     ClusterAccess,
     ClusterDrift,
@@ -35,11 +36,14 @@ NAME = r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$"
 LABEL = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 """A DNS label, as a namespace is one. A project's too: `undrift.<project>.<application>` must be readable one way."""
 LABEL_OR_ANY = rf"^\*$|{LABEL}"
+LABEL_OR_FILLED = rf"{LABEL}|\$\{{"
+"""With a placeholder, what comes of it is checked once it is filled in."""
 LABEL_VALUE = r"^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$"
 
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 LabelText = Annotated[str, StringConstraints(pattern=LABEL)]
 LabelValue = Annotated[str, StringConstraints(pattern=LABEL_VALUE)]
+Namespace = Annotated[str, StringConstraints(pattern=LABEL_OR_FILLED)]
 NamespaceOrAny = Annotated[str, StringConstraints(pattern=LABEL_OR_ANY)]
 RepositoryUrl = Annotated[str, AfterValidator(is_url)]
 
@@ -51,14 +55,24 @@ def _is_url_or_any(url: str) -> str:
 UrlOrAny = Annotated[str, AfterValidator(_is_url_or_any)]
 
 
-def _is_inside(path: str) -> str:
+def is_inside(path: str) -> str:
+    """The path unchanged. Raises ValueError when it is none of a folder inside the repository."""
     parts = path.split("/")
-    if path.startswith("/") or ".." in parts or "\\" in path or "\x00" in path:
+    if not path or path.startswith("/") or ".." in parts or "\\" in path or "\x00" in path:
         raise ValueError("expected a folder inside the repository, written from its root, without `..`")
     return path
 
 
-FolderPath = Annotated[str, StringConstraints(min_length=1), AfterValidator(_is_inside)]
+def _is_inside_once_filled(path: str) -> str:
+    return path if OPENING in path else is_inside(path)
+
+
+FolderPath = Annotated[str, StringConstraints(min_length=1), AfterValidator(_is_inside_once_filled)]
+ClusterValue = Annotated[
+    Any,
+    AfterValidator(is_value),
+    WithJsonSchema({"type": ["string", "number", "boolean", "object"], "description": "Maps may hold the same again."}),
+]
 
 
 class Metadata(Spec):
@@ -81,6 +95,7 @@ class ApplicationSource(Spec):
     repo: RepositoryUrl
     ref: Ref = Ref(branch="main")
     path: FolderPath = "."
+    """May hold placeholders, as a branch or tag may."""
 
 
 class SourceOverride(Spec):
@@ -96,7 +111,7 @@ class Override(Spec):
     clusters: ClusterSelector
     source: SourceOverride = SourceOverride()
     render: RenderOptions = RenderOptions()
-    namespace: LabelText | None = None
+    namespace: Namespace | None = None
     sync: SyncPolicy = SyncPolicy()
     drift: DriftPolicy = DriftPolicy()
 
@@ -110,8 +125,8 @@ class ApplicationSpec(Spec):
     """The same as a list; this version takes exactly one."""
     render: RenderOptions = RenderOptions()
     clusters: ClusterSelector
-    namespace: LabelText | None = None
-    """For namespaced objects that name none."""
+    namespace: Namespace | None = None
+    """For namespaced objects that name none. May hold placeholders."""
     overrides: tuple[Override, ...] = ()
     sync: SyncPolicy = SyncPolicy()
     drift: DriftPolicy = DriftPolicy()
@@ -145,6 +160,8 @@ class ClusterSpec(Spec):
     """A place to run applications, and the way to it."""
 
     access: ClusterAccess
+    values: Annotated[dict[str, ClusterValue], AfterValidator(has_single_names)] = {}
+    """Text, numbers, true, false and maps of these, which applications use as `${cluster.values.…}`."""
     drift: ClusterDrift = ClusterDrift()
     mode: Literal["Active", "Observe"] = "Active"
     """`Observe`: nothing is ever written to the cluster."""

@@ -11,27 +11,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 from reconciler.fleet import project as projects
-from reconciler.fleet import urls
-from reconciler.fleet.documents import Application, Cluster, Override, Project, Repository
+from reconciler.fleet import values
+from reconciler.fleet.access import access, nearest
+from reconciler.fleet.documents import Application, Cluster, Project
+from reconciler.fleet.fill import Wrong, fill, never, told
 from reconciler.fleet.load import Entry, Fleet
-from reconciler.fleet.problems import Problem, in_order, near
+from reconciler.fleet.options import Options, make_options, matching
+from reconciler.fleet.placeholders import Names
+from reconciler.fleet.problems import Path, Problem, in_order, near
 from reconciler.model.instance import DEFAULT_PROJECT, InstanceKey
-from reconciler.model.spec import (
-    ClusterTarget,
-    DriftPolicy,
-    InstanceSpec,
-    ProjectRules,
-    RenderOptions,
-    RepositoryAccess,
-    Source,
-    SyncPolicy,
-)
+from reconciler.model.spec import ClusterTarget, InstanceSpec, ProjectRules, RepositoryAccess
 
 Specs = Mapping[InstanceKey, InstanceSpec]
-_Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +51,6 @@ class Expansion:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Options:
-    """What overrides may change, shared by all instances with the same ones: many clusters, few ways to differ."""
-
-    source: Source
-    render: RenderOptions
-    sync: SyncPolicy
-    drift: DriftPolicy
-
-
 @dataclass
 class _Work:
     """What one expansion has decided so far."""
@@ -79,11 +62,19 @@ class _Work:
     kept: set[InstanceKey] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
     notes: list[Problem] = field(default_factory=list)
+    _names: dict[str, Names] = field(default_factory=dict)
 
     @cached_property
     def default_was_limited(self) -> bool:
         """Whether a Project `default` was defined when the specs before were made."""
         return any(spec.rules is not None for key, spec in self.previous.items() if key.project == DEFAULT_PROJECT)
+
+    def names_of(self, cluster: Cluster) -> Names:
+        """What a cluster offers to placeholders."""
+        meta = cluster.metadata
+        if meta.name not in self._names:
+            self._names[meta.name] = values.names(meta.name, meta.labels, cluster.spec.values)
+        return self._names[meta.name]
 
     def keep(self, key: InstanceKey, *, refusal: str = "") -> None:
         """Keep an instance as it was, if it was; with a refusal it keeps its objects and writes nothing more."""
@@ -146,9 +137,11 @@ def _expand_one(application: Application, entry: Entry, mine: list[InstanceKey],
     selected = [one for one in fleet.clusters.values() if _selects(application, one)]
     if not selected:
         work.notes.append(entry.problem("selects no cluster of this fleet", "spec", "clusters"))
-    options: dict[tuple[int, ...], _Options] = {}
+    options: dict[tuple[int, ...], Options] = {}
+    unfilled: dict[str, tuple[Wrong, ...]] = {"": tuple(never(application))}
     for cluster in selected:
-        _expand_on(application, cluster, project, entry, options, work)
+        unfilled[cluster.metadata.name] = _expand_on(application, cluster, project, entry, options, work)
+    work.problems += told(entry, unfilled)
 
 
 def _keep_all(keys: list[InstanceKey], work: _Work, *, refusal: str = "") -> None:
@@ -163,50 +156,44 @@ def _expand_on(
     cluster: Cluster,
     project: Project | None,
     entry: Entry,
-    options: dict[tuple[int, ...], _Options],
+    options: dict[tuple[int, ...], Options],
     work: _Work,
-) -> None:
+) -> tuple[Wrong, ...]:
+    """Decide one instance; what the cluster can't fill in for it, which leaves it as it was."""
     key = InstanceKey(application.spec.project, application.metadata.name, cluster.metadata.name)
     if ("Cluster", cluster.metadata.name) in work.fleet.broken and key in work.previous:
         work.keep(key)
-        return
-    namespace, place = _namespace(application, cluster)
-    if refusals := list(projects.instance_refusals(project, cluster, namespace, place)):
+        return ()
+    holding = matching(application, cluster)
+    if holding not in options:
+        options[holding] = make_options(application, holding, access(application, work.fleet, work.previous))
+    shared = options[holding]
+    own = fill(shared, work.names_of(cluster))
+    if refusals := list(projects.instance_refusals(project, cluster, own.namespace, shared.namespace_place)):
         work.problems += [entry.problem(one.message, *one.path) for one in refusals]
         work.keep(key, refusal="; ".join(one.message for one in refusals))
-        return
-    matching = tuple(index for index, _ in _overrides(application, cluster))
-    if matching not in options:
-        options[matching] = _options(application, matching, work)
-    spec, found = application.spec, options[matching]
+        return own.wrong
+    if own.wrong:
+        work.keep(key)
+        return own.wrong
     is_observed = project is not None and project.spec.mode == "Observe"
+    spec = application.spec
     work.specs[key] = InstanceSpec(
-        project=spec.project,
-        application=application.metadata.name,
+        project=key.project,
+        application=key.application,
         cluster=work.targets[cluster.metadata.name],
-        sources=(found.source,),
-        render=found.render,
-        namespace=namespace,
-        sync=found.sync.model_copy(update={"mode": "Observe"}) if is_observed else found.sync,
-        drift=found.drift,
+        sources=(own.source,),
+        render=own.render,
+        namespace=own.namespace,
+        sync=shared.sync.model_copy(update={"mode": "Observe"}) if is_observed else shared.sync,
+        drift=shared.drift,
         ignore_differences=spec.ignore_differences,
         deletion_policy=spec.deletion_policy,
         deletion_grace_period=spec.deletion_grace_period,
         labels=application.metadata.labels,
         rules=projects.rules(project),
     )
-
-
-def _options(application: Application, matching: tuple[int, ...], work: _Work) -> _Options:
-    """An application's options with some of its overrides over them."""
-    spec = application.spec
-    over = [spec.overrides[index] for index in matching]
-    return _Options(
-        source=_source(application, over, work),
-        render=_merged(RenderOptions, spec.render, [one.render for one in over]),
-        sync=_merged(SyncPolicy, spec.sync, [one.sync for one in over]),
-        drift=_merged(DriftPolicy, spec.drift, [one.drift for one in over]),
-    )
+    return ()
 
 
 def _is_in_doubt(key: InstanceKey, fleet: Fleet) -> bool:
@@ -225,14 +212,14 @@ def _wrong_references(application: Application, entry: Entry, work: _Work) -> It
     """Names that an application uses and the fleet does not have, or has in two ways."""
     if why := projects.unknown(application, work.fleet, was_limited=work.default_was_limited):
         yield entry.problem(why, "spec", "project")
-    selectors: list[tuple[_Path, tuple[str, ...]]] = [(("spec", "clusters"), application.spec.clusters.names)]
+    selectors: list[tuple[Path, tuple[str, ...]]] = [(("spec", "clusters"), application.spec.clusters.names)]
     for index, override in enumerate(application.spec.overrides):
         selectors.append((("spec", "overrides", index, "clusters"), override.clusters.names))
     for path, names in selectors:
         for index, name in enumerate(names):
             if name not in work.fleet.clusters and not work.fleet.is_lost("Cluster", name):
                 yield entry.problem(_no_cluster(name, work.fleet), *path, "names", index)
-    if len(same := _nearest(application, work.fleet)) > 1:
+    if len(same := nearest(application, work.fleet)) > 1:
         both = " and ".join(f"{one.metadata.name!r}" for one in same)
         yield entry.problem(f"Repositories {both} have one URL; remove one", *application.spec.source_path, "repo")
 
@@ -247,85 +234,6 @@ def _selects(application: Application, cluster: Cluster) -> bool:
     return application.spec.clusters.matches(cluster.metadata.name, cluster.metadata.labels)
 
 
-def _overrides(application: Application, cluster: Cluster) -> Iterator[tuple[int, Override]]:
-    """The overrides that hold on a cluster, and where each stands."""
-    meta = cluster.metadata
-    for index, override in enumerate(application.spec.overrides):
-        if override.clusters.matches(meta.name, meta.labels):
-            yield index, override
-
-
-def _namespace(application: Application, cluster: Cluster) -> tuple[str | None, _Path]:
-    """The namespace on a cluster, and where it is written."""
-    namespace = application.spec.namespace
-    found: _Path = ("spec", "namespace")
-    for index, override in _overrides(application, cluster):
-        if override.namespace:
-            namespace, found = override.namespace, ("spec", "overrides", index, "namespace")
-    return namespace, found
-
-
 def _target(cluster: Cluster) -> ClusterTarget:
     spec, meta = cluster.spec, cluster.metadata
     return ClusterTarget(name=meta.name, labels=meta.labels, access=spec.access, drift=spec.drift, mode=spec.mode)
-
-
-def _source(application: Application, overrides: list[Override], work: _Work) -> Source:
-    source = application.spec.the_source
-    ref, path = source.ref, source.path
-    for override in overrides:
-        ref, path = override.source.ref or ref, override.source.path or path
-    return Source(repo=_access(application, work), ref=ref, path=path)
-
-
-def _access(application: Application, work: _Work) -> RepositoryAccess:
-    """How to reach an application's repository: as the nearest Repository says, or with nothing at all.
-
-    While a Repository can't be read, what was used before is used on: another one's credentials would be worse.
-    """
-    url, name = application.spec.the_source.repo, application.metadata.name
-    if work.fleet.is_lost("Repository"):
-        for key, spec in work.previous.items():
-            if key.application == name and spec.source.repo.url == url and key.project == application.spec.project:
-                return spec.source.repo
-    if not (found := _nearest(application, work.fleet)):
-        return RepositoryAccess(url=url)
-    best = found[0].spec
-    return RepositoryAccess(url=url, credentials=best.credentials, limits=best.limits, poll=best.poll)
-
-
-def _nearest(application: Application, fleet: Fleet) -> list[Repository]:
-    """The Repositories of the application's project with the longest URL at or above its source; more than one only
-    when they have the same URL."""
-    place = urls.parse(application.spec.the_source.repo)
-    above: list[tuple[int, Repository]] = []
-    for one in fleet.repositories.values():
-        prefix = urls.parse(one.spec.url)
-        if one.spec.project == application.spec.project and place.is_below(prefix):
-            above.append((len(prefix.path), one))
-    longest = max((length for length, _ in above), default=0)
-    return [one for length, one in above if length == longest]
-
-
-def _merged(model: type[Any], under: Any, over: list[Any]) -> Any:
-    """Options with overrides over them: what an override does not write is left as it is."""
-    if not over:
-        return under
-    merged = _written(under)
-    for one in over:
-        merged = merge(merged, _written(one))
-    return model.model_validate(merged)
-
-
-def _written(options: Any) -> dict[str, Any]:
-    found: dict[str, Any] = options.model_dump(by_alias=True, mode="json", exclude_unset=True)
-    return found
-
-
-def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Maps merged deep, lists and everything else replaced."""
-    merged = dict(under)
-    for key, value in over.items():
-        both = isinstance(merged.get(key), Mapping) and isinstance(value, Mapping)
-        merged[key] = merge(merged[key], value) if both else value
-    return merged

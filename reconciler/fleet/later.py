@@ -25,7 +25,6 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "spec.overrides.source.ref.semver": "version ranges",
     },
     "Cluster": {
-        "spec.values": "values of clusters",
         "spec.watch": "watches",
         "spec.impersonate": "impersonation",
     },
@@ -42,6 +41,3 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
 VALUES: Mapping[str, Mapping[str, Mapping[object, str]]] = {
     "Cluster": {"spec.drift.detect": {"Watch": "watches"}},
 }
-
-PLACEHOLDER = "${cluster."
-"""Begins a placeholder that a later version fills in; until then it would reach clusters as it stands."""

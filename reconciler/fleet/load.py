@@ -100,7 +100,7 @@ def load(tree: SourceTree, path: str = "", *, previous: Fleet | None = None) -> 
 def with_dev_clusters(fleet: Fleet, kubeconfigs: Mapping[str, str]) -> Fleet:
     """The fleet with local clusters added, by name and the reference to their kubeconfig file.
 
-    A Cluster of that name in the files keeps its labels and mode, and is reached where the local one is.
+    A Cluster of that name in the files keeps its labels, values and mode, and is reached where the local one is.
     """
     entries = dict(fleet.entries)
     for name, file in kubeconfigs.items():
@@ -136,7 +136,8 @@ def with_contexts(fleet: Fleet, kubeconfigs: Mapping[str, str], active: Collecti
 def _dev_cluster(name: str, file: str, written: Cluster | None) -> Cluster:
     labels = dict(written.metadata.labels) if written else {}
     drift = written.spec.drift.model_dump(by_alias=True, mode="json", exclude_unset=True) if written else {}
-    spec = {"access": {"kubeconfig": {"file": file}}, "drift": {"every": "10s", **drift}}
+    values = written.spec.values if written else {}
+    spec = {"access": {"kubeconfig": {"file": file}}, "drift": {"every": "10s", **drift}, "values": values}
     return Cluster.model_validate(
         {
             "apiVersion": API_VERSION,

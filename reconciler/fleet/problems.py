@@ -34,10 +34,12 @@ _EXPECTED = {
     "list_type": "a list",
 }
 _NAME_WORDS = "1 to 63 lower-case letters, digits and `-`{}, beginning and ending with a letter or digit"
+NAMESPACE_WORDS = _NAME_WORDS.format("")
 _PATTERNS = {
     documents.NAME: _NAME_WORDS.format(" or `.`"),
-    documents.LABEL: _NAME_WORDS.format(""),
-    documents.LABEL_OR_ANY: f"`*`, or {_NAME_WORDS.format('')}",
+    documents.LABEL: NAMESPACE_WORDS,
+    documents.LABEL_OR_FILLED: NAMESPACE_WORDS,
+    documents.LABEL_OR_ANY: f"`*`, or {NAMESPACE_WORDS}",
     documents.LABEL_VALUE: "a label's value: at most 63 letters, digits, `-`, `_` and `.`",
     r"^UNDRIFT_CRED_[A-Z0-9_]+$": "the name of an environment variable that begins with UNDRIFT_CRED_",
     FULL_COMMIT: "a full commit id of 40 (or 64) hexadecimal digits",
@@ -68,33 +70,16 @@ def of_validation(
 ) -> list[Problem]:
     """Every problem of one document, in the order of its lines."""
     found = [
-        Problem(file, line_of(one["loc"], lines), dotted(one["loc"]), _message(one, model), subject)
+        Problem(file, line_of(place, lines), dotted(place), _message(one, model), subject)
         for one in error.errors(include_url=False)
+        for place in [(*one["loc"], *_inside(one))]
     ]
     return sorted(found, key=lambda problem: (problem.line, problem.field))
 
 
-def of_placeholders(
-    body: Mapping[str, Any], file: str, lines: Mapping[Path, int], subject: tuple[str, str] | None
-) -> list[Problem]:
-    """Every text that counts on a placeholder which this version would not fill in."""
-    message = f"placeholders such as {later.PLACEHOLDER}name}} are not supported yet; write the text itself"
-    return [
-        Problem(file, line_of(path, lines), dotted(path), message, subject)
-        for path, text in _texts(body.get("spec"), ("spec",))
-        if later.PLACEHOLDER in text
-    ]
-
-
-def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, Mapping):
-        for key, below in value.items():
-            yield from _texts(below, (*path, key))
-    elif isinstance(value, list):
-        for index, below in enumerate(value):
-            yield from _texts(below, (*path, index))
+def _inside(one: ErrorDetails) -> Path:
+    """The way from a field to what is wrong inside it, where the check itself went deeper."""
+    return tuple(getattr(one.get("ctx", {}).get("error"), "path", ()))
 
 
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
@@ -147,7 +132,8 @@ def _message(one: ErrorDetails, model: type[BaseModel]) -> str:
         is_unquoted = kind == "string_type" and isinstance(one["input"], int | float | bool)
         return f"expected {_EXPECTED[kind]}{_found(one)}{'; put it in quotes' if is_unquoted else ''}"
     words = one["msg"].removeprefix("Value error, ")
-    return words[0].lower() + words[1:] + _found(one)
+    is_told = hasattr(context.get("error"), "path")
+    return words[0].lower() + words[1:] + ("" if is_told else _found(one))
 
 
 def _found(one: ErrorDetails) -> str:

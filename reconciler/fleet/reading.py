@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from reconciler.errors import InvalidManifest
-from reconciler.fleet import problems
+from reconciler.fleet import placeholders, problems
 from reconciler.fleet.documents import API_VERSION, KINDS, Document
 from reconciler.fleet.problems import Path, Problem
 from reconciler.objects import yaml
@@ -220,7 +220,8 @@ def _read_mapping(body: Mapping[str, Any], node: Node, place: _Place, found: Rea
     wrong = list(_wrong_type(body, place.file, lines, subject)) or None
     document, refused = (None, wrong) if wrong else _validated(body, place.file, lines, subject)
     if document is not None:
-        kept = {path: at for path, at in lines.items() if "values" not in path}
+        named = {path for path, _ in placeholders.texts(body.get("spec"), ("spec",))}
+        kept = {path: at for path, at in lines.items() if "values" not in path or path in named}
         found.definitions.append(Definition(names[0], place.file, line, document, kept))
         return
     found.problems += refused or []
@@ -236,7 +237,10 @@ def _validated(
 ) -> tuple[Document | None, list[Problem]]:
     """The document, or all that is wrong with it. Strict: `"5"` is no number and `1.0` no text."""
     model = KINDS[_text(body, "kind")]
-    refused = problems.of_placeholders(body, file, lines, subject)
+    refused = [
+        Problem(file, problems.line_of(path, lines), problems.dotted(path), message, subject)
+        for path, message in placeholders.misplaced(_text(body, "kind"), body)
+    ]
     document: Document | None = None
     try:
         document = model.model_validate_json(json.dumps(body), strict=True)

@@ -45,6 +45,26 @@ A duration is written as Go does: `90s`, `15m`, `1h30m`. A credential is a refer
 `env` (a variable that begins with UNDRIFT_CRED_), `file` (a path below the one folder configured for credentials) and
 `secret` (`namespace/name/key` of a Secret of the hub cluster). `required` stands for a field without
 a default, `none` for one that is simply not set.
+
+## Placeholders
+
+An application's `source.path`, branch or tag, `namespace` and the texts in `render.helm.values`, also where an override
+writes them, may hold placeholders, which each cluster fills in for itself:
+
+| written | becomes |
+| --- | --- |
+| `${{cluster.name}}` | the Cluster's name |
+| `${{cluster.labels.KEY}}` | a label of the Cluster, its key as it stands: `${{cluster.labels.example.com/zone}}` |
+| `${{cluster.values.KEY}}` | one of the Cluster's `spec.values`, inside maps with dots: `${{cluster.values.db.host}}` |
+| `$${{` | a literal `${{`, as in `$${{HOME}}` |
+
+Overrides are merged first, then placeholders are filled in; what is filled in is not looked through again. A number,
+true or false becomes text inside a longer text; a chart's value that is one placeholder and nothing else keeps its type,
+and may be a whole map. A name that a cluster does not have is an error and never empty text: it names file, line, field
+and the names that there are, and stops the application on those clusters only, where what runs stays as it is. What
+comes of a path must lie inside the repository, without empty parts, `.` or `..` from a placeholder; what comes of a
+namespace must be one, and be allowed by the project. In YAML's braces (`{{a: "${{cluster.name}}"}}`) a placeholder needs
+quotes. A change of a label or value makes only those instances due whose own result is another.
 """
 
 
@@ -156,7 +176,9 @@ def _accepts(annotation: Any) -> str:
     if origin is tuple:
         return f"a list of {_accepts(arguments[0])}"
     if origin is dict:
-        return "a mapping" if arguments[1] is Any else f"a mapping of {_accepts(arguments[1])}"
+        inner = arguments[1]
+        is_any = inner is Any or (get_origin(inner) is Annotated and get_args(inner)[0] is Any)
+        return "a mapping" if is_any else f"a mapping of {_accepts(inner)}"
     names = {str: "text", bool: "`true`, `false`", int: "a whole number", timedelta: "a duration"}
     return names.get(annotation, "`{}`")
 

@@ -159,6 +159,7 @@ class HelmOptions(Spec):
     """Inputs of a Helm render. `values` win over files, later files over earlier ones."""
 
     values: dict[str, Any] = {}
+    """Texts of an Application's values may hold placeholders; one that is nothing else keeps the value's type."""
     value_files: tuple[str, ...] = ()
     """Paths of the repository, relative to the chart."""
     release_name: str | None = None
@@ -169,16 +170,17 @@ class HelmOptions(Spec):
     @classmethod
     def _can_be_json(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Specs and charts take values as JSON, which has no infinity and, in Go, no integer above 64 bits."""
-        if why := _not_json(values):
+        if why := why_not_json(values):
             raise ValueError(why)
         return values
 
 
-def _not_json(value: Any) -> str:
+def why_not_json(value: Any) -> str:
+    """Why a value can't be passed on as JSON, or ""."""
     if isinstance(value, dict):
-        return next((why for one in value.values() if (why := _not_json(one))), "")
+        return next((why for one in value.values() if (why := why_not_json(one))), "")
     if isinstance(value, list | tuple):
-        return next((why for one in value if (why := _not_json(one))), "")
+        return next((why for one in value if (why := why_not_json(one))), "")
     if isinstance(value, float) and not math.isfinite(value):
         return "infinity and not-a-number can't be passed on; write text in quotes"
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
@@ -286,6 +288,7 @@ class ClusterTarget(Spec):
 
     name: str
     labels: dict[str, str] = {}
+    """For people to select by; nothing that is applied depends on them, so no digest does."""
     access: ClusterAccess
     drift: ClusterDrift = ClusterDrift()
     mode: Literal["Active", "Observe"] = "Active"
@@ -339,9 +342,11 @@ class InstanceSpec(Spec):
         return self.render.helm.release_name or self.application
 
     def to_json(self) -> bytes:
-        """Canonical JSON: sorted keys, so that equal specs have equal digests."""
+        """Canonical JSON: sorted keys, so that equal specs have equal texts."""
         return orjson.dumps(self.model_dump(mode="json", by_alias=True), option=orjson.OPT_SORT_KEYS)
 
     @property
     def digest(self) -> str:
-        return "sha256:" + hashlib.sha256(self.to_json()).hexdigest()
+        """Names what is to run. A cluster's label changes it only where it was filled in."""
+        whole = self.model_dump(mode="json", by_alias=True, exclude={"cluster": {"labels"}})
+        return "sha256:" + hashlib.sha256(orjson.dumps(whole, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -7,19 +7,20 @@ a dry run of each apply, so defaults and admission are in it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from reconciler import cluster, plan
+from reconciler.apply import adopt, recreate
 from reconciler.cluster import OpenGuard
-from reconciler.errors import UndriftError
+from reconciler.errors import FieldConflict, ImmutableField, UndriftError
 from reconciler.model.inventory import Inventory
-from reconciler.model.live import Observation
-from reconciler.model.manifest import Manifest, ManifestSet, ObjectKey
-from reconciler.model.plan import Action, Plan
+from reconciler.model.live import Observation, Resource
+from reconciler.model.manifest import ManifestSet, ObjectKey, Raw
+from reconciler.model.plan import Action, Change, Plan
 from reconciler.model.record import Memory, Order
 from reconciler.model.spec import InstanceSpec
-from reconciler.objects import applyset, clean, diff
+from reconciler.objects import applyset, clean, diff, ignored
 from reconciler.objects.diff import Difference
-from reconciler.objects.keys import SYSTEM_NAMESPACE
 from reconciler.pipeline.notes import Notes
 from reconciler.pipeline.rooms import Rooms
 from reconciler.pipeline.sync import read_inventory, render
@@ -39,12 +40,14 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class ObjectDiff:
-    """How one object would change; `error` when the API server refused even the dry run."""
+    """How one object would change; `error` when the API server refused even the dry run, or the object is not to be
+    taken (FirstContact). The one difference of an object that comes or goes is the whole of it, at the path ""."""
 
     key: ObjectKey
     action: Action
     differences: tuple[Difference, ...] = ()
     error: UndriftError | None = None
+    exists: bool = True
 
 
 def preview(spec: InstanceSpec, order: Order, memory: Memory, rooms: Rooms) -> Preview:
@@ -63,29 +66,57 @@ def preview(spec: InstanceSpec, order: Order, memory: Memory, rooms: Rooms) -> P
 
 
 def diffs(spec: InstanceSpec, found: Preview, rooms: Rooms) -> tuple[ObjectDiff, ...]:
-    """The differences that the plan would make, object by object, secrets masked. One or two requests an object."""
+    """The differences that the plan would make, object by object, secrets masked. At most two requests an object."""
     api = _open(spec, rooms)
-    return tuple(_diff_one(api, spec, change.key, change.action, change.manifest) for change in found.plan.changes)
+    return tuple(_diff_one(api, spec, change) for change in found.plan.changes)
 
 
 def _open(spec: InstanceSpec, rooms: Rooms) -> ClusterApi:
     return rooms.clusters.api(spec.cluster, OpenGuard(), agent=f"{spec.key} preview")
 
 
-def _diff_one(
-    api: ClusterApi, spec: InstanceSpec, key: ObjectKey, action: Action, manifest: Manifest | None
-) -> ObjectDiff:
+def _diff_one(api: ClusterApi, spec: InstanceSpec, change: Change) -> ObjectDiff:
+    key, manifest = change.key, change.manifest
     version = manifest.api_version.rpartition("/")[2] if manifest else None
     resource = api.discovery().find(key.group_kind, version)
     if resource is None:
-        return ObjectDiff(key, action)
+        return ObjectDiff(key, change.action, exists=False)
+    live: Raw | None = None
     try:
         live = api.get(resource, key.namespace, key.name)
         if manifest is None:
-            return ObjectDiff(key, action, tuple(diff.differences(live, None)))
-        part_of = applyset.applyset_id(spec.key.inventory_name, SYSTEM_NAMESPACE)
-        body = clean.to_send(manifest, part_of)
-        would_be = api.apply(resource, body, manager=spec.key.manager, force=True, dry_run=True)
+            return ObjectDiff(key, change.action, tuple(diff.differences(live, None)), exists=live is not None)
+        body = clean.to_send(manifest, applyset.part_of(spec.key))
+        if live is not None and (rules := ignored.rules_for(key, spec.ignore_differences)):
+            body = ignored.without(body, live, spec.key.manager, rules)
+        would_be = _would_be(api, spec, change, resource, body, live)
+    except ImmutableField as error:
+        if recreate.is_asked_for(body):
+            return ObjectDiff(key, Action.REPLACE)
+        return ObjectDiff(key, change.action, error=error)
     except UndriftError as error:
-        return ObjectDiff(key, action, error=error)
-    return ObjectDiff(key, action, tuple(diff.differences(live, would_be)))
+        return ObjectDiff(key, change.action, error=error, exists=live is not None)
+    return ObjectDiff(
+        key, _action(change, live, spec), tuple(diff.differences(live, would_be)), exists=live is not None
+    )
+
+
+def _action(change: Change, live: Raw | None, spec: InstanceSpec) -> Action:
+    """What would really happen: a plan does not know of what exists and was never ours."""
+    if change.action is not Action.CREATE or live is None:
+        return change.action
+    return Action.APPLY if adopt.is_ours(live, spec.key) else Action.ADOPT
+
+
+def _would_be(
+    api: ClusterApi, spec: InstanceSpec, change: Change, resource: Resource, body: dict[str, Any], live: Raw | None
+) -> Raw:
+    """What the API server would make of the object. Raises FirstContact and OwnedByAnother as the apply itself would."""
+    if live is None or change.action is not Action.CREATE or adopt.is_ours(live, spec.key):
+        return api.apply(resource, body, manager=spec.key.manager, force=True, dry_run=True)
+    adopt.require_allowed(live, spec.key, change.key, spec.sync.adopt)
+    is_forced = spec.sync.adopt == "Always"
+    try:
+        return api.apply(resource, body, manager=spec.key.manager, force=is_forced, dry_run=True)
+    except FieldConflict as conflict:
+        raise adopt.contested_contact(conflict, change.key) from conflict

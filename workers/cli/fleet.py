@@ -1,39 +1,41 @@
-"""`undrift fleet`: look at fleet files before you push them. Needs no Redis; rendering needs no cluster either."""
+"""`undrift fleet`: look at fleet files before you push them. Needs no Redis, and but for `plan` no cluster either."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Annotated
 
 import typer
 
 from reconciler.errors import UndriftError
-from reconciler.fleet import Expansion, Fleet, expand, load
+from reconciler.fleet import Expansion, Problem
 from reconciler.model.instance import InstanceKey
 from reconciler.model.live import Discovery
 from reconciler.objects import mask
 from reconciler.pipeline.rooms import Rooms
-from reconciler.source import open_fleet
 from workers import wiring
-from workers.cli import output
+from workers.cli import offline, output, planned, planning
+from workers.cli.offline import Meant
 from workers.cli.output import Format
-from workers.cli.selecting import NotFound
 
 fleet_app = typer.Typer(
     pretty_exceptions_enable=False, no_args_is_help=True, add_completion=False, rich_markup_mode=None
 )
 Location = Annotated[str, typer.Argument(metavar="[DIR|URL]", help="A folder or Git URL (default: here).")]
+Word = Annotated[str, typer.Argument(metavar="[DIR|URL|APP]", help="The fleet, or an application of the one here.")]
+FleetOption = Annotated[str, typer.Option("--fleet", metavar="DIR|URL", help="The fleet, when APP is given.")]
+Clusters = Annotated[list[str] | None, typer.Option("--cluster", help="Only this cluster; may be repeated.")]
+Output = Annotated[Format, typer.Option("-o", "--output")]
 USAGE = 2
 
 
 @fleet_app.command(epilog="Example: undrift fleet validate examples/fleet")
-def validate(
-    location: Location = ".", chosen: Annotated[Format, typer.Option("-o", "--output")] = Format.TABLE
-) -> None:
+def validate(location: Location = ".", chosen: Output = Format.TABLE) -> None:
     """Read every document, and print all that is wrong with file, line and field. Ends with 0, or 2 for problems."""
     with closing(wiring.rooms()) as rooms:
-        fleet, expansion = _read(location, rooms)
+        fleet, expansion = offline.read(location, rooms)
     problems = [str(one) for one in expansion.problems]
     if chosen is Format.JSON:
         output.show_json({"problems": problems, "instances": [str(key) for key in expansion.specs]})
@@ -47,32 +49,66 @@ def validate(
     sys.exit(USAGE if problems else 0)
 
 
-@fleet_app.command(epilog="Example: undrift fleet render examples/fleet --instance guestbook@dev-1")
+@fleet_app.command(epilog="Example: undrift fleet render guestbook --cluster dev-1 --fleet examples/fleet")
 def render(
-    location: Location = ".",
-    instance: Annotated[str, typer.Option(help="Only this instance.")] = "",
+    word: Word = "",
+    fleet: FleetOption = "",
+    cluster: Clusters = None,
+    instance: Annotated[str, typer.Option(help="Only this instance, as guestbook@dev-1.")] = "",
     kube_version: Annotated[str, typer.Option(help="The Kubernetes version that Helm charts see.")] = "v1.37.0",
 ) -> None:
-    """Render every instance as it would be applied; values of Secrets are hidden. Ends with 3 when one fails."""
+    """Render instances as they would be applied, placeholders filled in; values of Secrets are hidden. Ends with 0, 2 for
+    problems of the fleet's files, and 3 when one does not render."""
+    meant = Meant.by(word, fleet, cluster or ())
+    if instance:
+        meant = Meant(meant.location, instance, meant.clusters)
     failed = False
     with closing(wiring.rooms()) as rooms:
-        _, expansion = _read(location, rooms)
-        keys = [InstanceKey.parse(instance)] if instance else list(expansion.specs)
-        for key in keys:
-            if key not in expansion.specs:
-                raise NotFound(f"the fleet has no instance {key.short}")
+        documents, expansion = offline.read(meant.location, rooms)
+        problems = _tell_problems(offline.problems(meant, documents, expansion))
+        for key in offline.chosen(meant, documents, expansion):
             try:
                 _render_one(key, expansion, kube_version, rooms)
             except UndriftError as error:
                 print(f"undrift: {key.short}: {error.reason}: {error.message}", file=sys.stderr)
                 failed = True
-    sys.exit(3 if failed else 0)
+    sys.exit(USAGE if problems else 3 if failed else 0)
 
 
-def _read(location: str, rooms: Rooms) -> tuple[Fleet, Expansion]:
-    with open_fleet(location, rooms.source) as (tree, _):
-        fleet = load(tree)
-    return fleet, expand(fleet)
+@fleet_app.command(epilog="Example: undrift fleet plan --fleet examples/fleet guestbook")
+def plan(
+    word: Word = "",
+    fleet: FleetOption = "",
+    cluster: Clusters = None,
+    chosen: Output = Format.TABLE,
+) -> None:
+    """Show what pushing a fleet's files would change on its clusters, equal results together. Asks clusters and
+    repositories, needs no Redis and writes nothing; what no file names any more stays as it is and is not shown. A copy on
+    another machine needs the same UNDRIFT_INSTALLATION. Ends with 0 no changes, 1 differences, 2 problems of the files,
+    3 when a sync would fail, 4 when it would be held, 5 when a cluster is unreachable."""
+    meant = Meant.by(word, fleet, cluster or ())
+    settings = wiring.settings()
+    with closing(wiring.open_rooms(settings, planning.SharedSource)) as rooms:
+        documents, expansion = offline.read(meant.location, rooms, offline.local_clusters(settings))
+        problems = offline.problems(meant, documents, expansion)
+        if chosen is not Format.JSON:
+            _tell_problems(problems)
+        keys = offline.chosen(meant, documents, expansion)
+        outcomes = planning.outcomes([expansion.specs[key] for key in keys], rooms)
+    told = planned.tell(outcomes)
+    if chosen in (Format.JSON, Format.YAML):
+        document = planned.document(told, [str(one) for one in problems])
+        (output.show_json if chosen is Format.JSON else output.show_yaml)(document)
+    else:
+        planned.show(told)
+    sys.exit(planned.exit_code(outcomes, is_whole=not problems))
+
+
+def _tell_problems(problems: Sequence[Problem]) -> Sequence[Problem]:
+    """Print what is wrong on stderr: what follows on stdout is what is good."""
+    for one in problems:
+        print(f"undrift: {one}", file=sys.stderr)
+    return problems
 
 
 def _render_one(key: InstanceKey, expansion: Expansion, kube_version: str, rooms: Rooms) -> None:

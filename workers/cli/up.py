@@ -229,6 +229,7 @@ def _await_ready(supervisor: Supervisor, watch: Watch, wanted: Wanted, chosen: S
 def _greet(chosen: Settings, wanted: Wanted) -> None:
     user, password = chosen.flower_login()
     note = {"pid": os.getpid(), "flower": wanted.flower_url, "workers": wanted.workers}
+    note |= {"devClusters": list(wanted.dev_clusters)}
     chosen.up_note.write_text(json.dumps(note))
     print(f"Flower   {wanted.flower_url}  (login {user}, password {password})")
     print(f"logs     {chosen.home / 'logs'}")

@@ -45,7 +45,8 @@ class SpecStore:
 
         Raises NotLeading when `leader` does not hold the lock: one that slept must not put an old fleet in force.
         """
-        before = self._digests("instances")
+        before, old = self._digests("instances"), self.clusters()
+        relabelled = {name for name, one in clusters.items() if name in old and old[name].labels != one.labels}
         now = {key: _name(spec) for key, spec in specs.items()}
         gone = {key: before[key] for key in left if key in before}
         pipe = self._redis.pipeline()
@@ -56,8 +57,10 @@ class SpecStore:
             pipe.hdel(self._key("sources"), str(key))
             pipe.hset(self._key("left"), str(key), gone[key])
         for key, digest in now.items():
-            if before.get(key) != digest:
+            if before.get(key) != digest or key.cluster in relabelled:
+                # Labels are in the text, for selectors, and not in the digest: by a label nothing is wanted differently.
                 pipe.hset(self._key("specs"), digest, pack(specs[key].to_json()))
+            if before.get(key) != digest:
                 pipe.hset(self._key("instances"), str(key), digest)
                 pipe.hset(self._key("sources"), str(key), specs[key].source.repo.url)
             pipe.hdel(self._key("left"), str(key))

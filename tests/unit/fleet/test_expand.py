@@ -172,6 +172,15 @@ def test_expansion_is_deterministic_whatever_the_order():
     assert digests[0] == digests[1]
 
 
+def test_a_label_of_a_cluster_wants_nothing_differently():
+    before = spec(expanded(EU, application("web")), "web@eu-1")
+
+    after = spec(expanded(cluster("eu-1", env="test"), application("web")), "web@eu-1")
+
+    assert after.cluster.labels == {"env": "test"}
+    assert after.digest == before.digest
+
+
 def test_an_instance_that_left_is_named():
     before = expanded(EU, US, application("web"))
 

@@ -1,0 +1,44 @@
+"""How an application's repository is reached: as the nearest Repository of its project says.
+
+The nearest is the one with the longest URL at or above the source's, on a path boundary, with the same scheme, host and
+port. Without any there are no credentials at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from reconciler.fleet import urls
+from reconciler.fleet.documents import Application, Repository
+from reconciler.fleet.load import Fleet
+from reconciler.model.instance import InstanceKey
+from reconciler.model.spec import InstanceSpec, RepositoryAccess
+
+
+def access(application: Application, fleet: Fleet, previous: Mapping[InstanceKey, InstanceSpec]) -> RepositoryAccess:
+    """The repository with its credentials.
+
+    While a Repository can't be read, what was used before is used on: another one's credentials would be worse.
+    """
+    url, name = application.spec.the_source.repo, application.metadata.name
+    if fleet.is_lost("Repository"):
+        for key, spec in previous.items():
+            if key.application == name and spec.source.repo.url == url and key.project == application.spec.project:
+                return spec.source.repo
+    if not (found := nearest(application, fleet)):
+        return RepositoryAccess(url=url)
+    best = found[0].spec
+    return RepositoryAccess(url=url, credentials=best.credentials, limits=best.limits, poll=best.poll)
+
+
+def nearest(application: Application, fleet: Fleet) -> list[Repository]:
+    """The Repositories of the application's project with the longest URL at or above its source; more than one only
+    when they have the same URL."""
+    place = urls.parse(application.spec.the_source.repo)
+    above: list[tuple[int, Repository]] = []
+    for one in fleet.repositories.values():
+        prefix = urls.parse(one.spec.url)
+        if one.spec.project == application.spec.project and place.is_below(prefix):
+            above.append((len(prefix.path), one))
+    longest = max((length for length, _ in above), default=0)
+    return [one for length, one in above if length == longest]

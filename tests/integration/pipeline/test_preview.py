@@ -1,0 +1,97 @@
+"""What a preview says of single objects, by real dry runs, beside what a sync then does."""
+
+from __future__ import annotations
+
+import json
+
+from reconciler.errors import FirstContact, ImmutableField
+from reconciler.model.plan import Action
+from reconciler.model.record import Memory, Order
+from reconciler.objects.keys import REPLACE
+from reconciler.pipeline.preview import ObjectDiff, diffs, preview
+from tests.integration.pipeline.conftest import CONFIG_MAP, World, config_map
+
+FIXED = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "one"}, "immutable": True}
+
+
+def looked(world: World) -> list[ObjectDiff]:
+    found = preview(world.spec(), Order(reasons=("preview",)), Memory(), world.rooms)
+    return list(diffs(world.spec(), found, world.rooms))
+
+
+def exists_already(world: World, data: dict[str, str], **metadata: object) -> None:
+    meta = {"name": "one", "namespace": world.name, **metadata}
+    world.api.create(CONFIG_MAP, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data})
+
+
+def test_a_new_object_is_created_and_shown_whole(world: World) -> None:
+    world.write({"a.yaml": config_map("one")})
+
+    (found,) = looked(world)
+
+    assert (found.action, found.exists, found.error) == (Action.CREATE, False, None)
+    assert [(one.path, one.before) for one in found.differences] == [("", None)]
+
+
+def test_an_unclaimed_object_that_is_as_git_says_is_adopted(world: World) -> None:
+    world.write({"a.yaml": config_map("one", a="1")})
+    exists_already(world, {"a": "1"})
+
+    (found,) = looked(world)
+
+    assert (found.action, found.exists, found.error) == (Action.ADOPT, True, None)
+    assert all(one.path.startswith(".metadata.labels") for one in found.differences)
+    assert world.sync().counts == {"Adopted": 1}
+
+
+def test_an_unclaimed_object_of_other_values_is_first_contact(world: World) -> None:
+    world.write({"a.yaml": config_map("one", a="1")})
+    exists_already(world, {"a": "2"})
+
+    (found,) = looked(world)
+
+    assert isinstance(found.error, FirstContact)
+    assert "Git wants other values for .data.a" in found.error.message
+    assert world.sync().reason == "FirstContact"
+
+
+def test_with_adopt_always_it_is_taken_and_what_changes_is_shown(world: World) -> None:
+    world.options["sync"] = {"adopt": "Always"}
+    world.write({"a.yaml": config_map("one", a="1")})
+    exists_already(world, {"a": "2"}, labels={"app.kubernetes.io/managed-by": "Helm"})
+
+    (found,) = looked(world)
+
+    assert (found.action, found.error) == (Action.ADOPT, None)
+    assert (".data.a", "2", "1") in [(one.path, one.before, one.after) for one in found.differences]
+    assert world.sync().counts == {"Adopted": 1}
+
+
+def test_an_immutable_field_is_refused_or_replaces_the_object_where_that_is_asked_for(world: World) -> None:
+    def write(value: str, annotations: dict[str, str]) -> None:
+        body = json.loads(json.dumps(FIXED)) | {"data": {"a": value}}
+        body["metadata"]["annotations"] = annotations
+        world.write({"a.yaml": json.dumps(body)})
+
+    write("1", {})
+    world.sync()
+
+    write("2", {})
+    (refused,) = looked(world)
+    write("2", {REPLACE: "true"})
+    (replaced,) = looked(world)
+
+    assert (type(refused.error), refused.action) == (ImmutableField, Action.APPLY)
+    assert (replaced.error, replaced.action) == (None, Action.REPLACE)
+
+
+def test_a_deletion_of_what_is_gone_is_told_from_one_of_what_is_there(world: World) -> None:
+    world.write({"a.yaml": config_map("one"), "b.yaml": config_map("two"), "c.yaml": config_map("three")})
+    world.sync()
+    live = world.config_map("two") or {}
+    world.api.delete(CONFIG_MAP, world.name, "two", uid=live["metadata"]["uid"])
+    world.write({"a.yaml": None, "b.yaml": None})
+
+    found = {one.key.name: one for one in looked(world) if one.action is Action.DELETE}
+
+    assert {name: one.exists for name, one in found.items()} == {"one": True, "two": False}
