@@ -41,6 +41,9 @@ class Lease:
     def remaining_s(self) -> float:
         return 60.0
 
+    def require_unfrozen(self) -> None:
+        return None
+
 
 @dataclass
 class Place:
