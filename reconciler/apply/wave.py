@@ -33,7 +33,7 @@ from reconciler.model.live import Resource
 from reconciler.model.manifest import Manifest, Raw
 from reconciler.model.plan import Action, Cause, Change, Wave
 from reconciler.model.spec import IgnoredDifference
-from reconciler.objects import applyset, clean, managedfields
+from reconciler.objects import applyset, clean, fieldpath, managedfields
 from reconciler.objects.ignored import rules_for, without
 from reconciler.objects.keys import PART_OF
 from reconciler.ports import ClusterApi
@@ -217,10 +217,19 @@ def _apply(job: Job, result: Result | None) -> Outcome:
         return replace(outcome, drift=_how_gone(job, outcome)) if job.change.cause is Cause.GONE else outcome
     except FieldConflict as conflict:
         _require_not_another(conflict, job)
-        drift = tuple(Drift(job.change.key, field, manager) for field, manager in conflict.causes)
+        drift = _drift(job, conflict)
     live = job.send(force=True)
     outcome = _outcome(job, live, result or Result.HEALED)
     return replace(outcome, drift=drift)
+
+
+def _drift(job: Job, conflict: FieldConflict) -> tuple[Drift, ...]:
+    """Each field with both values: one more request, for drift only, since the conflict names fields and writers alone."""
+    live = job.api.get(job.resource, job.change.key.namespace, job.change.key.name) or {}
+    return tuple(
+        Drift(job.change.key, field, manager, fieldpath.shown(job.body, field), fieldpath.shown(live, field))
+        for field, manager in conflict.causes
+    )
 
 
 def _how_gone(job: Job, outcome: Outcome) -> tuple[Drift, ...]:

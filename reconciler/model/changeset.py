@@ -32,6 +32,10 @@ class Drift:
     key: ObjectKey
     field: str
     manager: str
+    ours: str = ""
+    """What Git says, as JSON that may be shown; empty where it is not known."""
+    theirs: str = ""
+    """What the other writer had made of it."""
 
 
 @dataclass(frozen=True, slots=True)

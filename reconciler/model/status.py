@@ -39,6 +39,10 @@ class DriftEntry(_Shown):
     key: str
     field: str
     manager: str
+    ours: str = ""
+    theirs: str = ""
+    at: datetime | None = None
+    """When it was seen or put back."""
 
 
 class InstanceStatus(_Shown):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -94,6 +95,35 @@ def as_json(status: InstanceStatus, *, whole: bool = False) -> dict[str, Any]:
         for entry in shown.get(part, ()):
             entry["key"] = str(ObjectKey.from_text(entry["key"]))
     return shown
+
+
+@app_app.command(epilog="Example: undrift app drift -l env=prod")
+def drift(name: MaybeName = "", selector: Selector = "", chosen: Output = Format.TABLE) -> None:
+    """List what others changed last of what we own: which field, by whom, from what to what, and when."""
+    store = wiring.store()
+    keys = set(selecting.instances(store, name, everything=not (name or selector), selector=selector))
+    items = [
+        {"instance": one.instance, **entry.model_dump(mode="json"), "key": str(ObjectKey.from_text(entry.key))}
+        for key, one in composed.statuses(store).items()
+        if key in keys
+        for entry in one.drift
+    ]
+    if output.show_list("DriftList", items, chosen):
+        return
+    now = store.clock.now()
+    rows = [
+        [
+            InstanceKey.parse(one["instance"]).short,
+            one["key"],
+            one["field"] or "-",
+            one["manager"] or "-",
+            one["ours"] or "-",
+            one["theirs"] or "-",
+            output.ago(datetime.fromisoformat(one["at"]) if one["at"] else None, now),
+        ]
+        for one in items
+    ]
+    output.table(["INSTANCE", "OBJECT", "FIELD", "WRITER", "GIT", "FOUND", "AGO"], rows)
 
 
 @app_app.command(epilog="Example: undrift app get podinfo@dev-1 -o json")

@@ -41,7 +41,8 @@ def sentences(store: Store, key: InstanceKey, status: InstanceStatus) -> list[st
     for one in status.drift[:5]:
         writer = one.manager or "somebody"
         what = "was deleted" if one.field == "(deleted)" else f"{one.field or 'a field'} was changed by {writer}"
-        lines.append(f"  Last drift: {ObjectKey.from_text(one.key)}: {what}.")
+        values = f" from {one.ours} to {one.theirs}" if one.ours and one.theirs else ""
+        lines.append(f"  Last drift, {output.ago(one.at, now)} ago: {ObjectKey.from_text(one.key)}: {what}{values}.")
     unwell = [one for one in status.objects if one.health not in ("Healthy", "Suspended")]
     for entry in unwell[:5]:
         lines.append(f"  {ObjectKey.from_text(entry.key)} is {entry.health}: {entry.message or 'no reason given'}.")

@@ -189,7 +189,15 @@ def from_record(record: SyncRecord, before: InstanceStatus) -> InstanceStatus:
             )
             or before.objects,
             "drift": tuple(
-                DriftEntry(key=one.key.to_text(), field=one.field, manager=one.manager) for one in record.drift
+                DriftEntry(
+                    key=one.key.to_text(),
+                    field=one.field,
+                    manager=one.manager,
+                    ours=one.ours,
+                    theirs=one.theirs,
+                    at=record.finished_at,
+                )
+                for one in record.drift
             )
             or before.drift,
             "warnings": record.warnings,

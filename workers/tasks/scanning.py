@@ -149,7 +149,7 @@ def _seen(status: InstanceStatus, finding: Finding, at: datetime) -> InstanceSta
     update: dict[str, object] = {"observed_at": at}
     if finding.drift:
         entries = tuple(
-            DriftEntry(key=one.key.to_text(), field=one.field, manager=one.manager) for one in finding.drift
+            DriftEntry(key=one.key.to_text(), field=one.field, manager=one.manager, at=at) for one in finding.drift
         )
         update |= {"sync": "OutOfSync", "drift": entries}
     elif finding.is_proven and finding.applied is not None:

@@ -154,7 +154,7 @@ def test_a_wave_costs_one_request_an_object(world: World) -> None:
     assert world.api.requests == before + 20
 
 
-def test_drift_is_healed_with_field_and_writer_by_one_more_request(world: World) -> None:
+def test_drift_is_healed_with_field_writer_and_both_values(world: World) -> None:
     world.send(world.config(a="1"))
     edit(world, "/data/a", "by hand")
     before = world.api.requests
@@ -162,8 +162,9 @@ def test_drift_is_healed_with_field_and_writer_by_one_more_request(world: World)
     (outcome,) = world.send(world.config(a="1"), action=Action.APPLY, cause=Cause.DRIFT)
 
     assert outcome.result == "Healed"
-    assert [(drift.field, drift.manager) for drift in outcome.drift] == [(".data.a", "undrift")]
-    assert world.api.requests == before + 2
+    (drift,) = outcome.drift
+    assert (drift.field, drift.manager, drift.ours, drift.theirs) == (".data.a", "undrift", '"1"', '"by hand"')
+    assert world.api.requests == before + 3  # refused, looked at, forced
 
 
 def test_an_object_put_back_is_called_deleted_and_one_relabelled_is_not(world: World) -> None:

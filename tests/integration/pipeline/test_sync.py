@@ -58,7 +58,9 @@ def test_an_edit_is_healed_with_field_and_writer(world: World) -> None:
     record = world.sync(reasons=("drift",))
 
     key = ObjectKey("", "ConfigMap", world.name, "one")
-    assert record.drift == (Drift(key, ".data.a", "undrift"),)
+    (drift,) = record.drift
+    assert drift == Drift(key, ".data.a", "undrift", drift.ours, drift.theirs)
+    assert drift.ours != drift.theirs
     assert record.counts == {"Healed": 1}
     assert (world.config_map() or {})["data"] == {"a": "1"}
 
