@@ -66,6 +66,8 @@ class Settings:
     """Clusters of the user's own kubeconfig to add to the fleet (`UNDRIFT_CONTEXTS`, set by `up --context`)."""
     observes: bool
     """Nothing is ever written to any cluster (`UNDRIFT_MODE=Observe`)."""
+    metrics: str
+    """Where to serve `/metrics`, as `HOST:PORT`; empty for nowhere (`UNDRIFT_METRICS`, or `--metrics`)."""
     env: Mapping[str, str]
     """The environment, for credentials that are referenced by name."""
 
@@ -124,6 +126,7 @@ def from_env(env: Mapping[str, str]) -> Settings:
         scan_every_s=_number(env, "UNDRIFT_SCAN_EVERY", 0, most=86400) or None,
         contexts=tuple(name for name in env.get("UNDRIFT_CONTEXTS", "").split(",") if name),
         observes=_mode(env) == "Observe",
+        metrics=_address(env),
         env=env,
     )
 
@@ -149,6 +152,16 @@ def _mode(env: Mapping[str, str]) -> str:
     if mode not in ("Active", "Observe"):
         raise BadSetting(f"UNDRIFT_MODE={mode!r}: expected Active or Observe", subject="UNDRIFT_MODE")
     return mode
+
+
+def _address(env: Mapping[str, str]) -> str:
+    text = env.get("UNDRIFT_METRICS", "")
+    host, _, port = text.rpartition(":")
+    if text and not (host and port.isdecimal() and int(port) < 65536):
+        raise BadSetting(
+            f"UNDRIFT_METRICS={text!r}: expected HOST:PORT, such as 127.0.0.1:9464", subject="UNDRIFT_METRICS"
+        )
+    return text
 
 
 def _number(env: Mapping[str, str], name: str, default: float, *, most: float) -> float:

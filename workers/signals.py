@@ -12,7 +12,7 @@ import redis
 from celery import signals
 
 from reconciler import process
-from workers import logs, wiring
+from workers import logs, metrics, wiring
 
 
 class Slots:
@@ -56,6 +56,13 @@ def set_up_logging(**_: Any) -> None:
 def count_children(sender: Any, instance: Any, **_: Any) -> None:
     """How many children there are, by command line or settings."""
     slots.count = int(instance.concurrency)
+
+
+@signals.worker_ready.connect
+def serve_metrics(**_: Any) -> None:
+    """After the children were forked, since a child must not inherit a listening thread's locks."""
+    if address := wiring.settings().metrics:
+        metrics.serve(wiring.store(), address)
 
 
 @signals.heartbeat_sent.connect

@@ -37,7 +37,7 @@ def scheduler(
 ) -> None:
     """Run a scheduler. Two or more may run; one leads."""
     from reconciler.clock import SystemClock
-    from workers import logs, wiring
+    from workers import logs, metrics, wiring
     from workers.app import the_app
     from workers.dispatch import dispatch
     from workers.scheduler import Scheduler
@@ -57,6 +57,9 @@ def scheduler(
     made = Scheduler(store, keeper, records, partial(dispatch, the_app(), store.redis), SystemClock(), pace)
     if fresh:
         made.fresh_start()
+    if chosen.metrics:
+        metrics.serve(store, chosen.metrics)
+        print(f"metrics  http://{chosen.metrics}/metrics", flush=True)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

@@ -198,7 +198,9 @@ def _children(chosen: Settings, wanted: Wanted, url: str) -> list[Child]:
     command = [sys.executable, "-m", "workers.cli.main"]
 
     def child(name: str, *arguments: str, grace_s: float) -> Child:
-        return Child(name, [*command, *arguments], env, chosen.home / "logs" / f"{name}.log", grace_s)
+        # One of them tells of all, and an address can be listened at once only.
+        own = env if name == "scheduler" else {**env, "UNDRIFT_METRICS": ""}
+        return Child(name, [*command, *arguments], own, chosen.home / "logs" / f"{name}.log", grace_s)
 
     # With our own Valkey nobody can hold a lease that it does not know of, so nothing has to be waited for.
     fresh = [] if os.environ.get("UNDRIFT_REDIS_URL") else [FRESH]

@@ -15,6 +15,8 @@ def rescue(store: Store, lease_s: float) -> None:
     """Make lost work due again, or park what has killed its workers."""
     for lost in store.due.expire(lease_s):
         log.warning("lease_ended", work=str(lost.work), held=lost.held, attempts=lost.attempts)
+        if lost.held:
+            store.meters.count("undrift_lost_children", 1, lost.work.kind)
         if lost.held and lost.work.kind == "sync":
             _tell(store, lost)
 

@@ -15,6 +15,7 @@ from reconciler.model.spec import InstanceSpec
 from reconciler.model.status import InstanceStatus
 from workers.store.brakes import widest
 from workers.store.events import Events
+from workers.store.meters import Meters
 from workers.store.outbox import Outbox
 from workers.store.packed import unpack
 from workers.store.requests import Requests
@@ -76,6 +77,10 @@ class Results:
         self.events = Events(self._kept, prefix)
         self.requests = Requests(self._kept, prefix)
         self.outbox = Outbox(self._kept, prefix)
+        self.meters = Meters(self._kept, prefix)
+
+        self.outcome = "Done"
+        """How it ended, for the durations: a word of few values."""
 
     def commands(self) -> list[Any]:
         """Every command: the number of its words, then the words."""

@@ -39,6 +39,7 @@ pins               hash    cluster -> uid of the cluster that its name was first
 activated          set     clusters of `up --context` that may be written to              one a cluster
 tombstones         hash    instance -> when it is deleted after it left the fleet            until deleted
 leavings           zset    instance -> when it left the fleet                                  an hour
+meters             hash    counters and histograms of all workers together                 one a series
 brakes             hash    scope -> freeze or pause in force                               one a scope
 journal-outbox     list    entries that the journal is still to keep                       100,000
 trash:<cluster>    string  the trash of a cluster was emptied, for a day                   one a cluster

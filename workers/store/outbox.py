@@ -32,6 +32,10 @@ class Outbox:
         """The oldest entries, which stay until they are done."""
         return [orjson.loads(raw) for raw in self._redis.lrange(self._key, 0, most - 1)]
 
+    def length(self) -> int:
+        """How many entries wait."""
+        return int(self._redis.llen(self._key))
+
     def done(self, entries: list[Mapping[str, Any]], head: str) -> None:
         """Drop entries that are committed, and tell who waits for them."""
         pipe = self._redis.pipeline()

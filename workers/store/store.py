@@ -14,6 +14,7 @@ from workers.store.due import DueQueue
 from workers.store.events import Events
 from workers.store.keys import PREFIX
 from workers.store.leader import Leader
+from workers.store.meters import Meters
 from workers.store.outbox import Outbox
 from workers.store.pins import Pins
 from workers.store.requests import Requests
@@ -50,6 +51,7 @@ class Store:
     brakes: Brakes
     outbox: Outbox
     pins: Pins
+    meters: Meters
     tombstones: Tombstones
     clock: Clock
     prefix: str
@@ -82,6 +84,7 @@ def open_store(url: str, clock: Clock, *, prefix: str = PREFIX) -> Store:
         brakes=Brakes(client, prefix),
         outbox=Outbox(client, prefix),
         pins=Pins(client, prefix),
+        meters=Meters(client, prefix),
         tombstones=Tombstones(client, prefix),
         clock=clock,
         prefix=prefix,

@@ -52,6 +52,7 @@ def run_leased(work: Work, fence: int, do: Job) -> None:
 def _hold(do: Job, grant: Grant, guard: RedisGuard) -> None:
     store, work, fence = wiring.store(), grant.work, grant.fence
     results = store.results()
+    begun_s = store.clock.boot_s()
     try:
         again = do(grant, guard, results)
     except FencedOut as error:
@@ -70,6 +71,7 @@ def _hold(do: Job, grant: Grant, guard: RedisGuard) -> None:
         log.error("task_broke", what=what)
         _own_up(work, fence, what)
         raise TaskBroke(what) from None
+    results.meters.observe("undrift_task_seconds", store.clock.boot_s() - begun_s, work.kind, results.outcome)
     if not store.due.complete(work, fence, again, commands=results.commands()):
         log.warning("completed_too_late")
 

@@ -36,6 +36,7 @@ def _refresh(url: str, grant: Grant, results: Results) -> Mark | None:
         report = refresh(access, _watched(specs, unjudged), wiring.rooms())
     except UndriftError as error:
         _note_failure(url, error)
+        results.outcome = "Failed"
         # Each of these says for itself what is wrong, and tries again by its own back-off.
         store.due.mark(Mark(Work("sync", str(key)), Lane.COMMIT, reason) for key, reason in unjudged.items())
         outcome: dict[str, object] = {"phase": "Failed", "reason": error.reason, "message": error.message}

@@ -44,10 +44,12 @@ def _scan(name: str, grant: Grant, guard: RedisGuard, results: Results) -> Mark 
         raise
     except UndriftError as error:
         _note_failure(target, error)
+        results.outcome = "Failed"
         if isinstance(error, ClusterIdentityChanged):
             store.status.forget_memories(specs)
     else:
         store.status.note_scan(name, report.began_at, requests=report.requests)
+        results.meters.count("undrift_api_requests", report.requests, name)
         _judge_all(report, specs, memories)
         if store.status.is_trash_day(name, store.clock.now()):
             with suppress(Frozen):

@@ -79,6 +79,8 @@ def _keep(spec: InstanceSpec, record: SyncRecord, brief: Brief, grant: Grant, re
     if (status.phase, status.reason, status.message) != (before.phase, before.reason, before.message):
         results.events.append(record.finished_at, "instance", str(key), record.reason, record.message)
     results.requests.answer(grant.requests, str(key), _outcome(record))
+    results.outcome = str(record.phase)
+    results.meters.count("undrift_api_requests", record.requests, key.cluster)
     if record.wrote:
         results.outbox.put(record.finished_at, "sync", str(key), **_entry(record, before))
     log.info(

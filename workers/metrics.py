@@ -1,0 +1,128 @@
+"""`/metrics`, for Prometheus: the state of the fleet as `app list` would tell it, and what all workers did.
+
+Everything is read when it is scraped, from Redis, so any process may serve it and none has to be asked for its own part.
+The names are documented in `docs/reference/metrics.md`, which a test holds equal to this module.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from reconciler.model.status import InstanceStatus
+from workers.store import Store, composed
+
+TASKS = ("sync", "scan", "refresh")
+METRICS = {
+    "undrift_instances": "Instances by project, cluster, phase, sync and health",
+    "undrift_oldest_unreconciled_seconds": "Age of the oldest instance that is not proven in sync: the dead man's switch",
+    "undrift_held_plans": "Instances whose plan waits for a person",
+    "undrift_contested_instances": "Instances with a field that another writer changes again and again",
+    "undrift_unreachable_clusters": "Clusters that the last scan could not reach, or that are not who they were",
+    "undrift_failed_lookups": "Repositories that the last look-up could not read",
+    "undrift_brakes": "Freezes and pauses in force",
+    "undrift_queue_depth": "Work that is due now, by kind",
+    "undrift_queue_wait_seconds": "How long the oldest due work of a kind has waited",
+    "undrift_leases": "Leases granted or held",
+    "undrift_worker_slots": "Tasks that the living workers can run at once",
+    "undrift_journal_waiting": "Entries that the journal is still to keep",
+    "undrift_task_seconds": "Duration of tasks by kind and outcome",
+    "undrift_api_requests": "Requests to the API servers by cluster",
+    "undrift_lost_children": "Workers' children that were lost in the middle of a task",
+}
+
+
+def serve(store: Store, address: str) -> None:
+    """Serve `/metrics` at `HOST:PORT` from a thread of this process. Raises OSError when the address is taken."""
+    host, _, port = address.rpartition(":")
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    registry.register(Fleet(store))
+    start_http_server(int(port), addr=host or "127.0.0.1", registry=registry)
+
+
+class Fleet(Collector):
+    """What a scrape collects."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing is collected merely to be registered: Redis may not be there yet."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        statuses = list(composed.statuses(self._store).values())
+        now = self._store.clock.now()
+        yield self._instances(statuses)
+        yield _gauge("undrift_oldest_unreconciled_seconds", oldest_unreconciled_s(statuses, now))
+        yield _gauge("undrift_held_plans", sum(one.phase == "Held" for one in statuses))
+        yield _gauge("undrift_contested_instances", sum(one.reason == "Contested" for one in statuses))
+        scans, lookups = self._store.status.scans().values(), self._store.status.lookups().values()
+        yield _gauge("undrift_unreachable_clusters", sum(bool(one.get("error")) for one in scans))
+        yield _gauge("undrift_failed_lookups", sum(bool(one.get("error")) for one in lookups))
+        yield _gauge("undrift_brakes", sum(not one.is_over(now) for one in self._store.brakes.all().values()))
+        yield from self._queue()
+        yield _gauge("undrift_worker_slots", sum(self._store.slots.alive(now).values()))
+        yield _gauge("undrift_journal_waiting", self._store.outbox.length())
+        yield self._durations()
+        for name, label in (("undrift_api_requests", "cluster"), ("undrift_lost_children", "kind")):
+            found = CounterMetricFamily(name, METRICS[name], labels=[label])
+            for labels, value in self._store.meters.counters(name):
+                found.add_metric(list(labels), value)
+            yield found
+
+    def _instances(self, statuses: list[InstanceStatus]) -> Metric:
+        labels = ["project", "cluster", "phase", "sync", "health"]
+        found = GaugeMetricFamily("undrift_instances", METRICS["undrift_instances"], labels=labels)
+        counts = Counter((one.project, one.cluster, one.phase, one.sync, one.health) for one in statuses)
+        for values, count in sorted(counts.items()):
+            found.add_metric(list(values), count)
+        return found
+
+    def _queue(self) -> Iterator[Metric]:
+        now_ms = self._store.due.now_ms()
+        depth, wait, leases = Counter[str](), Counter[str](), 0
+        for work, (state, at_ms) in self._store.due.states().items():
+            if state != "due":
+                leases += 1
+            elif at_ms <= now_ms:
+                depth[work.kind] += 1
+                wait[work.kind] = max(wait[work.kind], now_ms - at_ms)
+        for name, found, unit in (("undrift_queue_depth", depth, 1), ("undrift_queue_wait_seconds", wait, 1000)):
+            made = GaugeMetricFamily(name, METRICS[name], labels=["kind"])
+            for kind in TASKS:
+                made.add_metric([kind], found[kind] / unit)
+            yield made
+        yield _gauge("undrift_leases", leases)
+
+    def _durations(self) -> Metric:
+        name = "undrift_task_seconds"
+        found = HistogramMetricFamily(name, METRICS[name], labels=["kind", "outcome"])
+        for one in self._store.meters.histograms(name):
+            found.add_metric(list(one.labels), buckets=list(one.buckets), sum_value=one.sum_s)
+        return found
+
+
+def oldest_unreconciled_s(statuses: list[InstanceStatus], now: datetime) -> float:
+    """Seconds since the longest time at which an instance was last known to be as Git says; 0 when all are, or none is
+    wanted to be. One that was never synced counts from when it was first seen due, which nobody notes, so as a day."""
+    ages = [
+        (now - seen).total_seconds() if (seen := one.last_sync or one.observed_at) else 86400.0
+        for one in statuses
+        if one.sync != "Synced" and one.phase != "Paused"
+    ]
+    return max(ages, default=0.0)
+
+
+def _gauge(name: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, METRICS[name], value=value)
+
+
+__all__ = ["METRICS", "Fleet", "oldest_unreconciled_s", "serve"]
