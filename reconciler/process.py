@@ -80,10 +80,13 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
             process.kill()
 
 
-def die_with_parent() -> None:
-    """Let the kernel kill this process when the thread that forked it ends. Does nothing where there is no such thing."""
+def die_with_parent(parent: int) -> None:
+    """Let the kernel kill this process when the thread that forked it ends; `parent` is the process that it must be a
+    child of. Ends at once when that one died meanwhile. Does nothing where there is no such thing."""
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
 
 
 def _before_exec(limits: Limits | None, parent: int) -> Callable[[], None]:

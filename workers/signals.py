@@ -44,6 +44,8 @@ class Slots:
 
 
 slots = Slots()
+_FORKED_BY = os.getpid()
+"""The worker: this module is loaded before its children are forked."""
 
 
 @signals.setup_logging.connect
@@ -80,7 +82,8 @@ def say_goodbye(sender: Any, **_: Any) -> None:
 @signals.worker_process_init.connect
 def begin_child(**_: Any) -> None:
     """Nothing that the parent had open is used in a child: sockets must not be shared after a fork."""
-    process.die_with_parent()
+    if os.getpid() != _FORKED_BY:  # the solo pool has no children, and still says so
+        process.die_with_parent(_FORKED_BY)
     gc.freeze()  # what was imported before the fork is shared, and never searched for garbage
     wiring.store.cache_clear()
     wiring.rooms.cache_clear()

@@ -85,6 +85,8 @@ def test_the_children_of_a_killed_worker_end_with_it(start: Callable[..., Worker
         one for one in psutil.Process(worker.pid).children(recursive=True) if "resource_tracker" not in one.name()
     ]
     assert len(family) >= 2
+    still: list[bool] = []  # one that is stopped while it still begins is no child in the middle of a task
+    eventually(lambda: still.append(_are_asleep(family)) or still[-10:] == [True] * 10, "the children wait for tasks")
     for one in family:
         one.suspend()
 
@@ -92,6 +94,10 @@ def test_the_children_of_a_killed_worker_end_with_it(start: Callable[..., Worker
     worker.wait()
 
     eventually(lambda: not any(one.is_running() and one.status() != "zombie" for one in family), "all ended", 5.0)
+
+
+def _are_asleep(family: list[psutil.Process]) -> bool:
+    return all(one.status() == psutil.STATUS_SLEEPING for one in family)
 
 
 def test_a_worker_loads_no_go_library():

@@ -12,6 +12,8 @@ from workers.messages import Lane, Mark, Work
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 2.0, 300.0
 FIRST_LOOK_S, LONGEST_LOOK_S = 2.0, 30.0
+OBSERVE_EVERY = 10
+"""What is only observed is compared anew after so many times the cluster's scan interval."""
 URGENT_RETRIES = 3
 """After so many failures in a row a retry is no news any more, and stands behind other people's commits and drift."""
 
@@ -20,7 +22,7 @@ def next_sync(spec: InstanceSpec, record: SyncRecord, failures: int, dice: rando
     """The next time for an instance. `failures` counts its failed syncs in a row, this one included.
 
     Waiting for health: again after as long as it has waited, 2 to 30 s. Failed: 2 s doubled each time up to 5 min, or
-    what the error says. Else after the resync interval, spread over its whole length.
+    what the error says. Else after the resync interval, spread over its whole length; sooner where nothing may be written.
     """
     work, now = Work("sync", str(spec.key)), record.finished_at
     if record.retry == BACKOFF and record.phase is Phase.WAITING:
@@ -32,6 +34,9 @@ def next_sync(spec: InstanceSpec, record: SyncRecord, failures: int, dice: rando
         lane = Lane.DRIFT if record.phase is Phase.WAITING else _retry_lane(failures)
         return _mark(work, lane, f"retry after {record.reason}", now, float(record.retry))
     interval_s = spec.sync.resync_interval.total_seconds()
+    if record.reason == "Observed" or "Observe" in (spec.sync.mode, spec.cluster.mode):
+        # Nothing of it is in an inventory, so no scan sees what changes there.
+        interval_s = min(interval_s, OBSERVE_EVERY * spec.cluster.drift.every.total_seconds())
     return _mark(work, Lane.PERIODIC, "periodic", now, interval_s * dice.uniform(0.5, 1.5))
 
 

@@ -79,3 +79,12 @@ def test_work_reads_as_it_is_written() -> None:
     assert Work.parse(str(Work("sync", "default/podinfo@eu-1"))) == Work("sync", "default/podinfo@eu-1")
     with pytest.raises(ValueError, match="is no work"):
         Work.parse("steal default/podinfo@eu-1")
+
+
+def test_what_is_only_observed_is_compared_anew_before_long() -> None:
+    """No inventory, no scan: else a change by hand would be seen after hours only."""
+    observed = SPEC.model_copy(update={"sync": SPEC.sync.model_copy(update={"mode": "Observe"})})
+    mark = due_times.next_sync(observed, record(NEVER, Phase.IDLE), 0, random.Random(1))
+
+    assert mark.at_ms is not None
+    assert mark.at_ms / 1000 - NOW.timestamp() <= 1.5 * 10 * SPEC.cluster.drift.every.total_seconds()
