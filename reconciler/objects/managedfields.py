@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -120,6 +121,25 @@ def last_writer(body: Raw, ours: str) -> str:
     others = [one for one in entries(body) if one.get("manager") != ours and one.get("subresource") != "status"]
     newest = max(others, key=_written_at, default=None)
     return str(newest["manager"]) if newest else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """What another writer owns of an object: which fields, and when it wrote last (RFC 3339, empty where not recorded)."""
+
+    manager: str
+    at: str
+    fields: tuple[str, ...]
+
+
+def foreign(body: Raw, ours: str) -> tuple[Foreign, ...]:
+    """The other writers of an object, the newest first. Who writes a status is no news, and is left out."""
+    others = [one for one in entries(body) if one.get("manager") != ours and one.get("subresource") != "status"]
+    found = [
+        Foreign(str(one.get("manager", "")), _written_at(one), tuple(sorted(paths(one.get("fieldsV1") or {}))))
+        for one in sorted(others, key=_written_at, reverse=True)
+    ]
+    return tuple(one for one in found if one.fields)
 
 
 def _written_at(entry: Entry) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection
 from contextlib import closing
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +14,7 @@ from reconciler.cluster import OpenGuard
 from reconciler.errors import UndriftError
 from reconciler.model.instance import InstanceKey
 from reconciler.model.record import Order
-from reconciler.objects import mask
+from reconciler.objects import managedfields, mask
 from reconciler.pipeline.preview import ObjectDiff, Preview, diffs, preview
 from workers import wiring
 from workers.cli import output, selecting
@@ -24,6 +25,7 @@ Name = Annotated[str, typer.Argument(metavar="INSTANCE", help="podinfo@eu-1, or 
 Output = Annotated[Format, typer.Option("-o", "--output")]
 DIFFERENT, HELD, TIMED_OUT = 1, 4, 5
 WAIT_LOOK_S = 2.0
+FIELDS_SHOWN = 4
 
 
 def plan(name: Name, chosen: Output = Format.TABLE) -> None:
@@ -78,20 +80,48 @@ def _print_plan(key: InstanceKey, found: Preview) -> None:
         print(f"HELD {hold.reason}: {hold.message}")
 
 
-def diff(name: Name, chosen: Output = Format.TABLE) -> None:
+def diff(
+    name: Name,
+    chosen: Output = Format.TABLE,
+    foreign: Annotated[
+        bool, typer.Option("--foreign", help="Show who else writes our objects, and since when.")
+    ] = False,
+) -> None:
     """Show field by field what a sync would change, by the API server's own dry run. Ends with 0 none, 1 differences."""
     store = wiring.store()
     key = selecting.one(store, name)
     spec = selecting.spec_of(store, key)
     with closing(wiring.rooms()) as rooms:
         found = preview(spec, _order(store, key), store.status.memory(key), rooms)
-        changes = diffs(spec, found, rooms)
+        changes = diffs(spec, found, rooms) if not foreign else ()
+    if foreign:
+        _print_foreign(store, key, found, chosen)
+        return
     if chosen is Format.JSON:
         output.show_json([_diff_json(one) for one in changes])
     else:
         for one in changes:
             _print_diff(one)
     sys.exit(DIFFERENT if changes else 0)
+
+
+def _print_foreign(store: Store, key: InstanceKey, found: Preview, chosen: Format) -> None:
+    """Which fields of our objects others own: nothing of it is drift, as long as they are not fields of ours."""
+    items = [
+        {"object": str(member), "manager": one.manager, "at": one.at, "fields": list(one.fields)}
+        for member, live in sorted(found.seen.live.items())
+        for one in managedfields.foreign(live, key.manager)
+    ]
+    if output.show_list("ForeignFieldList", items, chosen):
+        return
+    now = store.clock.now()
+    rows = []
+    for item in items:
+        fields, at = list(item["fields"]), str(item["at"])
+        more = f" and {len(fields) - FIELDS_SHOWN} more" if len(fields) > FIELDS_SHOWN else ""
+        since = output.ago(datetime.fromisoformat(at), now) if at else "-"
+        rows.append([str(item["object"]), str(item["manager"]), since, ", ".join(fields[:FIELDS_SHOWN]) + more])
+    output.table(["OBJECT", "WRITER", "AGO", "FIELDS"], rows)
 
 
 def _diff_json(one: ObjectDiff) -> dict[str, Any]:

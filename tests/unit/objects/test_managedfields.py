@@ -156,3 +156,20 @@ class TestAbsorb:
 
         assert folded is not None
         assert folded[1:] == [status, helm]
+
+
+def test_other_writers_are_named_with_their_fields_the_newest_first():
+    entries = [
+        {"manager": "undrift:default/web", "operation": "Apply", "fieldsV1": {"f:data": {"f:a": {}}}},
+        {"manager": "old", "time": "2026-01-01T00:00:00Z", "fieldsV1": {"f:data": {"f:c": {}, "f:b": {}}}},
+        {"manager": "new", "time": "2026-02-01T00:00:00Z", "fieldsV1": {"f:metadata": {"f:labels": {"f:x": {}}}}},
+        {"manager": "status", "subresource": "status", "time": "2026-03-01T00:00:00Z", "fieldsV1": {"f:status": {}}},
+        {"manager": "nothing", "time": "2026-03-01T00:00:00Z", "fieldsV1": {}},
+    ]
+
+    found = managedfields.foreign({"metadata": {"managedFields": entries}}, "undrift:default/web")
+
+    assert [(one.manager, one.fields) for one in found] == [
+        ("new", (".metadata.labels.x",)),
+        ("old", (".data.b", ".data.c")),
+    ]
