@@ -343,4 +343,4 @@ def _with_type(body: Raw, resource: Resource) -> Raw:
 def _subject(body: Raw) -> str:
     meta = body["metadata"]
     place = f"{meta['namespace']}/" if meta.get("namespace") else ""
-    return f"{body['kind']} {place}{meta['name']}"
+    return f"{body['kind']} {place}{meta.get('name', '')}".rstrip()  # what is only asked, like a review, has no name

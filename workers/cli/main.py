@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "repo": ("workers.cli.repo", "repo_app", "Repositories: list, check, look now."),
     "events": ("workers.cli.events", "events_app", "What happened, newest last."),
     "status": ("workers.cli.status", "status_app", "The whole fleet in one screen."),
+    "doctor": ("workers.cli.doctor", "doctor_app", "Check all that must be true for the rest to work."),
     "drill": ("workers.cli.drill", "drill_app", "Rehearse a disaster."),
     "dev-cluster": ("workers.cli.devcluster", "dev_cluster_app", "Real Kubernetes clusters on this machine."),
 }

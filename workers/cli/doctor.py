@@ -1,0 +1,176 @@
+"""`undrift doctor`: everything that must be true for the rest to work, each with what to do when it is not."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Literal
+
+import typer
+
+from reconciler.cluster import OpenGuard
+from reconciler.errors import UndriftError
+from reconciler.model.live import Resource
+from reconciler.model.spec import ClusterTarget
+from reconciler.objects.keys import SYSTEM_NAMESPACE
+from reconciler.pipeline.rooms import Rooms
+from reconciler.ports import ClusterApi
+from workers import metrics, wiring
+from workers.cli import output
+from workers.cli.output import Format
+from workers.store import Store, composed
+
+doctor_app = typer.Typer(pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
+
+WARNED, FAILED, UNREACHABLE = 1, 3, 5
+OLDEST_REDIS = 7
+MOST_SKEW_S = 5.0
+LEAST_FREE = 1024**3
+OLD_S = 2 * 3600.0
+REVIEW = Resource("authorization.k8s.io", "v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews", False)
+NEEDED = (("secrets", ("get", "list", "create", "update", "delete"), SYSTEM_NAMESPACE), ("namespaces", ("get",), ""))
+Level = Literal["ok", "warn", "fail", "away"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check: what was looked at, how it is, and what to do about it."""
+
+    level: Level
+    check: str
+    message: str
+
+
+@doctor_app.command(epilog="Example: undrift doctor -o json")
+def doctor(chosen: Annotated[Format, typer.Option("-o", "--output")] = Format.TABLE) -> None:
+    """Check Redis, processes, journal, disk, repositories, clusters. Ends with 0 well, 1 warned, 3 failed, 5 unreachable."""
+    store = wiring.store()
+    with closing(wiring.rooms()) as rooms:
+        found = list(_all(store, rooms))
+    if not output.show_list("FindingList", [asdict(one) for one in found], chosen):
+        output.table(["", "CHECK", "FOUND"], [[one.level, one.check, one.message] for one in found])
+    levels = {one.level for one in found}
+    sys.exit(FAILED if "fail" in levels else UNREACHABLE if "away" in levels else WARNED if "warn" in levels else 0)
+
+
+def _all(store: Store, rooms: Rooms) -> Iterator[Finding]:
+    yield from _redis(store)
+    yield from _processes(store)
+    yield from _fleet(store)
+    yield _journal(store)
+    yield _disk()
+    for url, access in store.specs.repositories().items():
+        try:
+            tips = len(rooms.source.refs(access).tips())
+            yield Finding("ok", f"repository {url}", f"answers, {tips} branches and tags")
+        except UndriftError as error:
+            yield Finding("away", f"repository {url}", error.message)
+    for name, target in store.specs.clusters().items():
+        yield from _cluster(name, target, rooms)
+
+
+def _redis(store: Store) -> Iterator[Finding]:
+    info: Any = store.redis.info()
+    version = str(info["redis_version"])
+    if int(version.split(".")[0]) < OLDEST_REDIS:
+        yield Finding("fail", "redis", f"version {version}; use Redis or Valkey {OLDEST_REDIS} or newer")
+    else:
+        yield Finding("ok", "redis", f"version {version}, {info['used_memory_human']} in use")
+    if info.get("maxmemory") and info.get("maxmemory_policy") != "noeviction":
+        yield Finding("fail", "redis", f"evicts keys ({info['maxmemory_policy']}); set maxmemory-policy noeviction")
+    if not store.due.is_known():
+        yield Finding(
+            "warn", "redis", "empty: a scheduler that leads will rebuild everything from Git and the clusters"
+        )
+
+
+def _processes(store: Store) -> Iterator[Finding]:
+    now = store.clock.now()
+    client: Any = store.redis
+    if client.get(f"{store.prefix}leader"):
+        yield Finding("ok", "scheduler", "one leads")
+    else:
+        yield Finding("fail", "scheduler", "none leads; start `undrift scheduler`, two or more in production")
+    alive = store.slots.alive(now)
+    if not alive:
+        yield Finding("fail", "workers", "none is running; start `undrift worker`")
+    else:
+        yield Finding("ok", "workers", f"{len(alive)} with {sum(alive.values())} slots")
+    for brake in store.brakes.all().values():
+        if not brake.is_over(now):
+            yield Finding("warn", "brakes", brake.sentence)
+
+
+def _fleet(store: Store) -> Iterator[Finding]:
+    fleet = store.specs.fleet()
+    for problem in fleet["problems"]:
+        yield Finding("fail", "fleet", str(problem))
+    statuses = list(composed.statuses(store).values())
+    if not fleet["problems"]:
+        yield Finding("ok", "fleet", f"{len(statuses)} instances at {str(fleet['revision'])[:12] or 'no revision yet'}")
+    oldest_s = metrics.oldest_unreconciled_s(statuses, store.clock.now())
+    if oldest_s > OLD_S:
+        yield Finding(
+            "warn",
+            "dead man's switch",
+            f"an instance is not in sync for {oldest_s / 3600:.0f} h; `undrift status` names it",
+        )
+
+
+def _journal(store: Store) -> Finding:
+    verdict = wiring.journal().verify(store.outbox.head())
+    if verdict.problem:
+        return Finding("fail", "journal", f"{verdict.problem}; see docs/how-to/recover.md")
+    waiting = store.outbox.length()
+    return Finding("ok", "journal", f"{verdict.entries} entries, whole; {waiting} wait")
+
+
+def _disk() -> Finding:
+    home = wiring.settings().home
+    free = shutil.disk_usage(home).free
+    level: Level = "ok" if free >= LEAST_FREE else "warn"
+    return Finding(level, "disk", f"{free / 1024**3:.1f} GiB free at {home}, where mirrors and journal lie")
+
+
+def _cluster(name: str, target: ClusterTarget, rooms: Rooms) -> Iterator[Finding]:
+    check = f"cluster {name}"
+    try:
+        api = rooms.clusters.api(target, OpenGuard(), agent=f"doctor {name}")
+        version = api.discovery(refresh=True).server_version
+        at = api.server_time()
+        foreign = rooms.inventories.foreign(api)
+        missing = list(_missing_rights(api)) if not api.is_read_only else []
+    except UndriftError as error:
+        yield Finding("away", check, f"{error.reason}: {error.message}")
+        return
+    yield Finding("ok", check, f"Kubernetes {version}, mode {target.mode}")
+    skew_s = abs((at - rooms.clock.now()).total_seconds()) if at else 0.0
+    if skew_s > MOST_SKEW_S:
+        yield Finding(
+            "warn", check, f"its clock and ours are {skew_s:.0f} s apart; leases bear that, times shown do not"
+        )
+    if missing:
+        yield Finding("fail", check, f"we may not {', '.join(missing)}; grant it to the user of its kubeconfig")
+    if foreign:
+        owners = ", ".join(sorted(set(foreign.values())))
+        yield Finding(
+            "warn", check, f"installation {owners} owns {len(foreign)} instances there; see `undrift cluster takeover`"
+        )
+
+
+def _missing_rights(api: ClusterApi) -> Iterator[str]:
+    """What every sync needs and we may not do; the rights on an application's own kinds are told by its syncs."""
+    for resource, verbs, namespace in NEEDED:
+        for verb in verbs:
+            attributes = {"resource": resource, "verb": verb} | ({"namespace": namespace} if namespace else {})
+            body = {
+                "apiVersion": "authorization.k8s.io/v1",
+                "kind": "SelfSubjectAccessReview",
+                "metadata": {},
+                "spec": {"resourceAttributes": attributes},
+            }
+            if not api.create(REVIEW, body)["status"].get("allowed"):
+                yield f"{verb} {resource}{f' in {namespace}' if namespace else ''}"
