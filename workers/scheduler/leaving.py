@@ -2,7 +2,8 @@
 
 Only the removal of an Application's own document, in a fleet that reads cleanly and is not empty, leads to a deletion.
 What vanishes by a selector, a label, a cluster or a project waits without limit, and so does everything once more than
-max(10, 1 % of the fleet) instances have left within an hour (invariant 6).
+max(10, 1 % of the fleet) instances have left within an hour (invariant 6). What looks like a rename waits as well: its
+objects are those that the new name is about to declare.
 """
 
 from __future__ import annotations
@@ -35,10 +36,18 @@ def announce(
     removed = sorted(set(fresh) & expansion.removed)
     recent = store.tombstones.note_leavings(removed, now, HOUR)
     limit = max(MOST_AN_HOUR, MOST_SHARE * (len(expansion.specs) + recent))
+    heirs = _heirs(expansion, before)
     for key in removed:
+        spec = before.get(key)
+        if spec is None:
+            continue  # nothing is known of what it asked for: it waits for a person, as one that vanished does
         if recent > limit:
-            _hold(store, key, recent, int(limit))
-        elif (spec := before.get(key)) is not None:
+            what = f"{recent} instances left the fleet within an hour, more than {int(limit)}"
+            _hold(store, key, f"{what}: nothing of them is deleted until a person says so. Put their Applications back")
+        elif (heir := heirs.get(_place(spec))) is not None:
+            what = f"{heir.short} is new and comes from the same folder, so this looks like a rename"
+            _hold(store, key, f"{what}, and its objects are kept. Give the Application its name back")
+        else:
             _bury(store, key, spec)
     store.due.mark(
         Mark(Work("sync", str(key)), Lane.PERIODIC, "leaving", at_ms=int(stone.due.timestamp() * 1000))
@@ -57,11 +66,17 @@ def _bury(store: Store, key: InstanceKey, spec: InstanceSpec) -> None:
     log.info("leaving", instance=str(key), due=stone.due.isoformat(), policy=stone.policy)
 
 
-def _hold(store: Store, key: InstanceKey, recent: int, limit: int) -> None:
-    message = (
-        f"{recent} instances left the fleet within an hour, more than {limit}: nothing of them is deleted until a person "
-        f"says so. Put their Applications back, or run `undrift app delete {key.short} --yes` for each that should go"
-    )
+def _heirs(expansion: Expansion, before: Mapping[InstanceKey, InstanceSpec]) -> Mapping[tuple[str, ...], InstanceKey]:
+    """What is new in this fleet, by where it comes from and where it runs."""
+    return {_place(spec): key for key, spec in expansion.specs.items() if key not in before}
+
+
+def _place(spec: InstanceSpec) -> tuple[str, ...]:
+    return spec.source.repo.url, spec.source.path, spec.cluster.name
+
+
+def _hold(store: Store, key: InstanceKey, why: str) -> None:
+    message = f"{why}, or run `undrift app delete {key.short} --yes` to delete what it owns"
     status = store.status.get(key).model_copy(update={"phase": "Held", "reason": "LeavingHeld", "message": message})
     store.status.put(status)
     store.events.append(store.clock.now(), "instance", str(key), "LeavingHeld", message)

@@ -125,3 +125,14 @@ def test_a_word_to_delete_does_not_outlive_a_return(two: Site) -> None:
     look(two)
 
     assert not two.store.specs.wants_teardown(B)
+
+
+def test_what_looks_like_a_rename_is_held(two: Site) -> None:
+    """Deleting what the new name declares would take it down for a moment."""
+    remove(two, "b")
+    two.write("c.yaml", application("c"))
+    look(two)
+
+    assert two.store.tombstones.all() == {}
+    assert reason(two, B) == "LeavingHeld"
+    assert "c@eu-1 is new" in composed.statuses(two.store)[B].message
