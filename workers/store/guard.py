@@ -52,6 +52,11 @@ class RedisGuard:
             raise LeaseLost(f"{self._work}: the lease under fence {self.fence} ended", subject=self._work.subject)
         return left_s
 
+    @property
+    def work(self) -> str:
+        """What is leased, for messages."""
+        return str(self._work)
+
     def permit(self, asked_s: float) -> None:
         """Somebody saw at `asked_s`, on the boot clock, that nothing stops this work."""
         self._permitted_until_s = asked_s + PERMIT_S
@@ -121,7 +126,15 @@ class _Keeper:
             with self._lock:
                 held = tuple(self._guards)
             for guard in held:
-                guard.extend()
+                self._extend(guard)
+
+    def _extend(self, guard: RedisGuard) -> None:
+        """One that fails in a way that nobody foresaw must not end the thread: every later lease depends on it. The lease
+        itself then runs out, which is safe."""
+        try:
+            guard.extend()
+        except Exception as error:
+            log.error("lease_not_extended", work=guard.work, error=type(error).__name__)
 
 
 _keepers: dict[int, _Keeper] = {}

@@ -260,6 +260,19 @@ def test_a_guard_is_extended_by_its_thread_until_redis_forgets_it(valkey: str) -
     store.redis.close()
 
 
+def test_the_thread_that_extends_leases_outlives_a_lease_that_breaks(
+    store: Store, valkey: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It serves every later task of its process, too."""
+    from reconciler.clock import SystemClock
+
+    lease_s = 0.3
+    broken = RedisGuard(store.due, Work("scan", "eu-1"), 1, lease_s, SystemClock())
+    monkeypatch.setattr(broken, "extend", lambda: 1 / 0)
+    with broken:
+        test_a_guard_is_extended_by_its_thread_until_redis_forgets_it(valkey)
+
+
 def test_one_contender_leads_and_a_release_wakes_the_other(redis_client: redis.Redis) -> None:
     first, second = Leader(redis_client, "undrift:"), Leader(redis_client, "undrift:")
 
