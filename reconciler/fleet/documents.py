@@ -16,18 +16,17 @@ from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, m
 from reconciler.fleet.selectors import AllowedClusters, ClusterSelector
 from reconciler.fleet.urls import is_url
 from reconciler.fleet.values import OPENING, has_single_names, is_value
+from reconciler.model.rules import Guards, KindRule
+from reconciler.model.shape import Duration, Spec
 from reconciler.model.spec import (
     ClusterAccess,
     ClusterDrift,
     DriftPolicy,
-    Duration,
     IgnoredDifference,
-    KindRule,
     Ref,
     RenderOptions,
     RepositoryCredentials,
     RepositoryLimits,
-    Spec,
     SyncPolicy,
 )
 
@@ -179,6 +178,7 @@ class ProjectSpec(Spec):
     namespaces: tuple[NamespaceOrAny, ...] = ()
     cluster_kinds: tuple[KindRule, ...] = ()
     namespaced_kinds: tuple[KindRule, ...] = ()
+    guards: Guards = Guards()
 
 
 class RepositorySpec(Spec):

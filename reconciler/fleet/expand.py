@@ -22,7 +22,8 @@ from reconciler.fleet.options import Options, make_options, matching
 from reconciler.fleet.placeholders import Names
 from reconciler.fleet.problems import Path, Problem, in_order, near
 from reconciler.model.instance import DEFAULT_PROJECT, InstanceKey
-from reconciler.model.spec import ClusterTarget, InstanceSpec, ProjectRules, RepositoryAccess
+from reconciler.model.rules import ProjectRules
+from reconciler.model.spec import ClusterTarget, InstanceSpec, RepositoryAccess
 
 Specs = Mapping[InstanceKey, InstanceSpec]
 
@@ -82,7 +83,7 @@ class _Work:
         if spec is None:
             return
         if refusal:
-            spec = spec.model_copy(update={"rules": ProjectRules(refusal=refusal)})
+            spec = spec.model_copy(update={"rules": ProjectRules(refusal=refusal, guards=spec.guards)})
         self.specs[key] = spec
         self.kept.add(key)
 

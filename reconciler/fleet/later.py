@@ -29,8 +29,6 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "spec.impersonate": "impersonation",
     },
     "Project": {
-        "spec.guards": "tighter brakes",
-        "spec.brakes": "tighter brakes",
         "spec.members": "roles",
         "spec.roles": "roles",
         "spec.windows": "sync windows",

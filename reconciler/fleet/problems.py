@@ -15,7 +15,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from reconciler.fleet import documents, later
-from reconciler.model.spec import FULL_COMMIT, format_duration
+from reconciler.model.shape import format_duration
+from reconciler.model.spec import FULL_COMMIT
 
 Path = tuple[str | int, ...]
 _PRIVATE = frozenset({"credentials", "access", "values", "annotations"})

@@ -14,7 +14,7 @@ from reconciler.fleet.documents import Application, Cluster, Project
 from reconciler.fleet.load import Fleet
 from reconciler.fleet.problems import near
 from reconciler.model.instance import DEFAULT_PROJECT
-from reconciler.model.spec import ProjectRules
+from reconciler.model.rules import ProjectRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,10 @@ def rules(project: Project | None) -> ProjectRules | None:
         return None
     spec = project.spec
     return ProjectRules(
-        namespaces=spec.namespaces, cluster_kinds=spec.cluster_kinds, namespaced_kinds=spec.namespaced_kinds
+        namespaces=spec.namespaces,
+        cluster_kinds=spec.cluster_kinds,
+        namespaced_kinds=spec.namespaced_kinds,
+        guards=spec.guards,
     )
 
 

@@ -24,7 +24,8 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from reconciler.fleet import later
 from reconciler.fleet.documents import API_VERSION, KINDS, Application, Cluster, Override, Project, Repository
-from reconciler.model.spec import CredentialRef, Ref, format_duration
+from reconciler.model.shape import format_duration
+from reconciler.model.spec import CredentialRef, Ref
 
 SCHEMA_FILE, PAGE_FILE = "fleet.schema.json", "fleet.md"
 _AnyDocument = Annotated[Application | Cluster | Project | Repository, Field(discriminator="kind")]

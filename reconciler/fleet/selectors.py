@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from reconciler.model.spec import Spec
+from reconciler.model.shape import Spec
 
 
 class MatchExpression(Spec):

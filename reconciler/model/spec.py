@@ -9,69 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    WithJsonSchema,
-    field_validator,
-    model_validator,
-)
-from pydantic.alias_generators import to_camel
+from pydantic import Field, field_validator, model_validator
 
 from reconciler.model.instance import InstanceKey
+from reconciler.model.rules import Guards, ProjectRules
+from reconciler.model.shape import Duration, Spec
 
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
 FULL_COMMIT = r"^[0-9a-f]{40}([0-9a-f]{24})?$"
-_UNIT_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-
-
-def parse_duration(value: object) -> object:
-    """A Go duration (`1h30m`, `90s`, `250ms`, `0`) as a timedelta; anything else unchanged, for pydantic to refuse."""
-    if isinstance(value, timedelta):
-        return value
-    if isinstance(value, str):
-        if value in ("0", "0s"):
-            return timedelta(0)
-        parts = _DURATION_PART.findall(value)
-        if parts and "".join(number + unit for number, unit in parts) == value:
-            return timedelta(seconds=sum(float(number) * _UNIT_S[unit] for number, unit in parts))
-    raise ValueError("expected a duration such as 90s, 15m or 1h30m")
-
-
-def format_duration(value: timedelta) -> str:
-    """The shortest Go duration that means `value`."""
-    seconds = value.total_seconds()
-    if seconds == 0:
-        return "0s"
-    if seconds != int(seconds):
-        return f"{int(seconds * 1000)}ms"
-    text, rest = "", int(seconds)
-    for unit, size in (("h", 3600), ("m", 60), ("s", 1)):
-        count, rest = divmod(rest, size)
-        text += f"{count}{unit}" if count else ""
-    return text
-
-
-Duration = Annotated[
-    timedelta,
-    BeforeValidator(parse_duration),
-    PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^(0|(\d+(\.\d+)?(ms|h|m|s))+)$", "examples": ["90s", "1h30m"]}),
-]
-
-
-class Spec(BaseModel):
-    """The common shape: frozen, camelCase outside, unknown fields refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
 
 class CredentialRef(Spec):
@@ -294,23 +242,6 @@ class ClusterTarget(Spec):
     mode: Literal["Active", "Observe"] = "Active"
 
 
-class KindRule(Spec):
-    """A group and kind, `*` for any."""
-
-    group: str = "*"
-    kind: str = "*"
-
-
-class ProjectRules(Spec):
-    """What a project's instances may write; `None` (project `default`, not defined) allows all."""
-
-    namespaces: tuple[str, ...] = ()
-    cluster_kinds: tuple[KindRule, ...] = ()
-    namespaced_kinds: tuple[KindRule, ...] = ()
-    refusal: str = ""
-    """Why nothing at all may be written, when the project has come to refuse the application itself."""
-
-
 class InstanceSpec(Spec):
     """All that a worker needs to sync one instance, without secrets. Stored and leased by its `digest`."""
 
@@ -336,6 +267,11 @@ class InstanceSpec(Spec):
     def source(self) -> Source:
         """The one source of part 1; several sources are a later part."""
         return self.sources[0]
+
+    @property
+    def guards(self) -> Guards:
+        """How much may be deleted before a person is asked."""
+        return self.rules.guards if self.rules else Guards()
 
     @property
     def release_name(self) -> str:

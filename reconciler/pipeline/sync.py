@@ -79,7 +79,8 @@ def bring_nearer(inventory: Inventory, desk: Desk) -> None:
     if inventory.is_presumed and decided.is_noop:
         raise InventoryNotRead(f"{desk.spec.key.short}: there is nothing to create by which to learn that it is new")
     notes.planned(desired, inventory, seen, decided)
-    if not decided.is_noop and may_write(desk.api, desk.spec, desk.order):
+    waits = bool(decided.holds) and desk.spec.guards.hold == "Plan"
+    if not decided.is_noop and not waits and may_write(desk.api, desk.spec, desk.order):
         carry_out(decided, inventory, desk)
 
 

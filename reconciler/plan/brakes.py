@@ -2,7 +2,7 @@
 
 What is gone already counts neither as a deletion nor as a member: the share is one of what still exists. A hold is
 derived anew from each plan and never stored; it ends when the plan changes or when exactly this plan, by its id, was
-approved.
+approved. How much is too much is for the project to say (`guards`), within what holds for all.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from reconciler.model.inventory import Inventory
 from reconciler.model.live import Observation
 from reconciler.model.manifest import GroupKind, ObjectKey
 from reconciler.model.plan import Hold, Plan
+from reconciler.model.rules import Guards
 from reconciler.plan.wording import named
 
-MOST_PERCENT = 30
-MOST_PERCENT_FROM = 3
+PERCENT_FROM = 3
 """A share of the members counts only from this many deletions on: one of two objects is no catastrophe."""
-MOST_OBJECTS = 50
 PROTECTED = frozenset(
     {
         GroupKind("", "Namespace"),
@@ -30,38 +29,45 @@ PROTECTED = frozenset(
 )
 
 
-def holds(plan: Plan, inventory: Inventory, seen: Observation) -> tuple[Hold, ...]:
+def holds(plan: Plan, inventory: Inventory, seen: Observation, guards: Guards) -> tuple[Hold, ...]:
     """The reasons to ask a person before this plan's deletions; empty when none applies."""
     doomed = [change.key for change in plan.prune if change.uid]
     if not doomed:
         return ()
     existing = sum(_may_exist(key, seen) for key in inventory.members)
     found: list[Hold] = []
-    protected = [key for key in doomed if key.group_kind in PROTECTED]
-    if protected:
-        found.append(
-            _hold(plan, "ProtectedKind", f"deletes {named(protected)}, of a kind that is protected", protected)
-        )
+    if protected := [key for key in doomed if is_protected(key.group_kind, guards)]:
+        what = f"deletes {named(protected)}, of a kind that is protected"
+        found.append(_hold(plan, guards, "ProtectedKind", what, protected))
     if len(doomed) == existing:
-        found.append(_hold(plan, "DeletesEverything", f"deletes all {existing} objects ({named(doomed)})", doomed))
-    elif len(doomed) >= MOST_PERCENT_FROM and 100 * len(doomed) > MOST_PERCENT * existing:
-        what = f"deletes {len(doomed)} of {existing} objects, more than {MOST_PERCENT} % ({named(doomed)})"
-        found.append(_hold(plan, "TooManyDeletions", what, doomed))
-    elif len(doomed) > MOST_OBJECTS:
-        what = f"deletes {len(doomed)} objects, more than {MOST_OBJECTS} ({named(doomed)})"
-        found.append(_hold(plan, "TooManyDeletions", what, doomed))
+        what = f"deletes all {existing} objects ({named(doomed)})"
+        found.append(_hold(plan, guards, "DeletesEverything", what, doomed))
+    elif len(doomed) >= PERCENT_FROM and 100 * len(doomed) > guards.max_deletion_percent * existing:
+        share = f"more than {guards.max_deletion_percent} %"
+        what = f"deletes {len(doomed)} of {existing} objects, {share} ({named(doomed)})"
+        found.append(_hold(plan, guards, "TooManyDeletions", what, doomed))
+    elif len(doomed) > guards.max_deletions:
+        what = f"deletes {len(doomed)} objects, more than {guards.max_deletions} ({named(doomed)})"
+        found.append(_hold(plan, guards, "TooManyDeletions", what, doomed))
     return tuple(found)
+
+
+def is_protected(kind: GroupKind, guards: Guards) -> bool:
+    """Whether even one deletion of the kind waits for a person."""
+    rules = guards.protected_kinds
+    return kind in PROTECTED or any(one.group in ("*", kind.group) and one.kind in ("*", kind.kind) for one in rules)
 
 
 def _may_exist(key: ObjectKey, seen: Observation) -> bool:
     return key in seen.live or key.group_kind in seen.unseen
 
 
-def _hold(plan: Plan, reason: str, what: str, subjects: Sequence[ObjectKey]) -> Hold:
+def _hold(plan: Plan, guards: Guards, reason: str, what: str, subjects: Sequence[ObjectKey]) -> Hold:
     short = plan.instance.short
+    so = "nothing was deleted" if guards.hold == "Deletions" else "nothing was written, since guards.hold is Plan"
     return Hold(
         reason,
-        f"plan {plan.id} {what}: held, nothing was deleted. `undrift app plan {short}` shows the list, "
+        f"plan {plan.id} {what}: held, {so}. `undrift app plan {short}` shows the list, "
         f"`undrift app approve {short} --plan {plan.id}` lets exactly it through",
         tuple(subjects),
     )

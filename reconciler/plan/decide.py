@@ -100,7 +100,7 @@ def make_plan(
     )
     if order.approved_plan == plan.id:
         return plan
-    return replace(plan, holds=brakes.holds(plan, inventory, seen))
+    return replace(plan, holds=brakes.holds(plan, inventory, seen, spec.guards))
 
 
 def with_first_contact(plan: Plan, found: Collection[ObjectKey], *, approved: str | None) -> Plan:

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from reconciler.errors import NotAllowed
 from reconciler.model.manifest import Manifest, ManifestSet
-from reconciler.model.spec import InstanceSpec, KindRule, ProjectRules
+from reconciler.model.rules import KindRule, ProjectRules
+from reconciler.model.spec import InstanceSpec
 
 
 def require_allowed(desired: ManifestSet, spec: InstanceSpec) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from reconciler.model.brake import Brake
-from reconciler.model.spec import parse_duration
+from reconciler.model.shape import parse_duration
 from workers import braking, wiring
 from workers.cli import output, selecting
 from workers.store import Store

@@ -8,6 +8,7 @@ objects are those that the new name is about to declare.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 
@@ -35,15 +36,18 @@ def announce(
         store.events.append(now, "instance", str(key), "Revived", "its Application was put back; nothing is deleted")
     removed = sorted(set(fresh) & expansion.removed)
     recent = store.tombstones.note_leavings(removed, now, HOUR)
-    limit = max(MOST_AN_HOUR, MOST_SHARE * (len(expansion.specs) + recent))
+    limit = int(max(MOST_AN_HOUR, MOST_SHARE * (len(expansion.specs) + len(recent))))
+    by_project = Counter(key.project for key in recent)
     heirs = _heirs(expansion, before)
     for key in removed:
         spec = before.get(key)
         if spec is None:
             continue  # nothing is known of what it asked for: it waits for a person, as one that vanished does
-        if recent > limit:
-            what = f"{recent} instances left the fleet within an hour, more than {int(limit)}"
-            _hold(store, key, f"{what}: nothing of them is deleted until a person says so. Put their Applications back")
+        allowed = spec.guards.max_leaving_per_hour
+        if len(recent) > limit:
+            _hold(store, key, _too_many(len(recent), "the fleet", limit))
+        elif spec.rules is not None and by_project[key.project] > allowed:
+            _hold(store, key, _too_many(by_project[key.project], f"project {key.project}", allowed))
         elif (heir := heirs.get(_place(spec))) is not None:
             what = f"{heir.short} is new and comes from the same folder, so this looks like a rename"
             _hold(store, key, f"{what}, and its objects are kept. Give the Application its name back")
@@ -53,6 +57,11 @@ def announce(
         Mark(Work("sync", str(key)), Lane.PERIODIC, "leaving", at_ms=int(stone.due.timestamp() * 1000))
         for key, stone in store.tombstones.all().items()
     )
+
+
+def _too_many(count: int, what: str, limit: int) -> str:
+    left = f"{count} instances left {what} within an hour, more than {limit}"
+    return f"{left}: nothing of them is deleted until a person says so. Put their Applications back"
 
 
 def _bury(store: Store, key: InstanceKey, spec: InstanceSpec) -> None:

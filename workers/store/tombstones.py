@@ -42,14 +42,14 @@ class Tombstones:
         for key, text in stones.items():
             self._redis.hsetnx(self._key, key, text)
 
-    def note_leavings(self, keys: Collection[InstanceKey], now: datetime, window: timedelta) -> int:
-        """Note that these left now; how many left within the window, these included."""
+    def note_leavings(self, keys: Collection[InstanceKey], now: datetime, window: timedelta) -> Collection[InstanceKey]:
+        """Note that these left now; all that left within the window, these included."""
         pipe = self._redis.pipeline()
         if keys:
             pipe.zadd(self._leavings, {str(key): now.timestamp() for key in keys})
         pipe.zremrangebyscore(self._leavings, "-inf", (now - window).timestamp())
-        pipe.zcard(self._leavings)
-        return int(pipe.execute()[-1])
+        pipe.zrange(self._leavings, 0, -1)
+        return [InstanceKey.parse(key.decode()) for key in pipe.execute()[-1]]
 
 
 def encode(stone: Tombstone) -> bytes:

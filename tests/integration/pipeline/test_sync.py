@@ -10,6 +10,7 @@ from reconciler.model.brake import Brake
 from reconciler.model.changeset import Drift
 from reconciler.model.manifest import ObjectKey
 from reconciler.model.record import Memory, Phase, Sync
+from reconciler.model.rules import Guards, KindRule, ProjectRules
 from tests.integration.pipeline.conftest import CONFIG_MAP, DEPLOYMENT, World, config_map
 
 
@@ -129,6 +130,22 @@ def test_a_large_prune_is_held_until_exactly_its_plan_is_approved(world: World) 
 
     assert (done.sync, done.counts) == (Sync.SYNCED, {"Deleted": 4})
     assert world.config_map("c4") is None
+
+
+def test_a_project_may_let_a_held_deletion_hold_the_whole_plan(world: World) -> None:
+    world.write({f"{n}.yaml": config_map(f"c{n}") for n in range(5)})
+    world.sync()
+    world.write({f"{n}.yaml": None for n in range(1, 5)} | {"0.yaml": config_map("c0", a="new")})
+    rules = ProjectRules(namespaces=("*",), namespaced_kinds=(KindRule(),), guards=Guards(hold="Plan"))
+    world.options = {**world.options, "rules": rules}
+    before = world.config_map("c0")
+
+    held = world.sync()
+
+    assert (held.phase, held.reason, held.counts) == (Phase.HELD, "TooManyDeletions", {})
+    assert "nothing was written, since guards.hold is Plan" in held.message
+    assert world.config_map("c0") == before
+    assert world.sync(approved_plan=held.plan_id).counts == {"Configured": 1, "Deleted": 4}
 
 
 def test_an_object_annotated_against_pruning_is_left(world: World) -> None:

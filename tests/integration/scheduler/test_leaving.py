@@ -136,3 +136,15 @@ def test_what_looks_like_a_rename_is_held(two: Site) -> None:
     assert two.store.tombstones.all() == {}
     assert reason(two, B) == "LeavingHeld"
     assert "c@eu-1 is new" in composed.statuses(two.store)[B].message
+
+
+def test_a_project_may_hold_each_one_that_leaves(two: Site) -> None:
+    allowed = "repos: ['*'], clusters: {names: [eu-1]}, namespaces: ['*'], namespacedKinds: [{}]"
+    project = f"kind: Project\nmetadata: {{name: default}}\nspec: {{{allowed}, guards: {{maxLeavingPerHour: 0}}}}\n"
+    two.write("project.yaml", f"apiVersion: undrift.dev/v1alpha1\n{project}")
+    look(two)
+    remove(two, "b")
+    look(two)
+
+    assert two.store.tombstones.all() == {}
+    assert "left project default within an hour, more than 0" in composed.statuses(two.store)[B].message

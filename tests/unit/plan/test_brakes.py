@@ -6,9 +6,10 @@ import pytest
 
 from reconciler.model.manifest import GroupKind
 from reconciler.model.record import Order
+from reconciler.model.rules import Guards, KindRule, ProjectRules
 from reconciler.plan import with_first_contact
 from reconciler.plan.brakes import PROTECTED
-from tests.worlds import key, settled
+from tests.worlds import key, settled, spec
 
 MANY = [key(f"m{number:03}") for number in range(200)]
 
@@ -36,6 +37,32 @@ def reasons(plan):
 )
 def test_a_plan_is_held_by_the_share_and_the_number_of_its_deletions(removed, of, expected):
     assert reasons(after_removing(removed, of).plan()) == expected
+
+
+def guarded(**guards):
+    return spec(rules=ProjectRules(namespaces=("*",), namespaced_kinds=(KindRule(),), guards=Guards(**guards)))
+
+
+@pytest.mark.parametrize(
+    ("guards", "removed", "expected"),
+    [
+        ({"max_deletions": 5}, 5, []),
+        ({"max_deletions": 5}, 6, ["TooManyDeletions"]),
+        ({"max_deletions": 0}, 1, ["TooManyDeletions"]),
+        ({"max_deletion_percent": 5}, 5, []),
+        ({"max_deletion_percent": 5}, 6, ["TooManyDeletions"]),
+        ({"protected_kinds": (KindRule(group="", kind="ConfigMap"),)}, 1, ["ProtectedKind"]),
+        ({"protected_kinds": (KindRule(group="apps"),)}, 1, []),
+    ],
+)
+def test_a_project_may_tighten_the_brakes(guards, removed, expected):
+    assert reasons(after_removing(removed, 100).plan(of=guarded(**guards))) == expected
+
+
+@pytest.mark.parametrize("looser", [{"max_deletions": 51}, {"max_deletion_percent": 31}, {"max_leaving_per_hour": 11}])
+def test_a_project_can_not_loosen_them(looser):
+    with pytest.raises(ValueError, match="less than or equal"):
+        Guards(**looser)
 
 
 def test_deleting_every_object_is_held_though_new_ones_come():
