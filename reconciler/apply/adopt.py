@@ -7,7 +7,8 @@ it moves to server-side apply; else a field removed from Git later would stay, s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from reconciler.errors import FieldConflict, FirstContact, OwnedByAnother, PreconditionFailed
 from reconciler.model.instance import InstanceKey
@@ -35,12 +36,30 @@ def is_ours(live: Raw, key: InstanceKey) -> bool:
     return _labels(live).get(PART_OF) == applyset.part_of(key) and managedfields.owns_label(live, key.manager, PART_OF)
 
 
+def former_of(live: Raw, key: InstanceKey, formers: Sequence[InstanceKey]) -> InstanceKey | None:
+    """Which of the instances that this one was before holds the object. One that was handed over and not applied to since
+    has our name in its managedFields and the former's label."""
+    for one in formers:
+        owners = (one.manager, key.manager)
+        if _labels(live).get(PART_OF) == applyset.part_of(one) and any(
+            managedfields.owns_label(live, owner, PART_OF) for owner in owners
+        ):
+            return one
+    return None
+
+
+def hand_over(api: ClusterApi, resource: Resource, live: Raw, former: InstanceKey, key: InstanceKey) -> None:
+    """Put our name in place of the former one's. Raises PreconditionFailed when somebody wrote in between."""
+    if managedfields.apply_entry(live, former.manager) is not None:
+        _write_managed_fields(api, resource, live, managedfields.handed_over(live, former.manager, key.manager))
+
+
 def require_allowed(live: Raw, key: InstanceKey, subject: ObjectKey, policy: str) -> None:
     """Raises OwnedByAnother for an object of another application of ours, FirstContact for one that must not be taken."""
     if other := _our_other(live, key):
         raise OwnedByAnother(
             f"{subject}: applications {other} and {key.project}/{key.application} both declare this object, and {other} "
-            "holds it; let one of the two declare it",
+            "holds it; let one of the two declare it, or say `movedFrom` when it was renamed",
             subject=subject,
         )
     if policy == "Always":
@@ -71,16 +90,20 @@ def absorb_kubectl(api: ClusterApi, resource: Resource, live: Raw, key: Instance
     entries = managedfields.absorb(live, KUBECTL_MANAGERS, key.manager)
     if entries is None:
         return False
-    meta = live["metadata"]
-    patch = [
-        {"op": "replace", "path": "/metadata/managedFields", "value": entries},
-        {"op": "replace", "path": "/metadata/resourceVersion", "value": meta["resourceVersion"]},
-    ]
     try:
-        api.patch_json(resource, str(meta.get("namespace") or ""), str(meta["name"]), patch)
+        _write_managed_fields(api, resource, live, entries)
     except PreconditionFailed:
         return False  # somebody wrote in between: we then share the fields with kubectl, and Git still wins on values
     return True
+
+
+def _write_managed_fields(api: ClusterApi, resource: Resource, live: Raw, entries: Sequence[Mapping[str, Any]]) -> None:
+    meta = live["metadata"]
+    patch = [
+        {"op": "replace", "path": "/metadata/managedFields", "value": list(entries)},
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": meta["resourceVersion"]},
+    ]
+    api.patch_json(resource, str(meta.get("namespace") or ""), str(meta["name"]), patch)
 
 
 def _our_other(live: Raw, key: InstanceKey) -> str:

@@ -54,6 +54,8 @@ class Job:
     inventory: Inventory
     ignored: tuple[IgnoredDifference, ...] = ()
     """What of this object is left to other writers."""
+    formers: tuple[InstanceKey, ...] = ()
+    """What the instance was called before: objects of these are its own."""
 
     @property
     def proof(self) -> str:
@@ -80,10 +82,11 @@ def apply_wave(
     inventory: Inventory,
     adopt: str,
     ignored: Sequence[IgnoredDifference] = (),
+    formers: Sequence[InstanceKey] = (),
     create_namespace: str | None = None,
 ) -> ChangeSet:
     """Apply the changes of a wave; the outcomes in the wave's order. `adopt` is the policy's word for first contact,
-    `ignored` the fields that are sent on creation only.
+    `ignored` the fields that are sent on creation only, `formers` the instances that this one was before.
 
     Raises LeaseError when the lease ended on the way; every other error is in the outcome of its object.
     """
@@ -91,7 +94,8 @@ def apply_wave(
         settle.require_namespace(api, create_namespace)
     first, *rest = wave.changes
     # The first is applied here meanwhile: a thread less to wake, and none at all for a single object.
-    apply_one = partial(_apply_one, api, key=key, inventory=inventory, adopt_policy=adopt, ignored=ignored)
+    make = partial(Job, api=api, key=key, inventory=inventory, adopt=adopt, formers=tuple(formers))
+    apply_one = partial(_apply_one, api, make=make, ignored=ignored)
     started = [_workers().submit(apply_one, change) for change in rest]
     try:
         outcomes = [apply_one(first), *(one.result() for one in started)]
@@ -108,22 +112,18 @@ def _workers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="apply")
 
 
-def _apply_one(
-    api: ClusterApi,
-    change: Change,
-    *,
-    key: InstanceKey,
-    inventory: Inventory,
-    adopt_policy: str,
-    ignored: Sequence[IgnoredDifference],
-) -> Outcome:
+def _apply_one(api: ClusterApi, change: Change, *, make: partial[Job], ignored: Sequence[IgnoredDifference]) -> Outcome:
     manifest = change.manifest
     assert manifest is not None  # deletions never come in a wave
     try:
         resource = settle.find_resource(api, manifest)
-        body = clean.to_send(manifest, applyset.part_of(key))
-        rules = rules_for(change.key, ignored)
-        return _carry_out(Job(api, key, change, resource, body, adopt_policy, inventory, rules))
+        job = make(
+            change=change,
+            resource=resource,
+            body=clean.to_send(manifest, applyset.part_of(make.keywords["key"])),
+            ignored=rules_for(change.key, ignored),
+        )
+        return _carry_out(job)
     except LeaseError:
         raise
     except NamespaceMissing as error:
@@ -168,10 +168,19 @@ def _create(job: Job) -> Outcome:
         return _outcome(job, job.send(force=False, create_only=True), Result.CREATED)
     if adopt.is_ours(live, job.key):
         return _without_kubectl(job, _apply(job, None)) if not job.ignored else _leave_to_others(job, live)
+    if (former := adopt.former_of(live, job.key, job.formers)) is not None:
+        return _move(job, live, former)
     adopt.require_allowed(live, job.key, job.change.key, job.adopt)
     if job.ignored:
         job = replace(job, body=without(job.body, live, job.key.manager, job.ignored))
     return _without_kubectl(job, _apply_first(job))
+
+
+def _move(job: Job, live: Raw, former: InstanceKey) -> Outcome:
+    """Take over an object of ours from the name that the instance had before: first its ownership, then its label."""
+    adopt.hand_over(job.api, job.resource, live, former, job.key)
+    outcome = _leave_to_others(job, live) if job.ignored else _apply(job, Result.MOVED)
+    return replace(outcome, result=Result.MOVED)
 
 
 def _leave_to_others(job: Job, live: Raw | None) -> Outcome:

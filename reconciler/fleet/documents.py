@@ -115,6 +115,20 @@ class Override(Spec):
     drift: DriftPolicy = DriftPolicy()
 
 
+class MovedFrom(Spec):
+    """An earlier name or place of an application. What is left out was the same as now."""
+
+    project: LabelText | None = None
+    name: Name | None = None
+    cluster: Name | None = None
+
+    @model_validator(mode="after")
+    def _names_something(self) -> MovedFrom:
+        if self.project is None and self.name is None and self.cluster is None:
+            raise ValueError("expected project, name or cluster")
+        return self
+
+
 class ApplicationSpec(Spec):
     """What to run, how to render it, and on which clusters."""
 
@@ -133,6 +147,8 @@ class ApplicationSpec(Spec):
     """What becomes of its objects when this document is removed: deleted, or left as they are."""
     deletion_grace_period: Duration = Field(timedelta(hours=1), ge=timedelta(0))
     """How long its removal may be taken back before anything is deleted."""
+    moved_from: tuple[MovedFrom, ...] = ()
+    """What it was called, or where it ran, before: its objects are taken over as they are, and never deleted between."""
     ignore_differences: tuple[IgnoredDifference, ...] = ()
     """Fields left to other writers: sent when an object is created, not afterwards."""
 

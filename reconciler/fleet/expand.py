@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from reconciler.fleet import moves, values
 from reconciler.fleet import project as projects
-from reconciler.fleet import values
 from reconciler.fleet.access import access, nearest
 from reconciler.fleet.documents import Application, Cluster, Project
 from reconciler.fleet.fill import Wrong, fill, never, told
@@ -38,6 +38,8 @@ class Expansion:
     left: frozenset[InstanceKey] = frozenset()
     removed: frozenset[InstanceKey] = frozenset()
     """Those of `left` whose Application's own document was removed, from a fleet that reads cleanly and has others."""
+    moved: Mapping[InstanceKey, tuple[InstanceKey, ...]] = field(default_factory=dict)
+    """By instance that is gone: those that say, in a fleet that reads cleanly, that they were it."""
     problems: tuple[Problem, ...] = ()
     notes: tuple[Problem, ...] = ()
     clusters: Mapping[str, ClusterTarget] = field(default_factory=dict)
@@ -102,22 +104,28 @@ def expand(fleet: Fleet, *, previous: Specs | None = None) -> Expansion:
             work.keep(key)
     kept = {work.specs[key].cluster.name: work.specs[key].cluster for key in sorted(work.kept)}
     left = frozenset(work.previous) - frozenset(work.specs)
+    specs, still_there = moves.settle(work.specs, work.kept, fleet)
+    work.problems += still_there
     return Expansion(
-        specs=dict(sorted(work.specs.items())),
+        specs=dict(sorted(specs.items())),
         kept=frozenset(work.kept),
         left=left,
         removed=frozenset(key for key in left if _was_removed(key, work)),
+        moved=moves.heirs(specs) if _is_clean(work) else {},
         problems=in_order(work.problems),
         notes=in_order(work.notes),
         clusters=dict(sorted({**kept, **targets}.items())),
     )
 
 
+def _is_clean(work: _Work) -> bool:
+    # A file that can't be read may be the one that defined it, whether or not it looks like ours.
+    return bool(work.fleet.applications) and not work.problems and not work.fleet.notes
+
+
 def _was_removed(key: InstanceKey, work: _Work) -> bool:
     fleet = work.fleet
-    # A file that can't be read may be the one that defined it, whether or not it looks like ours.
-    is_clean = bool(fleet.applications) and not work.problems and not fleet.notes
-    return is_clean and key.application not in fleet.applications and key.cluster in fleet.clusters
+    return _is_clean(work) and key.application not in fleet.applications and key.cluster in fleet.clusters
 
 
 def _expand_one(application: Application, entry: Entry, mine: list[InstanceKey], work: _Work) -> None:

@@ -12,7 +12,6 @@ _SOURCE = {"ref.semver": "version ranges", "chart": "charts from Helm repositori
 FIELDS: Mapping[str, Mapping[str, str]] = {
     "Application": {
         "spec.rollout": "staged rollouts",
-        "spec.movedFrom": "moves between names",
         "spec.dependsOn": "dependencies",
         "spec.healthChecks": "health expressions",
         "spec.policy": "policies",

@@ -17,6 +17,7 @@ class Result(StrEnum):
     UNCHANGED = "Unchanged"
     HEALED = "Healed"
     ADOPTED = "Adopted"
+    MOVED = "Moved"
     REPLACED = "Replaced"
     DELETED = "Deleted"
     DELETING = "Deleting"

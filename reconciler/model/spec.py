@@ -256,6 +256,8 @@ class InstanceSpec(Spec):
     ignore_differences: tuple[IgnoredDifference, ...] = ()
     deletion_policy: Literal["Delete", "Orphan"] = "Delete"
     deletion_grace_period: Duration = timedelta(hours=1)
+    moved_from: tuple[str, ...] = ()
+    """The instances that it was before, and that no fleet file defines any more."""
     labels: dict[str, str] = {}
     rules: ProjectRules | None = None
 
@@ -267,6 +269,12 @@ class InstanceSpec(Spec):
     def source(self) -> Source:
         """The one source of part 1; several sources are a later part."""
         return self.sources[0]
+
+    @property
+    def formers(self) -> tuple[InstanceKey, ...]:
+        """The instances whose objects are there for it to take over: those of its own cluster."""
+        found = (InstanceKey.parse(text) for text in self.moved_from)
+        return tuple(one for one in found if one.cluster == self.cluster.name)
 
     @property
     def guards(self) -> Guards:

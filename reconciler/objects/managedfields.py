@@ -169,6 +169,15 @@ def absorb(body: Raw, from_managers: frozenset[str], into: str) -> list[dict[str
     return rest
 
 
+def handed_over(body: Raw, former: str, to: str) -> list[dict[str, Any]]:
+    """The managedFields with `former`'s Apply entry under the name `to`: who renames itself owns what it owned."""
+    return [
+        {**one, "manager": to} if one is apply_entry(body, former) else dict(one)
+        for one in entries(body)
+        if one is not apply_entry(body, to) or apply_entry(body, former) is None
+    ]
+
+
 def _is_update_of(entry: Entry, managers: frozenset[str]) -> bool:
     return entry.get("operation") == "Update" and entry.get("manager") in managers and not entry.get("subresource")
 

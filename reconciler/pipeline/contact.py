@@ -45,6 +45,8 @@ def _contact(api: ClusterApi, spec: InstanceSpec, change: Change) -> Contact:
         return Contact(change.key, "create")
     if adopt.is_ours(live, spec.key):
         return Contact(change.key, "change", "it is ours already")
+    if adopt.former_of(live, spec.key, spec.formers) is not None:
+        return Contact(change.key, "change", "it moves here from its former name")
     try:
         adopt.require_allowed(live, spec.key, change.key, spec.sync.adopt)
     except (FirstContact, OwnedByAnother) as error:

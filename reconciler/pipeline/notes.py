@@ -29,7 +29,7 @@ from reconciler.pipeline import verdict
 from reconciler.plan import contest
 
 APPLIED_RESULTS = frozenset(
-    {Result.CREATED, Result.CONFIGURED, Result.UNCHANGED, Result.HEALED, Result.ADOPTED, Result.REPLACED}
+    {Result.CREATED, Result.CONFIGURED, Result.UNCHANGED, Result.HEALED, Result.ADOPTED, Result.MOVED, Result.REPLACED}
 )
 GONE_RESULTS = frozenset({Result.DELETED, Result.GONE, Result.LEFT})
 

@@ -105,14 +105,18 @@ def _action(change: Change, live: Raw | None, spec: InstanceSpec) -> Action:
     """What would really happen: a plan does not know of what exists and was never ours."""
     if change.action is not Action.CREATE or live is None:
         return change.action
-    return Action.APPLY if adopt.is_ours(live, spec.key) else Action.ADOPT
+    return Action.APPLY if _is_own(live, spec) else Action.ADOPT
+
+
+def _is_own(live: Raw, spec: InstanceSpec) -> bool:
+    return adopt.is_ours(live, spec.key) or adopt.former_of(live, spec.key, spec.formers) is not None
 
 
 def _would_be(
     api: ClusterApi, spec: InstanceSpec, change: Change, resource: Resource, body: dict[str, Any], live: Raw | None
 ) -> Raw:
     """What the API server would make of the object. Raises FirstContact and OwnedByAnother as the apply itself would."""
-    if live is None or change.action is not Action.CREATE or adopt.is_ours(live, spec.key):
+    if live is None or change.action is not Action.CREATE or _is_own(live, spec):
         return api.apply(resource, body, manager=spec.key.manager, force=True, dry_run=True)
     adopt.require_allowed(live, spec.key, change.key, spec.sync.adopt)
     is_forced = spec.sync.adopt == "Always"

@@ -15,7 +15,7 @@ from reconciler import apply, cluster, plan
 from reconciler.errors import GitUnreachable, InventoryNotRead, UnknownKind
 from reconciler.model.changeset import ChangeSet
 from reconciler.model.inventory import Intent, Inventory, Member
-from reconciler.model.manifest import ManifestSet
+from reconciler.model.manifest import ManifestSet, ObjectKey
 from reconciler.model.plan import Action, Plan, Wave
 from reconciler.model.record import Memory, Order, SyncRecord
 from reconciler.model.revision import Checkout
@@ -154,8 +154,9 @@ def begin(decided: Plan, inventory: Inventory, desk: Desk) -> Inventory:
     """
     now = desk.api.server_time() or desk.rooms.clock.now()
     since = now.replace(microsecond=0)
+    before = earlier_members(desk)
     new = {
-        change.key: Member(since)
+        change.key: before.get(change.key, Member(since))
         for wave in decided.waves
         for change in wave.changes
         if change.key not in inventory.members
@@ -166,6 +167,14 @@ def begin(decided: Plan, inventory: Inventory, desk: Desk) -> Inventory:
     return written
 
 
+def earlier_members(desk: Desk) -> dict[ObjectKey, Member]:
+    """What the instance owned under its former names: since when, and what it had adopted."""
+    found: dict[ObjectKey, Member] = {}
+    for former in desk.spec.formers:
+        found |= desk.rooms.inventories.read(desk.api, former).members
+    return found
+
+
 def apply_wave(wave: Wave, inventory: Inventory, desk: Desk) -> ChangeSet:
     return apply.apply_wave(
         desk.api,
@@ -174,6 +183,7 @@ def apply_wave(wave: Wave, inventory: Inventory, desk: Desk) -> ChangeSet:
         inventory=inventory,
         adopt=desk.spec.sync.adopt,
         ignored=desk.spec.ignore_differences,
+        formers=desk.spec.formers,
         create_namespace=desk.spec.namespace if desk.spec.sync.create_namespace else None,
     )
 

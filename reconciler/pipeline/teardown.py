@@ -1,15 +1,15 @@
 """Removes an instance that left the fleet: its objects in reverse order, confirmed, then its inventory.
 
-Only on a person's word (`undrift app delete --yes`). The rules of prune hold for every single object; the brakes do not,
-since the person was shown the whole list. Objects that are still going (finalizers) keep the inventory in place, and the
-next pass looks again.
+Only on a person's word (`undrift app delete --yes`), or when the grace after its Application's removal is over. The rules
+of prune hold for every single object; the brakes do not, since a person saw the list or could have. Objects that are
+still going (finalizers) keep the inventory in place, and the next pass looks again. What moved is handed over instead.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reconciler import apply
+from reconciler import apply, cluster
 from reconciler.model.changeset import ChangeSet, Result
 from reconciler.model.instance import InstanceKey
 from reconciler.model.inventory import Intent, Inventory
@@ -19,7 +19,7 @@ from reconciler.model.record import Memory
 from reconciler.model.spec import ClusterTarget
 from reconciler.objects import order
 from reconciler.pipeline.rooms import Rooms
-from reconciler.ports import Guard
+from reconciler.ports import ClusterApi, Guard
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,28 +34,56 @@ class TeardownReport:
         return not self.remaining
 
 
-def teardown(
-    key: InstanceKey, target: ClusterTarget, memory: Memory, guard: Guard, rooms: Rooms, *, orphans: bool = False
-) -> TeardownReport:
-    """Delete what an instance owns, and forget it when nothing is left. With `orphans` only forget it.
+def teardown(key: InstanceKey, target: ClusterTarget, memory: Memory, guard: Guard, rooms: Rooms) -> TeardownReport:
+    """Delete what an instance owns, and forget it when nothing is left.
 
     Raises the ClusterErrors and InventoryError; what was deleted until then stays deleted, and the next pass goes on.
     """
-    api = rooms.clusters.api(target, guard, agent=f"{key} fence={guard.fence}")
-    stored = rooms.inventories.read(api, key)
-    if not stored.exists:
-        return TeardownReport(ChangeSet())
-    inventory = stored.flushed(memory.unflushed, memory.unflushed_entry)
-    intent = Intent(guard.fence, "", "", rooms.clock.now())
-    inventory = rooms.inventories.begin(api, key, inventory, intent, {})
-    if orphans:
-        rooms.inventories.delete(api, key, inventory)
+    api, inventory = _begun(key, target, memory, guard, rooms)
+    if inventory is None:
         return TeardownReport(ChangeSet())
     changes = apply.prune(api, members_to_delete(inventory), key=key, inventory=inventory)
     remaining = tuple((found.key, _why(found.note, found.error)) for found in changes if _remains(found.result))
     if not remaining:
         rooms.inventories.delete(api, key, inventory)
     return TeardownReport(changes, remaining)
+
+
+def release(key: InstanceKey, target: ClusterTarget, memory: Memory, guard: Guard, rooms: Rooms) -> TeardownReport:
+    """Forget an instance, and leave its objects as they are."""
+    api, inventory = _begun(key, target, memory, guard, rooms)
+    if inventory is not None:
+        rooms.inventories.delete(api, key, inventory)
+    return TeardownReport(ChangeSet())
+
+
+def hand_over(key: InstanceKey, target: ClusterTarget, memory: Memory, guard: Guard, rooms: Rooms) -> TeardownReport:
+    """Forget an instance whose objects another name has taken over. Those that it still holds remain, and it with them."""
+    api, inventory = _begun(key, target, memory, guard, rooms)
+    if inventory is None:
+        return TeardownReport(ChangeSet())
+    seen = cluster.observe(api, inventory, key, rooms.clock)
+    ours = [
+        found
+        for found, member in sorted(inventory.members.items())
+        if not member.adopted and (found in seen.live or found.group_kind in seen.unseen)
+    ]
+    if not ours:
+        rooms.inventories.delete(api, key, inventory)
+    return TeardownReport(ChangeSet(), tuple((found, "no other name has taken it over") for found in ours))
+
+
+def _begun(
+    key: InstanceKey, target: ClusterTarget, memory: Memory, guard: Guard, rooms: Rooms
+) -> tuple[ClusterApi, Inventory | None]:
+    """The inventory with our fence in it; None when there is none."""
+    api = rooms.clusters.api(target, guard, agent=f"{key} fence={guard.fence}")
+    stored = rooms.inventories.read(api, key)
+    if not stored.exists:
+        return api, None
+    inventory = stored.flushed(memory.unflushed, memory.unflushed_entry)
+    intent = Intent(guard.fence, "", "", rooms.clock.now())
+    return api, rooms.inventories.begin(api, key, inventory, intent, {})
 
 
 def members_to_delete(inventory: Inventory) -> tuple[Change, ...]:

@@ -34,13 +34,16 @@ def announce(
     for key in store.tombstones.all().keys() & expansion.specs.keys():
         store.tombstones.drop(key)
         store.events.append(now, "instance", str(key), "Revived", "its Application was put back; nothing is deleted")
-    removed = sorted(set(fresh) & expansion.removed)
+    moved = {key: expansion.moved[key] for key in sorted(store.specs.left() & expansion.moved.keys())}
+    _hand_over(store, moved)
+    removed = sorted((set(fresh) & expansion.removed) - moved.keys() | _leaving_by_move(store, moved))
     recent = store.tombstones.note_leavings(removed, now, HOUR)
     limit = int(max(MOST_AN_HOUR, MOST_SHARE * (len(expansion.specs) + len(recent))))
     by_project = Counter(key.project for key in recent)
-    heirs = _heirs(expansion, before)
+    lookalikes = _lookalikes(expansion, before)
     for key in removed:
-        spec = before.get(key)
+        heirs = moved.get(key, ())
+        spec = expansion.specs[heirs[0]] if heirs else before.get(key)
         if spec is None:
             continue  # nothing is known of what it asked for: it waits for a person, as one that vanished does
         allowed = spec.guards.max_leaving_per_hour
@@ -48,11 +51,10 @@ def announce(
             _hold(store, key, _too_many(len(recent), "the fleet", limit))
         elif spec.rules is not None and by_project[key.project] > allowed:
             _hold(store, key, _too_many(by_project[key.project], f"project {key.project}", allowed))
-        elif (heir := heirs.get(_place(spec))) is not None:
-            what = f"{heir.short} is new and comes from the same folder, so this looks like a rename"
-            _hold(store, key, f"{what}, and its objects are kept. Give the Application its name back")
+        elif not heirs and (twin := lookalikes.get(_place(spec))) is not None:
+            _hold(store, key, _looks_like_a_rename(key, twin))
         else:
-            _bury(store, key, spec)
+            _bury(store, key, spec, heirs)
     store.due.mark(
         Mark(Work("sync", str(key)), Lane.PERIODIC, "leaving", at_ms=int(stone.due.timestamp() * 1000))
         for key, stone in store.tombstones.all().items()
@@ -64,18 +66,50 @@ def _too_many(count: int, what: str, limit: int) -> str:
     return f"{left}: nothing of them is deleted until a person says so. Put their Applications back"
 
 
-def _bury(store: Store, key: InstanceKey, spec: InstanceSpec) -> None:
+def _hand_over(store: Store, moved: Mapping[InstanceKey, tuple[InstanceKey, ...]]) -> None:
+    """Those whose heirs run on their own cluster: the heirs take over what they declare, and nothing is deleted."""
+    now, known = store.clock.now(), store.tombstones.all()
+    for key, heirs in moved.items():
+        here = tuple(one for one in heirs if one.cluster == key.cluster)
+        if here and (key not in known or known[key].policy != "HandOver"):
+            store.tombstones.put(key, Tombstone(now, now, "HandOver", here))
+            names = ", ".join(one.short for one in here)
+            store.events.append(now, "instance", str(key), "Moving", f"{names} takes its objects over; none is deleted")
+            store.outbox.put(now, "moving", str(key), by="a commit", heirs=[str(one) for one in here])
+
+
+def _leaving_by_move(store: Store, moved: Mapping[InstanceKey, tuple[InstanceKey, ...]]) -> set[InstanceKey]:
+    """Those that moved to other clusters, told for the first time: they go down once their heirs stand."""
+    known = store.tombstones.all()
+    return {
+        key
+        for key, heirs in moved.items()
+        if all(one.cluster != key.cluster for one in heirs) and (key not in known or known[key].heirs != heirs)
+    }
+
+
+def _looks_like_a_rename(key: InstanceKey, twin: InstanceKey) -> str:
+    what = f"{twin.short} is new and comes from the same folder, so this looks like a rename"
+    way = f"spec.movedFrom: [{{name: {key.application}}}] in the new one makes it one"
+    return f"{what}, and its objects are kept. {way}; or give the Application its name back"
+
+
+def _bury(store: Store, key: InstanceKey, spec: InstanceSpec, heirs: tuple[InstanceKey, ...]) -> None:
     now = store.clock.now()
-    stone = Tombstone(now, now + spec.deletion_grace_period, spec.deletion_policy)
+    stone = Tombstone(now, now + spec.deletion_grace_period, spec.deletion_policy, heirs)
     store.tombstones.put(key, stone)
     what = "released, its objects stay" if stone.policy == "Orphan" else "deleted"
-    message = f"its Application was removed; it is {what} at {stone.due:%Y-%m-%d %H:%M:%S} UTC unless that is put back"
+    why = f"it moved to {', '.join(one.short for one in heirs)}" if heirs else "its Application was removed"
+    until = ", once they are healthy there" if heirs else ""
+    message = f"{why}; it is {what} at {stone.due:%Y-%m-%d %H:%M:%S} UTC{until} unless that is put back"
     store.events.append(now, "instance", str(key), "Leaving", message)
     store.outbox.put(now, "leaving", str(key), by="a commit", due=stone.due.isoformat(), policy=stone.policy)
     log.info("leaving", instance=str(key), due=stone.due.isoformat(), policy=stone.policy)
 
 
-def _heirs(expansion: Expansion, before: Mapping[InstanceKey, InstanceSpec]) -> Mapping[tuple[str, ...], InstanceKey]:
+def _lookalikes(
+    expansion: Expansion, before: Mapping[InstanceKey, InstanceSpec]
+) -> Mapping[tuple[str, ...], InstanceKey]:
     """What is new in this fleet, by where it comes from and where it runs."""
     return {_place(spec): key for key, spec in expansion.specs.items() if key not in before}
 

@@ -6,7 +6,7 @@ never reads Synced (invariant 15, DESIGN.md §5).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -65,12 +65,20 @@ def _with_work(status: InstanceStatus, work: tuple[str, int] | None, now: dateti
 
 
 def _left(status: InstanceStatus, key: InstanceKey, stone: Tombstone | None) -> InstanceStatus:
-    if status.reason == "LeavingHeld":
+    if status.reason in ("LeavingHeld", "LeftBehind"):
         return status.model_copy(update={"sync": "Unknown", "phase": "Held"})
     if stone is not None:
         what = "released" if stone.policy == "Orphan" else "deleted"
+        if stone.policy == "HandOver":
+            message = f"{_names(stone.heirs)} takes its objects over; none of them is deleted"
+            return status.model_copy(
+                update={"sync": "Unknown", "phase": "Waiting", "reason": "Moving", "message": message}
+            )
+        why = "its Application was removed"
+        if stone.heirs:
+            why = f"it moved to {_names(stone.heirs)} and goes only once that is healthy"
         message = (
-            f"its Application was removed; it is {what} at {stone.due:%Y-%m-%d %H:%M:%S} UTC unless that is put back. "
+            f"{why}; it is {what} at {stone.due:%Y-%m-%d %H:%M:%S} UTC unless it is put back. "
             f"`undrift app pause {key.short}` stops it, `undrift app delete {key.short} --yes` does it now"
         )
         update = {"sync": "Unknown", "phase": "Waiting", "reason": "Leaving", "message": message, "next_try": stone.due}
@@ -80,6 +88,10 @@ def _left(status: InstanceStatus, key: InstanceKey, stone: Tombstone | None) -> 
         f"`undrift app delete {key.short} --yes`"
     )
     return status.model_copy(update={"sync": "Unknown", "phase": "Idle", "reason": "LeftTheFleet", "message": message})
+
+
+def _names(keys: Collection[InstanceKey]) -> str:
+    return ", ".join(key.short for key in keys)
 
 
 def _aged(

@@ -15,11 +15,13 @@ from reconciler.model.instance import InstanceKey
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """`due` is when the instance is deleted, or released when its policy is `Orphan`."""
+    """`due` is when the instance is deleted, or released when its policy is `Orphan`, and not before all its heirs stand.
+    `HandOver`: heirs on the same cluster take its objects over, and nothing is deleted."""
 
     at: datetime
     due: datetime
-    policy: Literal["Delete", "Orphan"]
+    policy: Literal["Delete", "Orphan", "HandOver"]
+    heirs: tuple[InstanceKey, ...] = ()
 
 
 class Tombstones:
@@ -53,9 +55,10 @@ class Tombstones:
 
 
 def encode(stone: Tombstone) -> bytes:
-    return orjson.dumps([stone.at.isoformat(), stone.due.isoformat(), stone.policy])
+    return orjson.dumps([stone.at.isoformat(), stone.due.isoformat(), stone.policy, [str(one) for one in stone.heirs]])
 
 
 def decode(raw: bytes | str) -> Tombstone:
-    at, due, policy = orjson.loads(raw)
-    return Tombstone(datetime.fromisoformat(at), datetime.fromisoformat(due), policy)
+    at, due, policy, heirs = orjson.loads(raw)
+    keys = tuple(InstanceKey.parse(one) for one in heirs)
+    return Tombstone(datetime.fromisoformat(at), datetime.fromisoformat(due), policy, keys)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 import structlog
 
-from reconciler.errors import Frozen, LeaseError, UndriftError
+from reconciler.errors import Frozen
 from reconciler.model.instance import InstanceKey
 from reconciler.model.record import Order, SyncRecord
 from reconciler.model.spec import InstanceSpec
 from reconciler.model.status import InstanceStatus
 from reconciler.pipeline.sync import sync
-from reconciler.pipeline.teardown import teardown
 from workers import wiring
 from workers.messages import Grant, Lane, Mark, Work
 from workers.scheduler import due_times
@@ -21,10 +19,10 @@ from workers.store import status as statuses
 from workers.store.brief import Brief, Results
 from workers.store.guard import RedisGuard
 from workers.tasks.leased import run_leased
+from workers.tasks.leaving import leave
 
 log = structlog.get_logger()
 _dice = random.Random()
-TEARDOWN_LOOK_MS = 3000
 
 
 def run(instance: str, fence: int) -> None:
@@ -46,7 +44,7 @@ def _sync(key: InstanceKey, grant: Grant, guard: RedisGuard, results: Results) -
 
 def _carry_out(key: InstanceKey, brief: Brief, grant: Grant, guard: RedisGuard, results: Results) -> Mark | None:
     if brief.has_left or brief.wants_teardown or (brief.tombstone is not None and brief.spec is None):
-        return _leave(brief, grant, guard, results)
+        return leave(brief, grant, guard, results)
     if brief.spec is None:
         log.info("spec_unknown")  # the leader has not published it (again) yet; it will, and then make it due
         return None
@@ -78,6 +76,8 @@ def _keep(spec: InstanceSpec, record: SyncRecord, brief: Brief, grant: Grant, re
         results.status.judge_first(key, record.revision.commit)
     if (status.phase, status.reason, status.message) != (before.phase, before.reason, before.message):
         results.events.append(record.finished_at, "instance", str(key), record.reason, record.message)
+    if status.sync == "Synced":
+        _tell_formers(spec)
     results.requests.answer(grant.requests, str(key), _outcome(record))
     results.outcome = str(record.phase)
     results.meters.count("undrift_api_requests", record.requests, key.cluster)
@@ -94,6 +94,14 @@ def _keep(spec: InstanceSpec, record: SyncRecord, brief: Brief, grant: Grant, re
         steps={name: round(seconds, 3) for name, seconds in record.durations_s.items()},
     )
     return again
+
+
+def _tell_formers(spec: InstanceSpec) -> None:
+    """What it was before may wait for it to stand."""
+    store = wiring.store()
+    waiting = store.tombstones.all() if spec.moved_from else {}
+    formers = [InstanceKey.parse(one) for one in spec.moved_from]
+    store.due.mark(Mark(Work("sync", str(one)), Lane.PERIODIC, "moved") for one in formers if one in waiting)
 
 
 def _stopped(brief: Brief, grant: Grant, error: Frozen, results: Results) -> Mark | None:
@@ -137,43 +145,3 @@ def _outcome(record: SyncRecord) -> dict[str, object]:
         "planId": record.plan_id,
         "counts": dict(record.counts),
     }
-
-
-def _leave(brief: Brief, grant: Grant, guard: RedisGuard, results: Results) -> Mark | None:
-    """An instance that left the fleet is deleted when a person wants it, or when its time is over."""
-    store, key = wiring.store(), InstanceKey.parse(grant.work.subject)
-    target = store.specs.cluster(key.cluster)
-    stone = brief.tombstone
-    if target is None or (stone is None and not brief.wants_teardown):
-        return None
-    if stone is not None and stone.due > store.clock.now() and not brief.wants_teardown:
-        return Mark(grant.work, Lane.PERIODIC, "leaving", at_ms=int(stone.due.timestamp() * 1000))
-    orphans = stone is not None and stone.policy == "Orphan" and not brief.wants_teardown
-    try:
-        report = teardown(key, target, brief.memory, guard, wiring.rooms(), orphans=orphans)
-    except LeaseError:
-        raise
-    except UndriftError as error:
-        return _not_left_yet(brief, grant, error.reason, error.message, results)
-    if not report.is_done:
-        first, why = report.remaining[0]
-        return _not_left_yet(brief, grant, "Deleting", f"{first}: {why}", results)
-    store.specs.forget_left(key)
-    store.tombstones.drop(key)
-    results.status.forget(key)
-    message = f"deleted: {len(report.changes.outcomes)} objects and the inventory"
-    if orphans:
-        message = "released: its inventory is deleted, its objects stay"
-    results.events.append(store.clock.now(), "instance", str(key), "Deleted", message)
-    results.requests.answer(grant.requests, str(key), {"phase": "Idle", "reason": "Deleted", "message": message})
-    return None
-
-
-def _not_left_yet(brief: Brief, grant: Grant, reason: str, message: str, results: Results) -> Mark:
-    """Look again soon; who asked for the deletion is answered by the pass that ends it."""
-    store = wiring.store()
-    status = brief.status.model_copy(update={"phase": "Waiting", "reason": reason, "message": message})
-    results.status.put(status)
-    again = Mark(grant.work, Lane.OPERATOR, "delete", at_ms=store.due.now_ms() + TEARDOWN_LOOK_MS)
-    store.due.mark(replace(again, request=request) for request in grant.requests)
-    return again

@@ -65,6 +65,8 @@ class World:
     options: dict[str, Any] = field(default_factory=dict)
     memory: Memory = field(default_factory=Memory)
     ref: Ref = field(default_factory=lambda: Ref(branch="main"))
+    path: str = ""
+    """Its folder; that of its name when left out."""
 
     @property
     def key(self) -> InstanceKey:
@@ -79,7 +81,7 @@ class World:
         self.repo.commit({f"{self.name}/{path}": text for path, text in files.items()})
 
     def spec(self) -> InstanceSpec:
-        source = Source(repo=RepositoryAccess(url=self.repo.url), ref=self.ref, path=self.name)
+        source = Source(repo=RepositoryAccess(url=self.repo.url), ref=self.ref, path=self.path or self.name)
         return InstanceSpec(
             project="default",
             application=self.name,

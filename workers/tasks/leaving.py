@@ -1,0 +1,102 @@
+"""An instance that left the fleet, within its lease: deleted when a person wants it or when its time is over, and handed
+over or brought down only once those that it became stand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from reconciler.errors import LeaseError, UndriftError
+from reconciler.model.instance import InstanceKey
+from reconciler.pipeline.teardown import TeardownReport, hand_over, release, teardown
+from workers import wiring
+from workers.messages import Grant, Lane, Mark
+from workers.store.brief import Brief, Results
+from workers.store.guard import RedisGuard
+from workers.store.tombstones import Tombstone
+
+LOOK_MS = 3000
+HEIRS_LOOK_MS = 60_000
+"""An heir that stands makes its former due at once; this is for one that stood before."""
+
+
+def leave(brief: Brief, grant: Grant, guard: RedisGuard, results: Results) -> Mark | None:
+    """Carry out what its tombstone or a person says, as far as it is time for that."""
+    store, key = wiring.store(), InstanceKey.parse(grant.work.subject)
+    target = store.specs.cluster(key.cluster)
+    stone = brief.tombstone
+    if target is None or (stone is None and not brief.wants_teardown):
+        return None
+    if stone is not None and not brief.wants_teardown:
+        if stone.due > store.clock.now():
+            return Mark(grant.work, Lane.PERIODIC, "leaving", at_ms=int(stone.due.timestamp() * 1000))
+        if missing := _not_standing(stone):
+            return _waits_for_heirs(brief, grant, missing, results)
+    policy = "Delete" if stone is None or brief.wants_teardown else stone.policy
+    carry_out = {"Delete": teardown, "Orphan": release, "HandOver": hand_over}[policy]
+    try:
+        report = carry_out(key, target, brief.memory, guard, wiring.rooms())
+    except LeaseError:
+        raise
+    except UndriftError as error:
+        return _not_left_yet(brief, grant, error.reason, error.message, results)
+    if not report.is_done and policy == "HandOver":
+        _keep(brief, key, report, stone, results)
+        return None
+    if not report.is_done:
+        first, why = report.remaining[0]
+        return _not_left_yet(brief, grant, "Deleting", f"{first}: {why}", results)
+    store.specs.forget_left(key)
+    store.tombstones.drop(key)
+    results.status.forget(key)
+    message = {
+        "Delete": f"deleted: {len(report.changes.outcomes)} objects and the inventory",
+        "Orphan": "released: its inventory is deleted, its objects stay",
+        "HandOver": "moved: its objects are those of its new name, and its inventory is deleted",
+    }[policy]
+    reason = "Moved" if policy == "HandOver" else "Deleted"
+    results.events.append(store.clock.now(), "instance", str(key), reason, message)
+    results.requests.answer(grant.requests, str(key), {"phase": "Idle", "reason": reason, "message": message})
+    return None
+
+
+def _not_standing(stone: Tombstone) -> Sequence[InstanceKey]:
+    """The heirs that have not taken over yet: not in sync, or, where the old one goes down after them, not healthy."""
+    statuses = [(one, wiring.store().status.get(one)) for one in stone.heirs]
+    healths = {"Healthy", "Suspended"} if stone.policy != "HandOver" else None
+    return [
+        one
+        for one, found in statuses
+        if found.sync != "Synced" or (healths is not None and found.health not in healths)
+    ]
+
+
+def _waits_for_heirs(brief: Brief, grant: Grant, missing: Sequence[InstanceKey], results: Results) -> Mark:
+    names = ", ".join(one.short for one in missing)
+    message = f"it moves, and {names} must stand first; until then nothing of it is changed"
+    results.status.put(
+        brief.status.model_copy(update={"phase": "Waiting", "reason": "WaitingForHeirs", "message": message})
+    )
+    return Mark(grant.work, Lane.PERIODIC, "moved", at_ms=wiring.store().due.now_ms() + HEIRS_LOOK_MS)
+
+
+def _keep(brief: Brief, key: InstanceKey, report: TeardownReport, stone: Tombstone | None, results: Results) -> None:
+    """What no heir has taken over stays as it is, and a person says what becomes of it."""
+    heirs = ", ".join(one.short for one in stone.heirs) if stone else ""
+    first = report.remaining[0][0]
+    more = f" and {len(report.remaining) - 1} more" if len(report.remaining) > 1 else ""
+    message = (
+        f"{heirs} took over all but {first}{more}: nothing of these is deleted. Declare them there, or run "
+        f"`undrift app delete {key.short} --yes` to delete them"
+    )
+    results.status.put(brief.status.model_copy(update={"phase": "Held", "reason": "LeftBehind", "message": message}))
+
+
+def _not_left_yet(brief: Brief, grant: Grant, reason: str, message: str, results: Results) -> Mark:
+    """Look again soon; who asked for the deletion is answered by the pass that ends it."""
+    store = wiring.store()
+    status = brief.status.model_copy(update={"phase": "Waiting", "reason": reason, "message": message})
+    results.status.put(status)
+    again = Mark(grant.work, Lane.OPERATOR, "delete", at_ms=store.due.now_ms() + LOOK_MS)
+    store.due.mark(replace(again, request=request) for request in grant.requests)
+    return again
