@@ -75,6 +75,10 @@ class ClusterApi(Protocol):
         """How many requests were sent so far."""
 
     @property
+    def codes(self) -> Mapping[str, int]:
+        """How many of them were answered with each status; `none` for those that were not answered."""
+
+    @property
     def known_namespaces(self) -> set[str]:
         """Namespaces that this process has seen to exist on the cluster; add to it what you make."""
 

@@ -1,6 +1,6 @@
 """`/metrics`, for Prometheus: the state of the fleet as `app list` would tell it, and what all workers did.
 
-Everything is read when it is scraped, from Redis, so any process may serve it and none has to be asked for its own part.
+Everything is read when it is scraped, from Redis: the scheduler that leads tells it, and the others of themselves alone.
 The names are documented in `docs/reference/metrics.md`, which a test holds equal to this module.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -19,8 +18,9 @@ from workers.store import Store, composed
 
 TASKS = ("sync", "scan", "refresh")
 METRICS = {
+    "undrift_leads": "Whether this scheduler leads; only the one that does tells what follows",
     "undrift_instances": "Instances by project, cluster, phase, sync and health",
-    "undrift_oldest_unreconciled_seconds": "Age of the oldest instance that is not proven in sync: the dead man's switch",
+    "undrift_oldest_unreconciled_seconds": "For how long the oldest instance was not seen in sync: the dead man's switch",
     "undrift_held_plans": "Instances whose plan waits for a person",
     "undrift_contested_instances": "Instances with a field that another writer changes again and again",
     "undrift_unreachable_clusters": "Clusters that the last scan could not reach, or that are not who they were",
@@ -32,18 +32,21 @@ METRICS = {
     "undrift_worker_slots": "Tasks that the living workers can run at once",
     "undrift_journal_waiting": "Entries that the journal is still to keep",
     "undrift_task_seconds": "Duration of tasks by kind and outcome",
-    "undrift_api_requests": "Requests to the API servers by cluster",
+    "undrift_apply_seconds": "How long the apply of a sync took, all its waves",
+    "undrift_api_requests": "Requests to the API servers by cluster and status of the answer; `none` where none came",
     "undrift_lost_children": "Workers' children that were lost in the middle of a task",
 }
 
 
-def serve(store: Store, address: str) -> None:
-    """Serve `/metrics` at `HOST:PORT` from a thread of this process. Raises OSError when the address is taken."""
+def serve(address: str, store: Store | None = None) -> None:
+    """Serve `/metrics` at `HOST:PORT` from a thread of this process: of the process alone, or of the fleet as well, while
+    its scheduler leads. Raises OSError when the address is taken."""
     host, _, port = address.rpartition(":")
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
-    registry.register(Fleet(store))
+    if store is not None:
+        registry.register(Fleet(store))
     start_http_server(int(port), addr=host or "127.0.0.1", registry=registry)
 
 
@@ -58,10 +61,16 @@ class Fleet(Collector):
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
+        leads = self._store.leader.is_leading()
+        yield _gauge("undrift_leads", leads)
+        if leads:  # told twice, a sum over all processes would be twice too large
+            yield from self._all()
+
+    def _all(self) -> Iterator[Metric]:
         statuses = list(composed.statuses(self._store).values())
         now = self._store.clock.now()
         yield self._instances(statuses)
-        yield _gauge("undrift_oldest_unreconciled_seconds", oldest_unreconciled_s(statuses, now))
+        yield _gauge("undrift_oldest_unreconciled_seconds", oldest_unreconciled_s(self._store, statuses))
         yield _gauge("undrift_held_plans", sum(one.phase == "Held" for one in statuses))
         yield _gauge("undrift_contested_instances", sum(one.reason == "Contested" for one in statuses))
         scans, lookups = self._store.status.scans().values(), self._store.status.lookups().values()
@@ -71,9 +80,10 @@ class Fleet(Collector):
         yield from self._queue()
         yield _gauge("undrift_worker_slots", sum(self._store.slots.alive(now).values()))
         yield _gauge("undrift_journal_waiting", self._store.outbox.length())
-        yield self._durations()
-        for name, label in (("undrift_api_requests", "cluster"), ("undrift_lost_children", "kind")):
-            found = CounterMetricFamily(name, METRICS[name], labels=[label])
+        yield self._durations("undrift_task_seconds", ["kind", "outcome"])
+        yield self._durations("undrift_apply_seconds", [])
+        for name, names in (("undrift_api_requests", ["cluster", "code"]), ("undrift_lost_children", ["kind"])):
+            found = CounterMetricFamily(name, METRICS[name], labels=names)
             for labels, value in self._store.meters.counters(name):
                 found.add_metric(list(labels), value)
             yield found
@@ -102,23 +112,26 @@ class Fleet(Collector):
             yield made
         yield _gauge("undrift_leases", leases)
 
-    def _durations(self) -> Metric:
-        name = "undrift_task_seconds"
-        found = HistogramMetricFamily(name, METRICS[name], labels=["kind", "outcome"])
+    def _durations(self, name: str, labels: list[str]) -> Metric:
+        found = HistogramMetricFamily(name, METRICS[name], labels=labels)
         for one in self._store.meters.histograms(name):
             found.add_metric(list(one.labels), buckets=list(one.buckets), sum_value=one.sum_s)
         return found
 
 
-def oldest_unreconciled_s(statuses: list[InstanceStatus], now: datetime) -> float:
-    """Seconds since the longest time at which an instance was last known to be as Git says; 0 when all are, or none is
-    wanted to be. One that was never synced counts from when it was first seen due, which nobody notes, so as a day."""
+def oldest_unreconciled_s(store: Store, statuses: list[InstanceStatus]) -> float:
+    """Seconds since the oldest time at which an instance was last seen as Git says, over those that are not so now; paused
+    ones are not wanted to be. One that never was counts from its first try, and work that waits for one from when it was
+    due: a retry that fails again renews neither."""
+    now = store.clock.now()
     ages = [
-        (now - seen).total_seconds() if (seen := one.last_sync or one.observed_at) else 86400.0
+        (now - seen).total_seconds()
         for one in statuses
-        if one.sync != "Synced" and one.phase != "Paused"
+        if one.sync != "Synced" and one.phase != "Paused" and (seen := one.in_sync_at or one.behind_since) is not None
     ]
-    return max(ages, default=0.0)
+    now_ms = store.due.now_ms()
+    waits = [(now_ms - at_ms) / 1000 for state, at_ms in store.due.states().values() if state == "due"]
+    return max([*ages, *waits, 0.0])
 
 
 def _gauge(name: str, value: float) -> Metric:

@@ -64,7 +64,7 @@ def count_children(sender: Any, instance: Any, **_: Any) -> None:
 def serve_metrics(**_: Any) -> None:
     """After the children were forked, since a child must not inherit a listening thread's locks."""
     if address := wiring.settings().metrics:
-        metrics.serve(wiring.store(), address)
+        metrics.serve(address)
 
 
 @signals.heartbeat_sent.connect

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -65,11 +66,15 @@ class Client:
         self.name, self.is_read_only = name, is_read_only
         self._connection, self._guard, self._agent = connection, guard, agent
         self._lock = threading.Lock()
-        self._requests = 0
+        self._codes = Counter[str]()
 
     @property
     def requests(self) -> int:
-        return self._requests
+        return self._codes.total()
+
+    @property
+    def codes(self) -> Mapping[str, int]:
+        return dict(self._codes)
 
     @property
     def fence(self) -> int:
@@ -281,13 +286,16 @@ class Client:
             raise LeaseLost(f"cluster {self.name}: the lease ended before {method} {url.partition('?')[0]}")
         limit_s = min(READ_TIMEOUT_S if method == "GET" else WRITE_TIMEOUT_S, left_s)
         timeout = urllib3.Timeout(total=limit_s, connect=min(CONNECT_TIMEOUT_S, limit_s))
-        with self._lock:
-            self._requests += 1
-        ends_at = time.monotonic() + limit_s
-        response = self._connection.pool.request(
-            method, url, body=payload, headers=headers, timeout=timeout, redirect=False, preload_content=False
-        )
-        data = self._received(response, ends_at)
+        ends_at, status = time.monotonic() + limit_s, "none"
+        try:
+            response = self._connection.pool.request(
+                method, url, body=payload, headers=headers, timeout=timeout, redirect=False, preload_content=False
+            )
+            data = self._received(response, ends_at)
+            status = str(response.status)
+        finally:
+            with self._lock:
+                self._codes[status] += 1
         if date := response.headers.get("Date"):
             with contextlib.suppress(ValueError):  # not an API server's; what it answered is judged elsewhere
                 self._connection.note_server_time(parsedate_to_datetime(date))

@@ -121,8 +121,13 @@ class SyncRecord:
     warnings: tuple[str, ...] = ()
     durations_s: Mapping[str, float] = field(default_factory=dict)
     """By step: fetch, render, observe, plan, begin, apply, prune."""
-    requests: int = 0
+    answers: Mapping[str, int] = field(default_factory=dict)
+    """Requests to the API server by the status of the answer."""
     retry: Retry = NEVER
     """When to come due again before the periodic time: never, with back-off, or in so many seconds."""
     memory: Memory = field(default_factory=Memory)
     wrote: bool = False
+
+    @property
+    def requests(self) -> int:
+        return sum(self.answers.values())

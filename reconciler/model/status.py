@@ -63,6 +63,10 @@ class InstanceStatus(_Shown):
     last_sync: datetime | None = None
     next_try: datetime | None = None
     observed_at: datetime | None = None
+    in_sync_at: datetime | None = None
+    """When a sync or scan last found it as Git says."""
+    behind_since: datetime | None = None
+    """The first try of those that never did."""
     stale: bool = False
     objects: tuple[ObjectEntry, ...] = ()
     drift: tuple[DriftEntry, ...] = ()

@@ -7,7 +7,7 @@ decides what to do: `pipeline.verdict` turns these notes into the sentence that 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -45,7 +45,7 @@ class Notes:
         self.spec, self.order, self.memory, self.fence = spec, order, memory, fence
         self._clock = clock
         self._started_at = clock.now()
-        self._requests: Callable[[], int] = lambda: 0
+        self._answers: Callable[[], Mapping[str, int]] = dict
         self._durations: dict[str, float] = {}
         self._outcomes: list[Outcome] = []
         self.error: UndriftError | None = None
@@ -80,8 +80,8 @@ class Notes:
             self._durations[name] = self._durations.get(name, 0.0) + self._clock.boot_s() - begun
         self.step_name = outer
 
-    def counting(self, requests: Callable[[], int]) -> None:
-        self._requests = requests
+    def counting(self, answers: Callable[[], Mapping[str, int]]) -> None:
+        self._answers = answers
 
     def read(self, inventory: Inventory) -> None:
         self.inventory = inventory
@@ -153,7 +153,7 @@ class Notes:
             drift=self.drift,
             warnings=self.desired.warnings if self.desired else (),
             durations_s=dict(self._durations),
-            requests=self._requests(),
+            answers=self._answers(),
             retry=told.retry,
             memory=Memory()
             if isinstance(self.error, ClusterIdentityChanged)  # what was proven was proven of another cluster

@@ -51,9 +51,14 @@ class ScanReport:
     began_at: datetime
     findings: Mapping[InstanceKey, Finding] = field(default_factory=dict)
     flushed: frozenset[InstanceKey] = frozenset()
-    requests: int = 0
+    answers: Mapping[str, int] = field(default_factory=dict)
+    """Requests to the API server by the status of the answer."""
     identity: str = ""
     """Which cluster it was, by the uid of its `kube-system` namespace; empty when we may not read that."""
+
+    @property
+    def requests(self) -> int:
+        return sum(self.answers.values())
 
 
 def scan(
@@ -75,7 +80,7 @@ def scan(
     survey = cluster.survey(api, places, rooms.clock)
     findings = {key: _judge(api, key, inventory, survey) for key, inventory in newest.items()}
     flushed = {key for key, inventory in newest.items() if _flush(api, key, stored[key], inventory, rooms)}
-    return ScanReport(target.name, began_at, findings, frozenset(flushed), api.requests, identity)
+    return ScanReport(target.name, began_at, findings, frozenset(flushed), api.codes, identity)
 
 
 def empty_old_trash(target: ClusterTarget, guard: Guard, rooms: Rooms) -> int:

@@ -34,7 +34,7 @@ def sync(spec: InstanceSpec, order: Order, memory: Memory, guard: Guard, rooms: 
     notes = Notes(spec, order, memory, guard.fence, rooms.clock)
     with notes.catching():
         api = rooms.clusters.api(spec.cluster, guard, agent=f"{spec.key} fence={guard.fence}")
-        notes.counting(lambda: api.requests)
+        notes.counting(lambda: api.codes)
         cluster.require_identity(api, order.cluster_uid)
         desk = Desk(api, spec, order, notes, rooms)
         if order.is_first and may_write(api, spec, order):

@@ -32,6 +32,10 @@ class FakeApi:
         return self._sent
 
     @property
+    def codes(self) -> Mapping[str, int]:
+        return {"200": self._sent}
+
+    @property
     def fence(self) -> int:
         return self._guard.fence
 

@@ -111,7 +111,7 @@ def _fleet(store: Store) -> Iterator[Finding]:
     statuses = list(composed.statuses(store).values())
     if not fleet["problems"]:
         yield Finding("ok", "fleet", f"{len(statuses)} instances at {str(fleet['revision'])[:12] or 'no revision yet'}")
-    oldest_s = metrics.oldest_unreconciled_s(statuses, store.clock.now())
+    oldest_s = metrics.oldest_unreconciled_s(store, statuses)
     if oldest_s > OLD_S:
         yield Finding(
             "warn",

@@ -58,7 +58,7 @@ def scheduler(
     if fresh:
         made.fresh_start()
     if chosen.metrics:
-        metrics.serve(store, chosen.metrics)
+        metrics.serve(chosen.metrics, store)
         print(f"metrics  http://{chosen.metrics}/metrics", flush=True)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -54,6 +54,7 @@ class Wanted:
     workers: int
     concurrency: int
     port: int
+    metrics: str
 
     @property
     def flower_url(self) -> str:
@@ -79,7 +80,8 @@ def up(
     names = tuple(f"dev-{number}" for number in range(1, dev_clusters + 1))
     with only_one(chosen.home):
         contexts = add_contexts(chosen, context or [])
-        _run(chosen, Wanted(location, names, contexts, workers, concurrency, _usable(port)))
+        served = chosen.metrics or f"127.0.0.1:{_usable(0)}"
+        _run(chosen, Wanted(location, names, contexts, workers, concurrency, _usable(port), served))
 
 
 @contextlib.contextmanager
@@ -189,6 +191,7 @@ def _children(chosen: Settings, wanted: Wanted, url: str) -> list[Child]:
         "UNDRIFT_CONTEXTS": ",".join(wanted.contexts),
         "UNDRIFT_CONCURRENCY": str(wanted.concurrency),
         "UNDRIFT_FLOWER_PORT": str(wanted.port),
+        "UNDRIFT_METRICS": wanted.metrics,
         "PYTHONUNBUFFERED": "1",
     }
     env.setdefault("UNDRIFT_FLEET_POLL", LOCAL_POLL_S)
@@ -234,6 +237,7 @@ def _greet(chosen: Settings, wanted: Wanted) -> None:
     note |= {"devClusters": list(wanted.dev_clusters)}
     chosen.up_note.write_text(json.dumps(note))
     print(f"Flower   {wanted.flower_url}  (login {user}, password {password})")
+    print(f"metrics  http://{wanted.metrics}/metrics")
     print(f"logs     {chosen.home / 'logs'}")
     print("ready", flush=True)
 

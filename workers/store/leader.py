@@ -41,6 +41,10 @@ class Leader:
             return True
         return bool(self._redis.set(self._key, self.token, nx=True, px=ttl_ms))
 
+    def is_leading(self) -> bool:
+        """Whether the lock is ours now; nothing is taken or renewed."""
+        return bool(self._redis.get(self._key) == self.token.encode())
+
     def release(self) -> None:
         """Let another lead at once."""
         self._release(keys=[self._key, self._free], args=[self.token])

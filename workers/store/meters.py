@@ -6,7 +6,7 @@ it is read. Lost with Redis, as any counter may start anew at any time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -44,6 +44,11 @@ class Meters:
         """Add to a counter."""
         if amount:
             self._redis.hincrby(self._key, _field("count", name, *labels), amount)
+
+    def count_answers(self, cluster: str, answers: Mapping[str, int]) -> None:
+        """Add the requests of a task to an API server, by the status of the answer."""
+        for status, amount in answers.items():
+            self.count("undrift_api_requests", amount, cluster, status)
 
     def counters(self, name: str) -> Iterator[tuple[tuple[str, ...], float]]:
         """The values of a counter by its labels."""

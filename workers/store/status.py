@@ -176,6 +176,8 @@ def from_record(record: SyncRecord, before: InstanceStatus) -> InstanceStatus:
             "applied_revision": revision.commit if done and revision else before.applied_revision,
             "plan_id": record.plan_id,
             "last_sync": record.finished_at,
+            "in_sync_at": record.finished_at if record.sync == "Synced" else before.in_sync_at,
+            "behind_since": before.behind_since or record.started_at,
             "observed_at": record.finished_at if record.objects else before.observed_at,
             "objects": tuple(
                 ObjectEntry(

@@ -49,7 +49,7 @@ def _scan(name: str, grant: Grant, guard: RedisGuard, results: Results) -> Mark 
             store.status.forget_memories(specs)
     else:
         store.status.note_scan(name, report.began_at, requests=report.requests)
-        results.meters.count("undrift_api_requests", report.requests, name)
+        results.meters.count_answers(name, report.answers)
         _judge_all(report, specs, memories)
         if store.status.is_trash_day(name, store.clock.now()):
             with suppress(Frozen):
@@ -149,6 +149,8 @@ def _when(drift: Iterable[Drift], memory: Memory | None, now: datetime) -> int |
 def _seen(status: InstanceStatus, finding: Finding, at: datetime) -> InstanceStatus:
     """The status after a look that changed nothing."""
     update: dict[str, object] = {"observed_at": at}
+    if finding.is_proven:
+        update["in_sync_at"] = at
     if finding.drift:
         entries = tuple(
             DriftEntry(key=one.key.to_text(), field=one.field, manager=one.manager, at=at) for one in finding.drift

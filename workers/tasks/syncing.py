@@ -80,7 +80,9 @@ def _keep(spec: InstanceSpec, record: SyncRecord, brief: Brief, grant: Grant, re
         _tell_formers(spec)
     results.requests.answer(grant.requests, str(key), _outcome(record))
     results.outcome = str(record.phase)
-    results.meters.count("undrift_api_requests", record.requests, key.cluster)
+    results.meters.count_answers(key.cluster, record.answers)
+    if "apply" in record.durations_s:
+        results.meters.observe("undrift_apply_seconds", record.durations_s["apply"])
     if record.wrote:
         results.outbox.put(record.finished_at, "sync", str(key), **_entry(record, before))
     log.info(

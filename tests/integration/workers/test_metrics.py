@@ -25,7 +25,8 @@ def address(store: Store) -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         found = f"127.0.0.1:{free.getsockname()[1]}"
-    metrics.serve(store, found)
+    assert store.leader.leads()
+    metrics.serve(found, store)
     return found
 
 
@@ -61,11 +62,31 @@ def test_the_dead_man_s_switch_is_the_age_of_the_oldest(store: Store, address: s
     now = store.clock.now()
     for key in store.specs.instance_keys():
         store.status.put(store.status.get(key).model_copy(update={"sync": "Synced", "last_sync": now}))
+    store.due.forget(store.due.states())
     assert scraped(address)["undrift_oldest_unreconciled_seconds", ()] == 0
 
-    old = {"sync": "OutOfSync", "last_sync": now - timedelta(hours=2)}
+    old = {"sync": "OutOfSync", "last_sync": now, "in_sync_at": now - timedelta(hours=2)}  # tried a moment ago
     store.status.put(store.status.get(WEB).model_copy(update=old))
     assert scraped(address)["undrift_oldest_unreconciled_seconds", ()] == pytest.approx(7200, abs=60)
+
+
+def test_the_switch_counts_what_was_never_in_sync_and_what_nobody_even_tries(store: Store, address: str):
+    store.due.forget(store.due.states())
+    failing = {"sync": "OutOfSync", "behind_since": store.clock.now() - timedelta(hours=1)}
+    store.status.put(store.status.get(WEB).model_copy(update=failing))
+    assert scraped(address)["undrift_oldest_unreconciled_seconds", ()] == pytest.approx(3600, abs=60)
+
+    store.due.mark([Mark(Work("refresh", "x"), Lane.COMMIT, "new", at_ms=store.due.now_ms() - 7_200_000)])
+    assert scraped(address)["undrift_oldest_unreconciled_seconds", ()] == pytest.approx(7200, abs=60)
+
+
+def test_only_the_leader_tells_of_the_fleet(store: Store, address: str):
+    store.leader.release()
+
+    found = scraped(address)
+
+    assert found["undrift_leads", ()] == 0
+    assert {name for name, _ in found if name.startswith("undrift_")} == {"undrift_leads"}
 
 
 def test_what_tasks_took_is_a_histogram_whoever_ran_them(store: Store, address: str):
