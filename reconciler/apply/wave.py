@@ -33,7 +33,7 @@ from reconciler.model.live import Resource
 from reconciler.model.manifest import Manifest, Raw
 from reconciler.model.plan import Action, Cause, Change, Wave
 from reconciler.model.spec import IgnoredDifference
-from reconciler.objects import applyset, clean, fieldpath, managedfields
+from reconciler.objects import admitted, applyset, clean, fieldpath, managedfields
 from reconciler.objects.ignored import rules_for, without
 from reconciler.objects.keys import PART_OF
 from reconciler.ports import ClusterApi
@@ -275,4 +275,12 @@ def _outcome(job: Job, live: Raw, result: Result) -> Outcome:
     proof = managedfields.fingerprint(live, job.key.manager)
     if result is Result.CONFIGURED and proof and proof == job.proof:
         result = Result.UNCHANGED  # the API server wrote nothing: our entry in managedFields is the same
-    return Outcome(job.change, result, live=live, fingerprint=proof)
+    return Outcome(job.change, result, live=live, fingerprint=proof, admission=_admission(job, live))
+
+
+def _admission(job: Job, live: Raw) -> tuple[str, ...]:
+    """What a webhook or policy made of it."""
+    return tuple(
+        f"{field} from {fieldpath.shown(job.body, field)} to {fieldpath.shown(live, field) or 'nothing'}"
+        for field in admitted.changed(job.body, live)
+    )

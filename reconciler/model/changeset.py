@@ -50,6 +50,8 @@ class Outcome:
     drift: tuple[Drift, ...] = ()
     error: UndriftError | None = None
     note: str = ""
+    admission: tuple[str, ...] = ()
+    """What admission changed of what was sent: the field, what was sent and what stands, as people may see it."""
 
     @property
     def key(self) -> ObjectKey:

@@ -43,7 +43,7 @@ def _compare(before: Any, after: Any, path: str) -> Iterator[Difference]:
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key in sorted(before.keys() | after.keys(), key=str):
             yield from _compare(before.get(key), after.get(key), f"{path}.{key}")
-    elif isinstance(before, list) and isinstance(after, list) and (key := _merge_key(before, after)):
+    elif isinstance(before, list) and isinstance(after, list) and (key := merge_key(before, after)):
         left, right = ({str(item[key]): item for item in items} for items in (before, after))
         for name in sorted(left.keys() | right.keys()):
             yield from _compare(left.get(name), right.get(name), f"{path}[{key}={name}]")
@@ -54,7 +54,7 @@ def _compare(before: Any, after: Any, path: str) -> Iterator[Difference]:
         yield Difference(path, before, after)
 
 
-def _merge_key(before: list[Any], after: list[Any]) -> str | None:
+def merge_key(before: list[Any], after: list[Any]) -> str | None:
     """The field by which the items of two lists are told apart, if there is one."""
     items = before + after
     for key in _LIST_KEYS:

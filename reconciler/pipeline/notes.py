@@ -151,7 +151,7 @@ class Notes:
             counts=Counter(str(outcome.result) for outcome in self._outcomes),
             objects=self._objects(report),
             drift=self.drift,
-            warnings=self.desired.warnings if self.desired else (),
+            warnings=self._warnings(),
             durations_s=dict(self._durations),
             answers=self._answers(),
             retry=told.retry,
@@ -165,6 +165,15 @@ class Notes:
             ),
             wrote=self.wrote,
         )
+
+    def _warnings(self) -> tuple[str, ...]:
+        """What a person should know though nothing failed: of the render, and of what admission made of the applies."""
+        rewritten = (
+            f"{outcome.key}: admission changed {what} as it was applied; that is no drift"
+            for outcome in self._outcomes
+            for what in outcome.admission
+        )
+        return (*(self.desired.warnings if self.desired else ()), *rewritten)
 
     @property
     def drift(self) -> tuple[Drift, ...]:

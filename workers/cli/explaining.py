@@ -46,6 +46,7 @@ def sentences(store: Store, key: InstanceKey, status: InstanceStatus) -> list[st
     unwell = [one for one in status.objects if one.health not in ("Healthy", "Suspended")]
     for entry in unwell[:5]:
         lines.append(f"  {ObjectKey.from_text(entry.key)} is {entry.health}: {entry.message or 'no reason given'}.")
+    lines += [f"  {warning}." for warning in status.warnings[:5]]
     lines += _next(store, key, status)
     return lines
 
