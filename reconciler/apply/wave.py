@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, partial
-from typing import Any
 
-from reconciler.apply import adopt, recreate, settle
+from reconciler.apply import adopt, drifted, recreate, settle
+from reconciler.apply.job import Job
 from reconciler.errors import (
     FieldConflict,
     ImmutableField,
@@ -26,52 +26,17 @@ from reconciler.errors import (
     PreconditionFailed,
     UndriftError,
 )
-from reconciler.model.changeset import ChangeSet, Drift, Outcome, Result
+from reconciler.model.changeset import ChangeSet, Outcome, Result
+from reconciler.model.drift import ForeignRule, IgnoredDifference
 from reconciler.model.instance import InstanceKey
 from reconciler.model.inventory import Inventory
-from reconciler.model.live import Resource
 from reconciler.model.manifest import Manifest, Raw
 from reconciler.model.plan import Action, Cause, Change, Wave
-from reconciler.model.spec import IgnoredDifference
-from reconciler.objects import admitted, applyset, clean, fieldpath, managedfields
+from reconciler.objects import applyset, clean, managedfields
 from reconciler.objects.ignored import rules_for, without
-from reconciler.objects.keys import PART_OF
 from reconciler.ports import ClusterApi
 
 IN_FLIGHT = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One object's apply: the change, the body to send, and where it goes."""
-
-    api: ClusterApi
-    key: InstanceKey
-    change: Change
-    resource: Resource
-    body: dict[str, Any]
-    adopt: str
-    inventory: Inventory
-    ignored: tuple[IgnoredDifference, ...] = ()
-    """What of this object is left to other writers."""
-    formers: tuple[InstanceKey, ...] = ()
-    """What the instance was called before: objects of these are its own."""
-
-    @property
-    def proof(self) -> str:
-        """The fingerprint that the inventory holds for this very manifest; empty when it holds none. Two of our own
-        applies within a second may leave the same one, so it proves nothing about another manifest."""
-        applied, manifest = self.inventory.applied, self.change.manifest
-        known = applied.proofs.get(self.change.key) if applied else None
-        if known is None or manifest is None or known.manifest_digest != manifest.digest:
-            return ""
-        return known.fingerprint
-
-    def send(self, *, force: bool, create_only: bool = False) -> Raw:
-        body = self.body
-        if create_only:
-            body = {**body, "metadata": {**body["metadata"], "resourceVersion": recreate.NO_SUCH_VERSION}}
-        return self.api.apply(self.resource, body, manager=self.key.manager, force=force)
 
 
 def apply_wave(
@@ -82,11 +47,13 @@ def apply_wave(
     inventory: Inventory,
     adopt: str,
     ignored: Sequence[IgnoredDifference] = (),
+    foreign: Sequence[ForeignRule] = (),
     formers: Sequence[InstanceKey] = (),
     create_namespace: str | None = None,
 ) -> ChangeSet:
     """Apply the changes of a wave; the outcomes in the wave's order. `adopt` is the policy's word for first contact,
-    `ignored` the fields that are sent on creation only, `formers` the instances that this one was before.
+    `ignored` the fields that are sent on creation only, `foreign` what becomes of fields that others have added, `formers`
+    the instances that this one was before.
 
     Raises LeaseError when the lease ended on the way; every other error is in the outcome of its object.
     """
@@ -94,7 +61,9 @@ def apply_wave(
         settle.require_namespace(api, create_namespace)
     first, *rest = wave.changes
     # The first is applied here meanwhile: a thread less to wake, and none at all for a single object.
-    make = partial(Job, api=api, key=key, inventory=inventory, adopt=adopt, formers=tuple(formers))
+    make = partial(
+        Job, api=api, key=key, inventory=inventory, adopt=adopt, foreign=tuple(foreign), formers=tuple(formers)
+    )
     apply_one = partial(_apply_one, api, make=make, ignored=ignored)
     started = [_workers().submit(apply_one, change) for change in rest]
     try:
@@ -146,6 +115,9 @@ def _carry_out(job: Job) -> Outcome:
     try:
         if job.change.action is Action.CREATE:
             return _create(job)
+        stripped = drifted.strip(job) if job.change.cause is Cause.FOREIGN else ()
+        if stripped:
+            return replace(_apply(job, Result.HEALED), drift=stripped)
         if job.ignored:
             return _leave_to_others(job, job.api.get(job.resource, job.change.key.namespace, job.change.key.name))
         outcome = _apply(job, Result.ADOPTED if job.change.action is Action.ADOPT else None)
@@ -223,33 +195,13 @@ def _apply(job: Job, result: Result | None) -> Outcome:
     """Apply to an object that is ours: unforced, then forced once the conflict is known to be drift."""
     try:
         outcome = _outcome(job, job.send(force=False), result or _result(job.change))
-        return replace(outcome, drift=_how_gone(job, outcome)) if job.change.cause is Cause.GONE else outcome
+        return replace(outcome, drift=drifted.how_gone(job, outcome)) if job.change.cause is Cause.GONE else outcome
     except FieldConflict as conflict:
         _require_not_another(conflict, job)
-        drift = _drift(job, conflict)
+        drift = drifted.from_conflict(job, conflict)
     live = job.send(force=True)
     outcome = _outcome(job, live, result or Result.HEALED)
     return replace(outcome, drift=drift)
-
-
-def _drift(job: Job, conflict: FieldConflict) -> tuple[Drift, ...]:
-    """Each field with both values: one more request, for drift only, since the conflict names fields and writers alone."""
-    live = job.api.get(job.resource, job.change.key.namespace, job.change.key.name) or {}
-    return tuple(
-        Drift(job.change.key, field, manager, fieldpath.shown(job.body, field), fieldpath.shown(live, field))
-        for field, manager in conflict.causes
-    )
-
-
-def _how_gone(job: Job, outcome: Outcome) -> tuple[Drift, ...]:
-    """An object that a look by label did not find was deleted, unless it is older than our apply: then only its label
-    was taken off."""
-    entry = managedfields.apply_entry(outcome.live or {}, job.key.manager) or {}
-    created = ((outcome.live or {}).get("metadata") or {}).get("creationTimestamp")
-    if created == entry.get("time"):
-        return (Drift(job.change.key, "(deleted)", ""),)
-    writer = managedfields.last_writer(outcome.live or {}, job.key.manager)
-    return (Drift(job.change.key, f".metadata.labels.{PART_OF}", writer),)
 
 
 def _result(change: Change) -> Result:
@@ -275,12 +227,4 @@ def _outcome(job: Job, live: Raw, result: Result) -> Outcome:
     proof = managedfields.fingerprint(live, job.key.manager)
     if result is Result.CONFIGURED and proof and proof == job.proof:
         result = Result.UNCHANGED  # the API server wrote nothing: our entry in managedFields is the same
-    return Outcome(job.change, result, live=live, fingerprint=proof, admission=_admission(job, live))
-
-
-def _admission(job: Job, live: Raw) -> tuple[str, ...]:
-    """What a webhook or policy made of it."""
-    return tuple(
-        f"{field} from {fieldpath.shown(job.body, field)} to {fieldpath.shown(live, field) or 'nothing'}"
-        for field in admitted.changed(job.body, live)
-    )
+    return Outcome(job.change, result, live=live, fingerprint=proof, admission=drifted.admission(job, live))

@@ -16,13 +16,12 @@ from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, m
 from reconciler.fleet.selectors import AllowedClusters, ClusterSelector
 from reconciler.fleet.urls import is_url
 from reconciler.fleet.values import OPENING, has_single_names, is_value
+from reconciler.model.drift import DriftPolicy, IgnoredDifference
 from reconciler.model.rules import Guards, KindRule
 from reconciler.model.shape import Duration, Spec
 from reconciler.model.spec import (
     ClusterAccess,
     ClusterDrift,
-    DriftPolicy,
-    IgnoredDifference,
     Ref,
     RenderOptions,
     RepositoryCredentials,

@@ -15,7 +15,8 @@ from reconciler.fleet.documents import Application, ApplicationSpec, Cluster, Ov
 from reconciler.fleet.placeholders import Sketch
 from reconciler.fleet.problems import Path
 from reconciler.fleet.values import OPENING
-from reconciler.model.spec import DriftPolicy, RenderOptions, RepositoryAccess, Source, SyncPolicy
+from reconciler.model.drift import DriftPolicy
+from reconciler.model.spec import RenderOptions, RepositoryAccess, Source, SyncPolicy
 
 
 @dataclass(frozen=True, slots=True)

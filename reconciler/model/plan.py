@@ -28,6 +28,7 @@ class Cause(StrEnum):
     CHANGED = "Changed"
     DRIFT = "Drift"
     GONE = "Gone"
+    FOREIGN = "Foreign"
     FULL = "Full"
     UNPROVEN = "Unproven"
     STALE = "Stale"

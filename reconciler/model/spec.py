@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import math
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import orjson
 from pydantic import Field, field_validator, model_validator
 
+from reconciler.model.drift import DriftPolicy, IgnoredDifference
 from reconciler.model.instance import InstanceKey
 from reconciler.model.rules import Guards, ProjectRules
 from reconciler.model.shape import Duration, Spec
@@ -169,36 +170,6 @@ class SyncPolicy(Spec):
     """A full pass at least this often, with jitter over the whole interval."""
     health_timeout: Duration = Field(timedelta(minutes=15), ge=timedelta(seconds=1))
     apply_timeout: Duration = Field(timedelta(seconds=60), ge=timedelta(seconds=1))
-
-
-class DriftPolicy(Spec):
-    """What to do when a field we own was changed by another."""
-
-    action: Literal["Heal", "Report", "Ignore"] = "Heal"
-
-
-class IgnoredDifference(Spec):
-    """Fields that belong to another writer, with the names that Argo CD gives them. They are sent when an object is created
-    and left out afterwards. Group and kind may be globs; a name or namespace left out means any."""
-
-    group: str = ""
-    kind: str
-    name: str = ""
-    namespace: str = ""
-    json_pointers: tuple[Annotated[str, Field(pattern=r"^(/[^/]+)+$")], ...] = ()
-    """RFC 6901, such as `/spec/replicas`; `~1` stands for a slash."""
-    managed_fields_managers: tuple[Annotated[str, Field(min_length=1)], ...] = ()
-    """Every field that these managers own on the live object."""
-
-    @model_validator(mode="after")
-    def _names_something(self) -> IgnoredDifference:
-        if not self.json_pointers and not self.managed_fields_managers:
-            raise ValueError("expected jsonPointers, managedFieldsManagers or both")
-        identity = ("/apiVersion", "/kind", "/metadata/name", "/metadata/namespace", "/metadata", "/metadata/labels")
-        for pointer in self.json_pointers:
-            if pointer in identity:
-                raise ValueError(f"{pointer} is part of an object's identity and can't be ignored")
-        return self
 
 
 class KubeconfigRef(CredentialRef):

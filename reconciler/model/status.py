@@ -46,7 +46,7 @@ class DriftEntry(_Shown):
 
 
 class InstanceStatus(_Shown):
-    """One item of `app list -o json`; `objects` and `drift` are in `app get` only."""
+    """One item of `app list -o json`; `objects`, `drift`, `foreign` and `warnings` are in `app get` only."""
 
     instance: str
     project: str
@@ -70,6 +70,8 @@ class InstanceStatus(_Shown):
     stale: bool = False
     objects: tuple[ObjectEntry, ...] = ()
     drift: tuple[DriftEntry, ...] = ()
+    foreign: tuple[DriftEntry, ...] = ()
+    """Fields that others have added to its objects, and Git does not declare."""
     warnings: tuple[str, ...] = ()
     failures: int = 0
     """Syncs failed in a row, for the back-off."""

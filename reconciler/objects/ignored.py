@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import orjson
 
+from reconciler.model.drift import IgnoredDifference
 from reconciler.model.manifest import ObjectKey, Raw
-from reconciler.model.spec import IgnoredDifference
 from reconciler.objects import managedfields
 
 Fields = Mapping[str, Any]

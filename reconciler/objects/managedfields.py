@@ -66,14 +66,15 @@ def _walk(fields: Mapping[str, Any], prefix: str) -> Iterator[str]:
             if len(fields) == 1:
                 yield prefix
             continue
-        here = prefix + _segment(key)
+        here = prefix + segment(key)
         if below:
             yield from _walk(below, here)
         else:
             yield here
 
 
-def _segment(key: str) -> str:
+def segment(key: str) -> str:
+    """How a key of a fieldsV1 is written in a path."""
     kind, _, rest = key.partition(":")
     if kind == "f":
         return f".{rest}"

@@ -255,7 +255,7 @@ class Notes:
             drift
             for outcome in self._outcomes
             if outcome.result in APPLIED_RESULTS - {Result.UNCHANGED}
-            and outcome.change.cause in (Cause.DRIFT, Cause.GONE)
+            and outcome.change.cause in (Cause.DRIFT, Cause.GONE, Cause.FOREIGN)
             for drift in (outcome.drift or (Drift(outcome.key, "", ""),))
         ]
         return dict(contest.after_heals(self.memory.heals, healed, now))

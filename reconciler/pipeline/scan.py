@@ -8,7 +8,7 @@ flushed into their inventories is written on the way.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -17,12 +17,14 @@ from reconciler.apply import trash
 from reconciler.cluster import Survey
 from reconciler.errors import FencedOut, Frozen, PreconditionFailed
 from reconciler.model.changeset import Drift
+from reconciler.model.drift import DriftPolicy
 from reconciler.model.instance import InstanceKey
 from reconciler.model.inventory import Applied, Inventory, Proof
 from reconciler.model.manifest import GroupKind, ObjectKey, Raw
 from reconciler.model.record import Memory
 from reconciler.model.spec import ClusterTarget
-from reconciler.objects import managedfields
+from reconciler.objects import foreign, managedfields
+from reconciler.objects.foreign import ForeignField
 from reconciler.pipeline.rooms import Rooms
 from reconciler.ports import ClusterApi, Guard
 
@@ -35,6 +37,8 @@ class Finding:
     drift: tuple[Drift, ...] = ()
     known: bool = True
     unseen: bool = False
+    foreign: tuple[tuple[ObjectKey, ForeignField], ...] = ()
+    """What others have added to its objects, as far as its policy wants to know."""
     applied: Applied | None = None
 
     @property
@@ -62,9 +66,16 @@ class ScanReport:
 
 
 def scan(
-    target: ClusterTarget, known: Mapping[InstanceKey, Memory], guard: Guard, rooms: Rooms, *, pinned: str = ""
+    target: ClusterTarget,
+    known: Mapping[InstanceKey, Memory],
+    guard: Guard,
+    rooms: Rooms,
+    *,
+    pinned: str = "",
+    policies: Mapping[InstanceKey, DriftPolicy] | None = None,
 ) -> ScanReport:
-    """Compare every inventory of a cluster with what is live. `pinned` is the identity it had at first contact.
+    """Compare every inventory of a cluster with what is live. `pinned` is the identity it had at first contact,
+    `policies` say which fields of others are worth telling.
 
     Raises the ClusterErrors: then nothing is concluded about any instance.
     """
@@ -78,7 +89,9 @@ def scan(
         for member in _proofs(inventory):
             places.setdefault(member.group_kind, set()).add(member.namespace)
     survey = cluster.survey(api, places, rooms.clock)
-    findings = {key: _judge(api, key, inventory, survey) for key, inventory in newest.items()}
+    findings = {
+        key: _judge(api, key, inventory, survey, (policies or {}).get(key)) for key, inventory in newest.items()
+    }
     flushed = {key for key, inventory in newest.items() if _flush(api, key, stored[key], inventory, rooms)}
     return ScanReport(target.name, began_at, findings, frozenset(flushed), api.codes, identity)
 
@@ -97,7 +110,9 @@ def _proofs(inventory: Inventory) -> Mapping[ObjectKey, Proof]:
     return inventory.applied.proofs if inventory.applied else {}
 
 
-def _judge(api: ClusterApi, key: InstanceKey, inventory: Inventory, survey: Survey) -> Finding:
+def _judge(
+    api: ClusterApi, key: InstanceKey, inventory: Inventory, survey: Survey, policy: DriftPolicy | None
+) -> Finding:
     applied = inventory.applied
     if applied is None:
         return Finding(known=False)
@@ -105,6 +120,7 @@ def _judge(api: ClusterApi, key: InstanceKey, inventory: Inventory, survey: Surv
     drift = [found for member, proof in proofs.items() if (found := _drift(api, key, member, proof, survey))]
     return Finding(
         drift=tuple(drift),
+        foreign=tuple(_foreign(key, proofs, survey, policy)) if policy else (),
         known=applied.complete and inventory.fence <= applied.fence,
         unseen=any(member.group_kind in survey.unseen for member in proofs),
         applied=applied,
@@ -121,6 +137,14 @@ def _drift(api: ClusterApi, key: InstanceKey, member: ObjectKey, proof: Proof, s
     if managedfields.fingerprint(live, key.manager) == proof.fingerprint:
         return None
     return Drift(member, "", managedfields.last_writer(live, key.manager))
+
+
+def _foreign(
+    key: InstanceKey, members: Iterable[ObjectKey], survey: Survey, policy: DriftPolicy
+) -> Iterator[tuple[ObjectKey, ForeignField]]:
+    for member in members:
+        if live := survey.live.get(member):
+            yield from ((member, one) for one in foreign.found(live, key.manager, policy.foreign_fields))
 
 
 def _by_name(api: ClusterApi, member: ObjectKey) -> Raw | None:

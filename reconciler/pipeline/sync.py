@@ -183,6 +183,7 @@ def apply_wave(wave: Wave, inventory: Inventory, desk: Desk) -> ChangeSet:
         inventory=inventory,
         adopt=desk.spec.sync.adopt,
         ignored=desk.spec.ignore_differences,
+        foreign=desk.spec.drift.foreign_fields,
         formers=desk.spec.formers,
         create_namespace=desk.spec.namespace if desk.spec.sync.create_namespace else None,
     )

@@ -6,7 +6,8 @@ For each desired object the first of these that is true decides:
     there is no proof                              Apply, cause Unproven
     its manifest changed since it was applied      Apply, cause Changed
     it was applied and is not there                Apply, cause Gone      ┐ drift: healed, reported or ignored,
-    its fingerprint differs                        Apply, cause Drift     ┘ and it may be contested
+    its fingerprint differs                        Apply, cause Drift     │ and it may be contested
+    it holds what is to be removed of others       Apply, cause Foreign   ┘
     everything was asked for                       Apply, cause Full
     its kind could not be looked at                Apply, cause Unproven
     otherwise                                      kept, without a request
@@ -30,12 +31,12 @@ from reconciler.model.manifest import Manifest, ManifestSet, ObjectKey, Raw
 from reconciler.model.plan import Action, Cause, Change, Hold, Plan
 from reconciler.model.record import Heals, Order
 from reconciler.model.spec import InstanceSpec
-from reconciler.objects import ignored, keys, managedfields
+from reconciler.objects import foreign, ignored, keys, managedfields
 from reconciler.objects.order import waves
 from reconciler.plan import brakes, contest, project, stale
 from reconciler.plan.wording import named
 
-DRIFTED = frozenset({Cause.DRIFT, Cause.GONE})
+DRIFTED = frozenset({Cause.DRIFT, Cause.GONE, Cause.FOREIGN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +206,16 @@ def _cause(manifest: Manifest, live: Raw | None, look: _Look) -> Cause | None:
         return Cause.GONE
     if live is not None and managedfields.fingerprint(live, look.spec.key.manager) != proof.fingerprint:
         return None if _is_left_to_others(manifest, live, look) else Cause.DRIFT
+    if live is not None and _is_to_be_stripped(live, look):
+        return Cause.FOREIGN
     if look.order.full:
         return Cause.FULL
     return Cause.UNPROVEN if unseen else None
+
+
+def _is_to_be_stripped(live: Raw, look: _Look) -> bool:
+    """Whether it holds fields of others that the policy says to remove."""
+    rules = look.spec.drift.foreign_fields
+    if not any(one.action == "Remove" for one in rules):
+        return False
+    return bool(foreign.removals(live, look.spec.key.manager, rules))

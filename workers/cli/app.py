@@ -87,8 +87,8 @@ def _print_list(store: Store, shown: list[InstanceStatus], chosen: Format) -> No
 
 
 def as_json(status: InstanceStatus, *, whole: bool = False) -> dict[str, Any]:
-    """An item of `app list -o json`; the whole one has its objects, drift and warnings."""
-    left_out = set() if whole else {"objects", "drift", "warnings"}
+    """An item of `app list -o json`; the whole one has its objects, drift, foreign fields and warnings."""
+    left_out = set() if whole else {"objects", "drift", "foreign", "warnings"}
     left_out |= {"failures", "fence", "digest", "counts", "requests"}
     shown = status.model_dump(mode="json", by_alias=True, exclude=left_out)
     for part in ("objects", "drift"):
@@ -99,14 +99,14 @@ def as_json(status: InstanceStatus, *, whole: bool = False) -> dict[str, Any]:
 
 @app_app.command(epilog="Example: undrift app drift -l env=prod")
 def drift(name: MaybeName = "", selector: Selector = "", chosen: Output = Format.TABLE) -> None:
-    """List what others changed last of what we own: which field, by whom, from what to what, and when."""
+    """List what others changed last of what we own, or added to it: which field, by whom, from what to what, and when."""
     store = wiring.store()
     keys = set(selecting.instances(store, name, everything=not (name or selector), selector=selector))
     items = [
         {"instance": one.instance, **entry.model_dump(mode="json"), "key": str(ObjectKey.from_text(entry.key))}
         for key, one in composed.statuses(store).items()
         if key in keys
-        for entry in one.drift
+        for entry in (*one.drift, *one.foreign)
     ]
     if output.show_list("DriftList", items, chosen):
         return

@@ -46,6 +46,9 @@ def sentences(store: Store, key: InstanceKey, status: InstanceStatus) -> list[st
     unwell = [one for one in status.objects if one.health not in ("Healthy", "Suspended")]
     for entry in unwell[:5]:
         lines.append(f"  {ObjectKey.from_text(entry.key)} is {entry.health}: {entry.message or 'no reason given'}.")
+    for one in status.foreign[:5]:
+        what = f"{one.manager} added {one.field}, which Git does not declare (`drift.foreignFields`)"
+        lines.append(f"  {ObjectKey.from_text(one.key)}: {what}.")
     lines += [f"  {warning}." for warning in status.warnings[:5]]
     lines += _next(store, key, status)
     return lines

@@ -202,6 +202,7 @@ def from_record(record: SyncRecord, before: InstanceStatus) -> InstanceStatus:
                 for one in record.drift
             )
             or before.drift,
+            "foreign": before.foreign,
             "warnings": record.warnings,
             "failures": before.failures + 1 if failed else 0,
             "fence": record.fence,

@@ -24,6 +24,7 @@ from workers.tasks.leased import run_leased
 
 log = structlog.get_logger()
 LEFT = "LeftTheFleet"
+MOST_TOLD = 20
 
 
 def run(cluster: str, fence: int) -> None:
@@ -38,7 +39,8 @@ def _scan(name: str, grant: Grant, guard: RedisGuard, results: Results) -> Mark 
     specs = store.specs.on_cluster(name)
     memories = store.status.memories(specs)
     try:
-        report = scan(target, memories, guard, wiring.rooms(), pinned=store.pins.get(name))
+        policies = {key: spec.drift for key, spec in specs.items()}
+        report = scan(target, memories, guard, wiring.rooms(), pinned=store.pins.get(name), policies=policies)
         _require_one_name(target, report.identity)
     except LeaseError:
         raise
@@ -133,9 +135,12 @@ def _mark(
         return Mark(work, Lane.PERIODIC, "no proof") if never else None
     if finding.applied is not None and finding.applied.spec_digest != spec.digest and never:
         return Mark(work, Lane.COMMIT, "fleet changed")
-    if not finding.drift or spec.drift.action == "Ignore":
-        return None
-    return Mark(work, Lane.DRIFT, "drift", at_ms=_when(finding.drift, memory, now))
+    if finding.drift and spec.drift.action != "Ignore":
+        return Mark(work, Lane.DRIFT, "drift", at_ms=_when(finding.drift, memory, now))
+    removable = [Drift(key, one.field, one.manager) for key, one in finding.foreign if one.action == "Remove"]
+    if removable and spec.drift.action == "Heal":
+        return Mark(work, Lane.DRIFT, "foreign fields", at_ms=_when(removable, memory, now))
+    return None
 
 
 def _when(drift: Iterable[Drift], memory: Memory | None, now: datetime) -> int | None:
@@ -148,7 +153,7 @@ def _when(drift: Iterable[Drift], memory: Memory | None, now: datetime) -> int |
 
 def _seen(status: InstanceStatus, finding: Finding, at: datetime) -> InstanceStatus:
     """The status after a look that changed nothing."""
-    update: dict[str, object] = {"observed_at": at}
+    update: dict[str, object] = {"observed_at": at, "foreign": _told(finding)}
     if finding.is_proven:
         update["in_sync_at"] = at
     if finding.drift:
@@ -168,6 +173,19 @@ def _seen(status: InstanceStatus, finding: Finding, at: datetime) -> InstanceSta
                 "digest": finding.applied.digest,
             }
     return status.model_copy(update=update)
+
+
+def _told(finding: Finding) -> tuple[DriftEntry, ...]:
+    """Who added what; the first of many."""
+    return tuple(
+        DriftEntry(
+            key=key.to_text(),
+            field=one.field,
+            manager=one.manager,
+            at=datetime.fromisoformat(one.at) if one.at else None,
+        )
+        for key, one in finding.foreign[:MOST_TOLD]
+    )
 
 
 def _left(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from reconciler.model.drift import DriftPolicy, IgnoredDifference
 from reconciler.model.record import Sync
-from reconciler.model.spec import DriftPolicy, IgnoredDifference
 from tests.integration.pipeline.conftest import DEPLOYMENT, World
 
 TEXT = """apiVersion: apps/v1

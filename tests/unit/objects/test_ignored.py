@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from reconciler.model.drift import IgnoredDifference
 from reconciler.model.manifest import ObjectKey
-from reconciler.model.spec import IgnoredDifference
 from reconciler.objects import ignored
 
 DEPLOYMENT = ObjectKey("apps", "Deployment", "shop", "web")

@@ -1,0 +1,50 @@
+"""One object's apply, with all that its steps need to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.apply import recreate
+from reconciler.model.drift import ForeignRule, IgnoredDifference
+from reconciler.model.instance import InstanceKey
+from reconciler.model.inventory import Inventory
+from reconciler.model.live import Resource
+from reconciler.model.manifest import Raw
+from reconciler.model.plan import Change
+from reconciler.ports import ClusterApi
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One object's apply: the change, the body to send, and where it goes."""
+
+    api: ClusterApi
+    key: InstanceKey
+    change: Change
+    resource: Resource
+    body: dict[str, Any]
+    adopt: str
+    inventory: Inventory
+    ignored: tuple[IgnoredDifference, ...] = ()
+    """What of this object is left to other writers."""
+    foreign: tuple[ForeignRule, ...] = ()
+    """What is to become of fields that others have added."""
+    formers: tuple[InstanceKey, ...] = ()
+    """What the instance was called before: objects of these are its own."""
+
+    @property
+    def proof(self) -> str:
+        """The fingerprint that the inventory holds for this very manifest; empty when it holds none. Two of our own
+        applies within a second may leave the same one, so it proves nothing about another manifest."""
+        applied, manifest = self.inventory.applied, self.change.manifest
+        known = applied.proofs.get(self.change.key) if applied else None
+        if known is None or manifest is None or known.manifest_digest != manifest.digest:
+            return ""
+        return known.fingerprint
+
+    def send(self, *, force: bool, create_only: bool = False) -> Raw:
+        body = self.body
+        if create_only:
+            body = {**body, "metadata": {**body["metadata"], "resourceVersion": recreate.NO_SUCH_VERSION}}
+        return self.api.apply(self.resource, body, manager=self.key.manager, force=force)
