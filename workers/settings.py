@@ -16,7 +16,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from reconciler.errors import UndriftError
+from reconciler.model.spec import RepositoryAccess, RepositoryCredentials
 
 LONGEST_LEASE_S = 60.0
 SOCKET_NOTE = "valkey.socket"
@@ -68,6 +71,9 @@ class Settings:
     """Nothing is ever written to any cluster (`UNDRIFT_MODE=Observe`)."""
     metrics: str
     """Where to serve `/metrics`, as `HOST:PORT`; empty for nowhere (`UNDRIFT_METRICS`, or `--metrics`)."""
+    journal_repo: RepositoryAccess | None
+    """Where the journal is copied to: the URL of a repository of its own (`UNDRIFT_JOURNAL_REPO`), with credentials as a
+    Repository has them, in JSON (`UNDRIFT_JOURNAL_CREDENTIALS`, such as `{"token": {"env": "UNDRIFT_CRED_JOURNAL"}}`)."""
     env: Mapping[str, str]
     """The environment, for credentials that are referenced by name."""
 
@@ -127,6 +133,7 @@ def from_env(env: Mapping[str, str]) -> Settings:
         contexts=tuple(name for name in env.get("UNDRIFT_CONTEXTS", "").split(",") if name),
         observes=_mode(env) == "Observe",
         metrics=_address(env),
+        journal_repo=_journal_repo(env),
         env=env,
     )
 
@@ -162,6 +169,29 @@ def _address(env: Mapping[str, str]) -> str:
             f"UNDRIFT_METRICS={text!r}: expected HOST:PORT, such as 127.0.0.1:9464", subject="UNDRIFT_METRICS"
         )
     return text
+
+
+def _journal_repo(env: Mapping[str, str]) -> RepositoryAccess | None:
+    url = env.get("UNDRIFT_JOURNAL_REPO", "")
+    if not url:
+        return None
+    fleet = env.get("UNDRIFT_FLEET", "")
+    if _plain(url) in (_plain(fleet), _plain(fleet.rpartition("@")[0])):
+        message = "UNDRIFT_JOURNAL_REPO is the fleet's repository; the journal needs one of its own"
+        raise BadSetting(message, subject="UNDRIFT_JOURNAL_REPO")
+    text = env.get("UNDRIFT_JOURNAL_CREDENTIALS") or "{}"
+    try:
+        return RepositoryAccess(url=url, credentials=RepositoryCredentials.model_validate_json(text))
+    except ValidationError as error:
+        raise BadSetting(
+            f"UNDRIFT_JOURNAL_CREDENTIALS: {error.errors()[0]['msg']}; expected a Repository's credentials as JSON, such as "
+            '{"token": {"env": "UNDRIFT_CRED_JOURNAL"}}',
+            subject="UNDRIFT_JOURNAL_CREDENTIALS",
+        ) from None
+
+
+def _plain(url: str) -> str:
+    return url.rstrip("/").removesuffix(".git")
 
 
 def _number(env: Mapping[str, str], name: str, default: float, *, most: float) -> float:

@@ -14,6 +14,7 @@ from reconciler.pipeline.rooms import Rooms
 from reconciler.render import Renderer
 from reconciler.source import SourceRoom
 from workers import settings as settings_module
+from workers.copying import JournalCopy
 from workers.settings import Settings
 from workers.store import Store, open_store
 
@@ -39,6 +40,14 @@ def rooms() -> Rooms:
 def journal() -> Journal:
     """The journal on this installation's state volume."""
     return Journal(settings().home / "journal.git", SystemClock())
+
+
+def journal_copy() -> JournalCopy | None:
+    """The journal's copy; None when none is wanted."""
+    chosen = settings()
+    if chosen.journal_repo is None:
+        return None
+    return JournalCopy(journal(), chosen.journal_repo, Credentials(chosen.env, chosen.credentials), store())
 
 
 def open_rooms(chosen: Settings, source: type[SourceRoom] = SourceRoom) -> Rooms:

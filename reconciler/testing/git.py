@@ -152,17 +152,25 @@ def _put(
 
 
 class _Folder(Backend):
-    """Every repository below a folder, opened anew for each request, so that commits on disk are seen."""
+    """Every repository below a folder, opened anew for each request, so that commits on disk are seen. What a thread has
+    opened it closes at its request's end."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._local = threading.local()
+
+    def close(self) -> None:
+        for repo in self._local.__dict__.pop("opened", ()):
+            repo.close()
 
     def open_repository(self, path: str | bytes) -> Any:
         text = path.decode() if isinstance(path, bytes) else path
         place = (self._root / posixpath.normpath("/" + text).lstrip("/")).resolve()
         if not place.is_relative_to(self._root.resolve()) or not place.is_dir():
             raise NotGitRepository(text)
-        return DulwichRepo(str(place))
+        repo = DulwichRepo(str(place))
+        self._local.__dict__.setdefault("opened", []).append(repo)
+        return repo
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -184,7 +192,8 @@ class GitServer:
     def __init__(self, root: Path, *, port: int = 0, login: tuple[str, str] | None = None) -> None:
         self.login, self.fault, self.requests = login, "", 0
         self.last_authorization = ""
-        self._git = make_wsgi_chain(_Folder(root))
+        self._folder = _Folder(root)
+        self._git = make_wsgi_chain(self._folder)
         self._released = threading.Event()
         self._server = _Server(("127.0.0.1", port), _Quiet)
         self._server.set_app(self._answer)
@@ -233,7 +242,10 @@ class GitServer:
         if not self._is_logged_in():
             start("401 Unauthorized", [("WWW-Authenticate", 'Basic realm="git"')])
             return [b"log in\n"]
-        return self._git(environ, start)
+        try:
+            return list(self._git(environ, start))
+        finally:
+            self._folder.close()
 
     def _is_logged_in(self) -> bool:
         if self.login is None:

@@ -124,8 +124,11 @@ def _journal(store: Store) -> Finding:
     verdict = wiring.journal().verify(store.outbox.head())
     if verdict.problem:
         return Finding("fail", "journal", f"{verdict.problem}; see docs/how-to/recover.md")
-    waiting = store.outbox.length()
-    return Finding("ok", "journal", f"{verdict.entries} entries, whole; {waiting} wait")
+    waiting, copy = store.outbox.length(), store.outbox.copy()
+    if problem := copy.get("problem"):
+        return Finding("warn", "journal", f"whole, but not copied: {problem}")
+    copied = f"; its copy has {copy['head'][:12]}" if copy else ""
+    return Finding("ok", "journal", f"{verdict.entries} entries, whole; {waiting} wait{copied}")
 
 
 def _disk() -> Finding:

@@ -53,7 +53,7 @@ def scheduler(
     pace = Pace(chosen.lease_s, chosen.fleet_poll_s, chosen.repository_poll_s)
     store = wiring.store()
     keeper = FleetKeeper(location, wiring.rooms().source, chosen.dev_clusters, chosen.contexts, store.pins.activated)
-    records = Records(store, wiring.journal())
+    records = Records(store, wiring.journal(), wiring.journal_copy())
     made = Scheduler(store, keeper, records, partial(dispatch, the_app(), store.redis), SystemClock(), pace)
     if fresh:
         made.fresh_start()

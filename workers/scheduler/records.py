@@ -10,6 +10,7 @@ from reconciler.errors import JournalBroken
 from reconciler.journal import Journal
 from reconciler.model.brake import Brake
 from workers import braking
+from workers.copying import JournalCopy
 from workers.store import Store
 from workers.store.brakes import from_json, to_json
 from workers.store.tombstones import encode
@@ -23,13 +24,15 @@ LOOK_EVERY_S = 5.0
 class Records:
     """Used by one thread, of the scheduler that leads."""
 
-    def __init__(self, store: Store, journal: Journal) -> None:
-        self._store, self._journal = store, journal
+    def __init__(self, store: Store, journal: Journal, copy: JournalCopy | None = None) -> None:
+        self._store, self._journal, self._copy = store, journal, copy
         self._keep_at_s = self._look_at_s = 0.0
         self._problem = ""
 
     def restore(self) -> None:
         """Put the decisions that the journal knows into a Redis that lost them. Called before anything is granted."""
+        if self._copy is not None:
+            self._copy.restore()
         found = self._journal.state() or {}
         self._store.brakes.restore(from_json(one) for one in found.get("brakes", ()))
         self._store.pins.restore(found.get("pins", {}))
@@ -46,6 +49,8 @@ class Records:
         if now_s >= self._keep_at_s:
             self._keep_at_s = now_s + KEEP_EVERY_S
             self._keep()
+        if self._copy is not None:
+            self._copy.tend()
 
     def _keep(self) -> None:
         entries = self._store.outbox.waiting(BATCH)

@@ -44,6 +44,7 @@ brakes             hash    scope -> freeze or pause in force                    
 journal-outbox     list    entries that the journal is still to keep                       100,000
 trash:<cluster>    string  the trash of a cluster was emptied, for a day                   one a cluster
 journal-head       string  the newest commit of the journal                                1
+journal-copy       hash    the newest commit of the journal's copy, or why it has none        1
 journal-kept:<id>  list    an entry that somebody waits for was committed                  ten minutes
 request:<id>       hash    instance -> outcome of an operator's request                    a day
 done:<id>          list    instances of a request as they end                              a day

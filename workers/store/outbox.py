@@ -56,5 +56,15 @@ class Outbox:
         raw = self._redis.get(f"{self._prefix}journal-head")
         return raw.decode() if raw else None
 
+    def note_copy(self, head: str, problem: str = "") -> None:
+        """Note which commit the journal's copy has, or why it could not be written."""
+        self._redis.hset(f"{self._prefix}journal-copy", mapping={"problem": problem} | ({"head": head} if head else {}))
+
+    def copy(self) -> Mapping[str, str]:
+        """The `head` of the journal's copy and its `problem`, if any; empty when it was never written."""
+        return {
+            name.decode(): value.decode() for name, value in self._redis.hgetall(f"{self._prefix}journal-copy").items()
+        }
+
     def _kept(self, identity: str) -> str:
         return f"{self._prefix}journal-kept:{identity}"
