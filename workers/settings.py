@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import stat
 import tempfile
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from reconciler.errors import UndriftError
+from reconciler.model.spec import CredentialRef
 
 LONGEST_LEASE_S = 60.0
 SOCKET_NOTE = "valkey.socket"
@@ -28,6 +31,15 @@ class BadSetting(UndriftError):
     """A setting can't be used."""
 
     stage = "settings"
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """Where notices go. The URL may hold a password in its path, so neither is ever shown."""
+
+    url: str = field(repr=False)
+    secret: CredentialRef
+    """What notices are signed with: resolved when one is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +80,9 @@ class Settings:
     """Nothing is ever written to any cluster (`UNDRIFT_MODE=Observe`)."""
     metrics: str
     """Where to serve `/metrics`, as `HOST:PORT`; empty for nowhere (`UNDRIFT_METRICS`, or `--metrics`)."""
+    webhook: Webhook | None
+    """Who is told (`UNDRIFT_WEBHOOK_URL`, and `UNDRIFT_WEBHOOK_SECRET` as `env:UNDRIFT_CRED_…` or `file:NAME` below the
+    credentials' folder); None: nobody, and nothing is kept. The same for schedulers and workers."""
     env: Mapping[str, str]
     """The environment, for credentials that are referenced by name."""
 
@@ -127,6 +142,7 @@ def from_env(env: Mapping[str, str]) -> Settings:
         contexts=tuple(name for name in env.get("UNDRIFT_CONTEXTS", "").split(",") if name),
         observes=_mode(env) == "Observe",
         metrics=_address(env),
+        webhook=_webhook(env),
         env=env,
     )
 
@@ -162,6 +178,36 @@ def _address(env: Mapping[str, str]) -> str:
             f"UNDRIFT_METRICS={text!r}: expected HOST:PORT, such as 127.0.0.1:9464", subject="UNDRIFT_METRICS"
         )
     return text
+
+
+def _webhook(env: Mapping[str, str]) -> Webhook | None:
+    """The webhook that is set up. No message repeats a value: people put secrets in the wrong variable."""
+    url, secret = env.get("UNDRIFT_WEBHOOK_URL", ""), env.get("UNDRIFT_WEBHOOK_SECRET", "")
+    if not url:
+        return None
+    if not _is_webhook_url(url):
+        message = "UNDRIFT_WEBHOOK_URL: expected http://HOST/… or https://HOST/… without spaces, user or fragment"
+        raise BadSetting(message, subject="UNDRIFT_WEBHOOK_URL")
+    kind, _, name = secret.partition(":")
+    if kind == "file" and name:
+        return Webhook(url, CredentialRef(file=name))
+    if kind == "env" and re.fullmatch(r"UNDRIFT_CRED_[A-Z0-9_]+", name):
+        return Webhook(url, CredentialRef(env=name))
+    raise BadSetting(
+        "UNDRIFT_WEBHOOK_SECRET: expected env:UNDRIFT_CRED_NAME, or file:NAME of a file below UNDRIFT_CREDENTIALS; it "
+        "names the secret that notices are signed with, and is not the secret itself",
+        subject="UNDRIFT_WEBHOOK_SECRET",
+    )
+
+
+def _is_webhook_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    is_plain = url.isascii() and url.isprintable() and " " not in url and "@" not in parts.netloc and not parts.fragment
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0 and is_plain
 
 
 def _number(env: Mapping[str, str], name: str, default: float, *, most: float) -> float:
