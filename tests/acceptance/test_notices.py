@@ -1,4 +1,4 @@
-"""Somebody is told, by the processes as shipped: across a killed worker and scheduler, a receiver that hangs, and FLUSHALL."""
+"""Somebody is told, by the processes as shipped: across killed processes, a receiver that hangs, and FLUSHALL."""
 
 from __future__ import annotations
 
