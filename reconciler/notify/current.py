@@ -90,13 +90,16 @@ def _places(
     brakes: Iterable[Brake],
     now: datetime,
 ) -> Iterable[Seen]:
+    there: dict[str, list[str]] = {}
+    users: dict[str, list[str]] = {}
     keys = sorted(statuses)
+    for key in keys:
+        there.setdefault(key.cluster, []).append(str(key))
+        users.setdefault(sources.get(key, ""), []).append(str(key))
     for name, trouble in clusters.items():
-        there = tuple(str(key) for key in keys if key.cluster == name)
-        yield Seen(cluster_topic(name, trouble.reason), there, trouble.message)
+        yield Seen(cluster_topic(name, trouble.reason), tuple(there.get(name, ())), trouble.message)
     for url, trouble in repositories.items():
-        users = tuple(str(key) for key in keys if sources.get(key) == url)
-        yield Seen(repository_topic(url, trouble.reason), users, trouble.message)
+        yield Seen(repository_topic(url, trouble.reason), tuple(users.get(url, ())), trouble.message)
     for brake in brakes:
         if brake.kind == "Frozen" and not brake.is_over(now):
             yield Seen(_freeze(brake), tuple(str(key) for key in keys if brake.covers(key)), brake.sentence)
