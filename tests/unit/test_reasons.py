@@ -44,7 +44,7 @@ OTHER_WORDS = {
         "Unknown",
         "Waiting",
     },
-    "what is asked for": {"Delete", "Deletions", "HandOver", "Heal", "Ignore", "Manual", "Orphan", "Report"},
+    "what is asked for": {"Delete", "Deletions", "HandOver", "Heal", "Ignore", "Manual", "Orphan", "Remove", "Report"},
     "results, and answers to requests": {"Deleted", "Moved", "Scanned", "Unchanged"},
     "events": {"Revived"},
     "kinds": {"CustomResourceDefinition", "Namespace", "PersistentVolume", "PersistentVolumeClaim", "StatefulSet"},
