@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Literal
+from typing import Literal, get_args
 
-WorkKind = Literal["sync", "scan", "refresh"]
+WorkKind = Literal["sync", "scan", "refresh", "deliver"]
+KINDS: tuple[WorkKind, ...] = get_args(WorkKind)
 
 
 class Lane(IntEnum):
@@ -20,7 +21,8 @@ class Lane(IntEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Work:
-    """One thing to do, of which there is one at a time: sync an instance, scan a cluster, refresh a repository."""
+    """One thing to do, of which there is one at a time: sync an instance, scan a cluster, refresh a repository, deliver to
+    the webhook."""
 
     kind: WorkKind
     subject: str
@@ -31,14 +33,17 @@ class Work:
     @classmethod
     def parse(cls, text: str) -> Work:
         kind, _, subject = text.partition(" ")
-        if kind not in ("sync", "scan", "refresh"):
+        if kind not in KINDS:
             raise ValueError(f"{text!r} is no work")
-        return cls(kind, subject)  # type: ignore[arg-type]  # checked above
+        return cls(kind, subject)
 
     @property
     def project(self) -> str:
-        """What fairness is measured by: an instance's project; scans and refreshes share one."""
+        """What fairness is measured by: an instance's project; every other kind shares one."""
         return self.subject.partition("/")[0] if self.kind == "sync" else f"({self.kind})"
+
+
+DELIVER = Work("deliver", "webhook")
 
 
 @dataclass(frozen=True, slots=True)

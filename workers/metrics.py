@@ -14,9 +14,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from reconciler.model.status import InstanceStatus
+from workers.messages import KINDS
 from workers.store import Store, composed
 
-TASKS = ("sync", "scan", "refresh")
 METRICS = {
     "undrift_leads": "Whether this scheduler leads; only the one that does tells what follows",
     "undrift_instances": "Instances by project, cluster, phase, sync and health",
@@ -31,6 +31,7 @@ METRICS = {
     "undrift_leases": "Leases granted or held",
     "undrift_worker_slots": "Tasks that the living workers can run at once",
     "undrift_journal_waiting": "Entries that the journal is still to keep",
+    "undrift_notices_waiting": "Notices that the webhook has not taken yet",
     "undrift_task_seconds": "Duration of tasks by kind and outcome",
     "undrift_apply_seconds": "How long the apply of a sync took, all its waves",
     "undrift_api_requests": "Requests to the API servers by cluster and status of the answer; `none` where none came",
@@ -80,6 +81,7 @@ class Fleet(Collector):
         yield from self._queue()
         yield _gauge("undrift_worker_slots", sum(self._store.slots.alive(now).values()))
         yield _gauge("undrift_journal_waiting", self._store.outbox.length())
+        yield _gauge("undrift_notices_waiting", self._store.notices.waiting())
         yield self._durations("undrift_task_seconds", ["kind", "outcome"])
         yield self._durations("undrift_apply_seconds", [])
         for name, names in (("undrift_api_requests", ["cluster", "code"]), ("undrift_lost_children", ["kind"])):
@@ -107,7 +109,7 @@ class Fleet(Collector):
                 wait[work.kind] = max(wait[work.kind], now_ms - at_ms)
         for name, found, unit in (("undrift_queue_depth", depth, 1), ("undrift_queue_wait_seconds", wait, 1000)):
             made = GaugeMetricFamily(name, METRICS[name], labels=["kind"])
-            for kind in TASKS:
+            for kind in KINDS:
                 made.add_metric([kind], found[kind] / unit)
             yield made
         yield _gauge("undrift_leases", leases)

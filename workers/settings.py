@@ -16,21 +16,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from reconciler.errors import UndriftError
-from reconciler.model.spec import RepositoryAccess, RepositoryCredentials
+from reconciler.model.spec import RepositoryAccess
+from workers import variables
+from workers.variables import BadSetting, Webhook
 
 LONGEST_LEASE_S = 60.0
 SOCKET_NOTE = "valkey.socket"
 CONTEXTS = "contexts"
 """Where below the kubeconfigs those of `up --context` lie."""
-
-
-class BadSetting(UndriftError):
-    """A setting can't be used."""
-
-    stage = "settings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +67,9 @@ class Settings:
     journal_repo: RepositoryAccess | None
     """Where the journal is copied to: the URL of a repository of its own (`UNDRIFT_JOURNAL_REPO`), with credentials as a
     Repository has them, in JSON (`UNDRIFT_JOURNAL_CREDENTIALS`, such as `{"token": {"env": "UNDRIFT_CRED_JOURNAL"}}`)."""
+    webhook: Webhook | None
+    """Who is told (`UNDRIFT_WEBHOOK_URL`, and `UNDRIFT_WEBHOOK_SECRET` as `env:UNDRIFT_CRED_…` or `file:NAME` below the
+    credentials' folder); None: nobody, and nothing is kept. The same for schedulers and workers."""
     env: Mapping[str, str]
     """The environment, for credentials that are referenced by name."""
 
@@ -98,7 +94,7 @@ class Settings:
         Processes on several machines share no home, so there the variable must be set to the same for all of them.
         """
         given = self.env.get("UNDRIFT_INSTALLATION")
-        return _uuid(given) if given else _made_once(self.home / "installation", str(uuid.uuid4()))
+        return variables.installation(given) if given else _made_once(self.home / "installation", str(uuid.uuid4()))
 
     def flower_login(self) -> tuple[str, str]:
         """Flower's user and password, made at the first start and kept in `home`."""
@@ -121,19 +117,20 @@ def from_env(env: Mapping[str, str]) -> Settings:
         fleet=env.get("UNDRIFT_FLEET", ""),
         credentials=Path(credentials).expanduser() if credentials else None,
         cache=Path(env.get("UNDRIFT_CACHE") or default_cache(env)).expanduser(),
-        lease_s=_number(env, "UNDRIFT_LEASE", 30.0, most=LONGEST_LEASE_S),
-        concurrency=int(_number(env, "UNDRIFT_CONCURRENCY", 4, most=64)),
-        fleet_poll_s=_number(env, "UNDRIFT_FLEET_POLL", 60.0, most=86400),
+        lease_s=variables.number(env, "UNDRIFT_LEASE", 30.0, most=LONGEST_LEASE_S),
+        concurrency=int(variables.number(env, "UNDRIFT_CONCURRENCY", 4, most=64)),
+        fleet_poll_s=variables.number(env, "UNDRIFT_FLEET_POLL", 60.0, most=86400),
         flower_actions=env.get("UNDRIFT_FLOWER_ACTIONS") == "1",
-        flower_port=int(_number(env, "UNDRIFT_FLOWER_PORT", 5555, most=65535)),
-        memory_per_child_mib=int(_number(env, "UNDRIFT_CHILD_MEMORY", 400, most=64_000)),
+        flower_port=int(variables.number(env, "UNDRIFT_FLOWER_PORT", 5555, most=65535)),
+        memory_per_child_mib=int(variables.number(env, "UNDRIFT_CHILD_MEMORY", 400, most=64_000)),
         dev_clusters=tuple(name for name in env.get("UNDRIFT_DEV_CLUSTERS", "").split(",") if name),
-        repository_poll_s=_number(env, "UNDRIFT_REPOSITORY_POLL", 0, most=86400) or None,
-        scan_every_s=_number(env, "UNDRIFT_SCAN_EVERY", 0, most=86400) or None,
+        repository_poll_s=variables.number(env, "UNDRIFT_REPOSITORY_POLL", 0, most=86400) or None,
+        scan_every_s=variables.number(env, "UNDRIFT_SCAN_EVERY", 0, most=86400) or None,
         contexts=tuple(name for name in env.get("UNDRIFT_CONTEXTS", "").split(",") if name),
-        observes=_mode(env) == "Observe",
-        metrics=_address(env),
-        journal_repo=_journal_repo(env),
+        observes=variables.mode(env) == "Observe",
+        metrics=variables.address(env),
+        journal_repo=variables.journal_repo(env),
+        webhook=variables.webhook(env),
         env=env,
     )
 
@@ -152,66 +149,6 @@ def _embedded_url(home: Path) -> str:
     """The URL of the Valkey that `undrift up` of this home runs, or of the default port when none does."""
     noted = home / SOCKET_NOTE
     return f"unix://{noted.read_text().strip()}" if noted.is_file() else "redis://127.0.0.1:6379/0"
-
-
-def _mode(env: Mapping[str, str]) -> str:
-    mode = env.get("UNDRIFT_MODE") or "Active"
-    if mode not in ("Active", "Observe"):
-        raise BadSetting(f"UNDRIFT_MODE={mode!r}: expected Active or Observe", subject="UNDRIFT_MODE")
-    return mode
-
-
-def _address(env: Mapping[str, str]) -> str:
-    text = env.get("UNDRIFT_METRICS", "")
-    host, _, port = text.rpartition(":")
-    if text and not (host and port.isdecimal() and int(port) < 65536):
-        raise BadSetting(
-            f"UNDRIFT_METRICS={text!r}: expected HOST:PORT, such as 127.0.0.1:9464", subject="UNDRIFT_METRICS"
-        )
-    return text
-
-
-def _journal_repo(env: Mapping[str, str]) -> RepositoryAccess | None:
-    url = env.get("UNDRIFT_JOURNAL_REPO", "")
-    if not url:
-        return None
-    fleet = env.get("UNDRIFT_FLEET", "")
-    if _plain(url) in (_plain(fleet), _plain(fleet.rpartition("@")[0])):
-        message = "UNDRIFT_JOURNAL_REPO is the fleet's repository; the journal needs one of its own"
-        raise BadSetting(message, subject="UNDRIFT_JOURNAL_REPO")
-    text = env.get("UNDRIFT_JOURNAL_CREDENTIALS") or "{}"
-    try:
-        return RepositoryAccess(url=url, credentials=RepositoryCredentials.model_validate_json(text))
-    except ValidationError as error:
-        raise BadSetting(
-            f"UNDRIFT_JOURNAL_CREDENTIALS: {error.errors()[0]['msg']}; expected a Repository's credentials as JSON, such as "
-            '{"token": {"env": "UNDRIFT_CRED_JOURNAL"}}',
-            subject="UNDRIFT_JOURNAL_CREDENTIALS",
-        ) from None
-
-
-def _plain(url: str) -> str:
-    return url.rstrip("/").removesuffix(".git")
-
-
-def _number(env: Mapping[str, str], name: str, default: float, *, most: float) -> float:
-    text = env.get(name)
-    if not text:
-        return default
-    try:
-        value = float(text.removesuffix("s"))
-    except ValueError as error:
-        raise BadSetting(f"{name}={text!r}: expected a number", subject=name) from error
-    if not 0 < value <= most:
-        raise BadSetting(f"{name}={text!r}: expected more than 0 and at most {most:g}", subject=name)
-    return value
-
-
-def _uuid(text: str) -> str:
-    try:
-        return str(uuid.UUID(text))
-    except ValueError as error:
-        raise BadSetting(f"UNDRIFT_INSTALLATION={text!r}: expected a UUID", subject="UNDRIFT_INSTALLATION") from error
 
 
 def _private(home: Path) -> Path:
@@ -241,3 +178,6 @@ def _made_once(file: Path, text: str) -> str:
         finally:
             os.unlink(fresh)
     return file.read_text().strip()
+
+
+__all__ = ["BadSetting", "Settings", "Webhook", "default_cache", "default_home", "from_env"]

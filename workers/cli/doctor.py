@@ -18,7 +18,7 @@ from reconciler.model.spec import ClusterTarget
 from reconciler.objects.keys import SYSTEM_NAMESPACE
 from reconciler.pipeline.rooms import Rooms
 from reconciler.ports import ClusterApi
-from workers import metrics, wiring
+from workers import metrics, webhook, wiring
 from workers.cli import output
 from workers.cli.output import Format
 from workers.store import Store, composed
@@ -46,7 +46,7 @@ class Finding:
 
 @doctor_app.command(epilog="Example: undrift doctor -o json")
 def doctor(chosen: Annotated[Format, typer.Option("-o", "--output")] = Format.TABLE) -> None:
-    """Check Redis, processes, journal, disk, repositories, clusters. Ends with 0 well, 1 warned, 3 failed, 5 unreachable."""
+    """Check Redis, processes, journal, disk, webhook, Git, clusters. Ends with 0 well, 1 warned, 3 failed, 5 unreachable."""
     store = wiring.store()
     with closing(wiring.rooms()) as rooms:
         found = list(_all(store, rooms))
@@ -62,6 +62,7 @@ def _all(store: Store, rooms: Rooms) -> Iterator[Finding]:
     yield from _fleet(store)
     yield _journal(store)
     yield _disk()
+    yield _webhook(store)
     for url, access in store.specs.repositories().items():
         try:
             tips = len(rooms.source.refs(access).tips())
@@ -136,6 +137,23 @@ def _disk() -> Finding:
     free = shutil.disk_usage(home).free
     level: Level = "ok" if free >= LEAST_FREE else "warn"
     return Finding(level, "disk", f"{free / 1024**3:.1f} GiB free at {home}, where mirrors and journal lie")
+
+
+def _webhook(store: Store) -> Finding:
+    """Whether notices arrive. Of the URL only the host is shown, since its path is often its password."""
+    target = wiring.settings().webhook
+    if target is None:
+        return Finding("ok", "webhook", "none: nobody is told of what goes wrong; see docs/how-to/notices.md")
+    delivery, waiting = store.notices.delivery(), store.notices.waiting()
+    last = f"last success {delivery.at:%Y-%m-%d %H:%M:%S} UTC" if delivery.at else "nothing was told yet"
+    found = f"{webhook.host(target.url)}: {last}; {waiting} wait"
+    try:
+        webhook.read_secret(target, wiring.settings())
+    except UndriftError as error:
+        return Finding("fail", "webhook", f"{found}; UNDRIFT_WEBHOOK_SECRET: {error.message}")
+    if delivery.error:
+        return Finding("warn", "webhook", f"{found}; last error {delivery.error_at:%H:%M:%S} UTC: {delivery.error}")
+    return Finding("ok", "webhook", found)
 
 
 def _cluster(name: str, target: ClusterTarget, rooms: Rooms) -> Iterator[Finding]:

@@ -50,7 +50,7 @@ def scheduler(
     location = fleet or chosen.fleet
     if not location:
         raise BadSetting("no fleet: give --fleet DIR|URL, or set UNDRIFT_FLEET")
-    pace = Pace(chosen.lease_s, chosen.fleet_poll_s, chosen.repository_poll_s)
+    pace = Pace(chosen.lease_s, chosen.fleet_poll_s, chosen.repository_poll_s, tells=chosen.webhook is not None)
     store = wiring.store()
     keeper = FleetKeeper(location, wiring.rooms().source, chosen.dev_clusters, chosen.contexts, store.pins.activated)
     records = Records(store, wiring.journal(), wiring.journal_copy())

@@ -19,7 +19,7 @@ from reconciler.clock import Clock
 from reconciler.errors import JournalBroken, UndriftError
 from reconciler.fleet import Expansion
 from reconciler.model.instance import InstanceKey
-from workers.messages import Grant, Lane, Mark, Work
+from workers.messages import DELIVER, Grant, Lane, Mark, Work
 from workers.scheduler import leaving, rounds
 from workers.scheduler.fleet import FleetKeeper, sentences
 from workers.scheduler.records import Records
@@ -44,11 +44,13 @@ LONGEST_LOOK_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long leases last, and how often the fleet is looked at, in seconds."""
+    """How long leases last, and how often the fleet is looked at, in seconds; what else comes around."""
 
     lease_s: float
     fleet_poll_s: float
     repository_poll_s: float | None = None
+    tells: bool = False
+    """Whether there is a webhook, so that `deliver` comes around."""
 
 
 class Scheduler:
@@ -125,6 +127,9 @@ class Scheduler:
         log.info("leading")
         self._leads, self._expansion, self._look_at_s, self._check_at_s = True, None, 0.0, 0.0
         self._fleet.revision = ""
+        if not self._pace.tells:
+            self._store.notices.forget()
+            self._store.due.forget([DELIVER])
 
     def _notice_new_redis(self) -> None:
         if self._store.due.is_known():
@@ -210,9 +215,12 @@ class Scheduler:
         self._make_whole()
 
     def _make_whole(self) -> None:
-        """Make sure that everything which should come around does."""
+        """Make sure that everything which should come around does. Notices do so without a fleet, too."""
+        states = self._store.due.states()
+        if self._pace.tells and DELIVER not in states:
+            self._store.due.mark([Mark(DELIVER, Lane.COMMIT, "look")])
         if self._expansion is not None:
-            known = self._store.due.states().keys() | self._store.due.parked()
+            known = states.keys() | self._store.due.parked()
             known |= {Work("sync", str(key)) for key in self._store.status.unjudged()}
             self._store.due.mark(rounds.missing(self._expansion, known, self._store.due.now_ms(), self._dice))
 

@@ -43,6 +43,8 @@ meters             hash    counters and histograms of all workers together      
 brakes             hash    scope -> freeze or pause in force                               one a scope
 journal-outbox     list    entries that the journal is still to keep                       100,000
 trash:<cluster>    string  the trash of a cluster was emptied, for a day                   one a cluster
+notices            hash    notice key -> what was told of a topic, and what is to be told    10,000; none without a webhook
+notice-delivery    string  how telling the webhook went lately                             1
 journal-head       string  the newest commit of the journal                                1
 journal-copy       hash    the newest commit of the journal's copy, or why it has none        1
 journal-kept:<id>  list    an entry that somebody waits for was committed                  ten minutes

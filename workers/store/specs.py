@@ -97,6 +97,11 @@ class SpecStore:
         users = {key for key, source in self._redis.hgetall(self._key("sources")).items() if source == url.encode()}
         return self._read({key: one for key, one in self._digests("instances").items() if str(key).encode() in users})
 
+    def sources(self) -> Mapping[InstanceKey, str]:
+        """The URL of each instance's repository."""
+        found = self._redis.hgetall(self._key("sources"))
+        return {InstanceKey.parse(key.decode()): url.decode() for key, url in found.items()}
+
     def _read(self, digests: Mapping[InstanceKey, str]) -> dict[InstanceKey, InstanceSpec]:
         if not digests:
             return {}

@@ -15,6 +15,7 @@ from workers.store.events import Events
 from workers.store.keys import PREFIX
 from workers.store.leader import Leader
 from workers.store.meters import Meters
+from workers.store.notices import Notices
 from workers.store.outbox import Outbox
 from workers.store.pins import Pins
 from workers.store.requests import Requests
@@ -53,6 +54,7 @@ class Store:
     pins: Pins
     meters: Meters
     tombstones: Tombstones
+    notices: Notices
     clock: Clock
     prefix: str
 
@@ -86,6 +88,7 @@ def open_store(url: str, clock: Clock, *, prefix: str = PREFIX) -> Store:
         pins=Pins(client, prefix),
         meters=Meters(client, prefix),
         tombstones=Tombstones(client, prefix),
+        notices=Notices(client, prefix),
         clock=clock,
         prefix=prefix,
     )

@@ -7,9 +7,9 @@ import kubernetes.config  # before the fork: half a second and 36 MB that childr
 from celery import shared_task
 
 from workers import asking, signals
-from workers.tasks import refreshing, scanning, syncing
+from workers.tasks import delivering, refreshing, scanning, syncing
 
-__all__ = ["kubernetes", "refresh", "resync", "scan", "signals", "sync"]
+__all__ = ["deliver", "kubernetes", "refresh", "resync", "scan", "signals", "sync"]
 
 
 @shared_task(name="sync")
@@ -28,6 +28,12 @@ def scan(cluster: str, reason: str, fence: int) -> None:
 def refresh(url: str, reason: str, fence: int) -> None:
     """Look at one repository, and make due the instances that a new commit concerns."""
     refreshing.run(url, fence)
+
+
+@shared_task(name="deliver")
+def deliver(subject: str, reason: str, fence: int) -> None:
+    """Tell the webhook what is due to be told."""
+    delivering.run(subject, fence)
 
 
 @shared_task(name="undrift.resync")

@@ -86,7 +86,7 @@ def _own_up(work: Work, fence: int, what: str) -> None:
     if work.kind == "sync":
         status = store.status.get(InstanceKey.parse(work.subject))
         results.status.put(status.model_copy(update={"phase": "Failed", "reason": BROKEN, "message": message}))
-    subjects = {"sync": "instance", "scan": "cluster", "refresh": "repository"}
+    subjects = {"sync": "instance", "scan": "cluster", "refresh": "repository", "deliver": "webhook"}
     results.events.append(store.clock.now(), subjects[work.kind], work.subject, BROKEN, message)
     again = Mark(work, Lane.PERIODIC, "after a mistake of Undrift", at_ms=at_ms)
     store.due.complete(work, fence, again, commands=results.commands())

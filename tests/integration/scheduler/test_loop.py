@@ -65,7 +65,7 @@ class Site:
             self.store.due.complete(grant.work, grant.fence)
 
 
-def make_site(url: str, folder: Path, clock: ManualClock) -> Site:
+def make_site(url: str, folder: Path, clock: ManualClock, *, tells: bool = False) -> Site:
     store = open_store(url, clock)
     room = SourceRoom(folder.parent / "mirrors", Credentials({}, None), clock)
     sites: list[Site] = []
@@ -75,7 +75,7 @@ def make_site(url: str, folder: Path, clock: ManualClock) -> Site:
         Records(store, Journal(folder.parent / "journal.git", clock)),
         lambda grants: sites[0].dispatch(grants),
         clock,
-        Pace(LEASE_S, POLL_S),
+        Pace(LEASE_S, POLL_S, tells=tells),
     )
     sites.append(Site(store, folder, clock, scheduler))
     return sites[0]

@@ -122,3 +122,49 @@ def test_flowers_login_is_random_kept_and_private(tmp_path: Path):
     assert made(tmp_path).flower_login() == (user, password)
     assert stat.S_IMODE(made(tmp_path).login_file.stat().st_mode) == 0o600
     assert made(tmp_path / "other").flower_login()[1] != password
+
+
+def test_a_webhook_names_where_its_secret_is(tmp_path: Path):
+    url = "https://hooks.example.com:8443/a?b=c"
+
+    by_file = made(tmp_path, UNDRIFT_WEBHOOK_URL=url, UNDRIFT_WEBHOOK_SECRET="file:webhook").webhook
+    by_env = made(tmp_path, UNDRIFT_WEBHOOK_URL=url, UNDRIFT_WEBHOOK_SECRET="env:UNDRIFT_CRED_HOOK").webhook
+
+    assert by_file is not None
+    assert by_env is not None
+    assert (by_file.url, by_file.secret.file, by_env.secret.env) == (url, "webhook", "UNDRIFT_CRED_HOOK")
+    assert url not in repr(by_file)
+
+
+def test_without_a_url_there_is_no_webhook(tmp_path: Path):
+    assert made(tmp_path, UNDRIFT_WEBHOOK_SECRET="file:webhook").webhook is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://hooks.example.com/hidden",
+        "file:///etc/hidden",
+        "hidden",
+        "https:///hidden",
+        "https://user:hidden@hooks.example.com/",
+        "https://hooks.example.com/hid den",
+        "https://hooks.example.com:0/hidden",
+        "https://hooks.example.com:99999/hidden",
+        "https://hooks.example.com/#hidden",
+        "https://hooks.example.com/hidden\r\nX: y",
+    ],
+)
+def test_a_webhook_that_is_no_plain_http_url_is_refused_without_showing_it(tmp_path: Path, url: str):
+    with pytest.raises(BadSetting, match="UNDRIFT_WEBHOOK_URL: expected") as error:
+        made(tmp_path, UNDRIFT_WEBHOOK_URL=url, UNDRIFT_WEBHOOK_SECRET="file:webhook")
+
+    assert "hid" not in error.value.message
+
+
+@pytest.mark.parametrize("secret", ["", "hidden", "file:", "env:", "env:HOME", "secret:a/hidden/c"])
+def test_a_webhook_without_a_reference_to_its_secret_is_refused_without_showing_it(tmp_path: Path, secret: str):
+    with pytest.raises(BadSetting, match="UNDRIFT_WEBHOOK_SECRET: expected") as error:
+        made(tmp_path, UNDRIFT_WEBHOOK_URL="https://hooks.example.com/", UNDRIFT_WEBHOOK_SECRET=secret)
+
+    assert "hidden" not in error.value.message
