@@ -3,10 +3,14 @@
 Each commit holds `entries.jsonl`, the entries of its batch, and `state.json`, the decisions in force after it, so that
 after a loss of Redis one look at the newest commit is enough. A commit names its parent by hash, and each entry carries
 its number, so nothing can be changed or left out without it showing.
+
+What is old is compacted: its entries go, its commits stay, so that the chain of hashes reaches back to the first. How far
+that went is in `compacted.json` of every later commit, so that entries that went in any other way still show.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -23,10 +27,22 @@ from reconciler.errors import JournalBroken
 
 BRANCH = Ref(b"refs/heads/main")
 WHO = b"undrift <undrift@localhost>"
-ENTRIES, STATE = b"entries.jsonl", b"state.json"
+ENTRIES, STATE, COMPACTED = b"entries.jsonl", b"state.json", b"compacted.json"
 FILE_MODE = 0o100644
+_MESSAGE = re.compile(rb"entries (\d+) to (\d+)\n")
 MOST_LOOSE = 2000
 """Loose objects before they are packed: reading a folder of more gets slow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """The newest commit whose entries are not kept any more, and the number of its last one."""
+
+    commit: str
+    number: int
+
+
+NOTHING = Compacted("", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +62,13 @@ class Journal:
 
     @property
     def exists(self) -> bool:
-        return (self.path / "objects").is_dir()
+        return (self.path / "objects").is_dir() or self.path.with_name(f"{self.path.name}.before").is_dir()
 
-    def append(self, entries: Sequence[Mapping[str, Any]], state: Any) -> str:
+    def append(self, entries: Sequence[Mapping[str, Any]], state: Any, *, compacted: Compacted | None = None) -> str:
         """Add a batch, and what is in force after it; the new commit's id. Raises JournalBroken for a damaged chain.
 
-        Entries whose `id` the newest commit holds already are left out: they were written before a crash.
+        `compacted` says that what is older is not kept from now on (`journal.compact`). Entries whose `id` the newest
+        commit holds already are left out: they were written before a crash.
         """
         with closing(self._opened()) as repo:
             head = self._head(repo)
@@ -61,8 +78,7 @@ class Journal:
             if head and not fresh:
                 return head
             numbered = [{"number": number + index, **one} for index, one in enumerate(fresh, start=1)]
-            text = b"".join(orjson.dumps(one) + b"\n" for one in numbered)
-            commit = self._write(repo, head, text, orjson.dumps(state), len(numbered))
+            commit = self._write(repo, head, orjson.dumps(state), numbered, compacted or self.compacted(repo))
             repo.refs[BRANCH] = commit.id
             if sum(1 for _ in repo.object_store._iter_loose_objects()) > MOST_LOOSE:
                 repo.object_store.pack_loose_objects()
@@ -88,7 +104,10 @@ class Journal:
         if not self.exists:
             return
         with closing(self._opened()) as repo:
-            for commit in self._commits(repo):
+            until = self.compacted(repo).commit
+            for commit in self.commits(repo):
+                if commit == until:
+                    return
                 yield from reversed(list(self._batch(repo, commit)))
 
     def verify(self, known_head: str | None = None) -> Verdict:
@@ -99,13 +118,15 @@ class Journal:
             return Verdict(0, 0, problem)
         with closing(self._opened()) as repo:
             try:
-                for commit in self._commits(repo):
+                until, is_kept = self.compacted(repo), True
+                for commit in self.commits(repo):
                     commits += 1
                     met = met or commit == known_head
-                    for entry in reversed(list(self._batch(repo, commit))):
-                        if expected is not None and entry["number"] != expected:
-                            return Verdict(commits, entries, f"entry {expected} is missing before {entry['number']}")
-                        entries, expected = entries + 1, entry["number"] - 1
+                    is_kept = is_kept and commit != until.commit
+                    for number in self._numbers(repo, commit, is_kept=is_kept):
+                        if expected is not None and number != expected:
+                            return Verdict(commits, entries, f"entry {expected} is missing before {number}")
+                        entries, expected = entries + is_kept, number - 1
             except JournalBroken as error:
                 return Verdict(commits, entries, error.message)
         if expected:
@@ -116,7 +137,45 @@ class Journal:
             )
         return Verdict(commits, entries)
 
+    def compacted(self, repo: Repo) -> Compacted:
+        """How far back the entries are kept."""
+        head = self._head(repo)
+        tree = self._tree(repo, head) if head else Tree()
+        if COMPACTED not in tree:
+            return NOTHING
+        return Compacted(**orjson.loads(self._file(repo, str(head), COMPACTED)))
+
+    def commits(self, repo: Repo) -> Iterator[str]:
+        """Every commit, the newest first. Raises JournalBroken where the chain can't be read on."""
+        commit = self._head(repo)
+        while commit is not None:
+            yield commit
+            parents = self._read(repo, commit, Commit).parents
+            commit = parents[0].decode() if parents else None
+
+    def last_number(self, repo: Repo, commit: str) -> int:
+        """The number of a commit's last entry, which its message tells."""
+        return self._range(repo, commit)[1]
+
+    def _numbers(self, repo: Repo, commit: str, *, is_kept: bool) -> Iterator[int]:
+        """The numbers of a commit's entries, the newest first: by the entries themselves where they are kept."""
+        if is_kept:
+            yield from (int(one["number"]) for one in reversed(list(self._batch(repo, commit))))
+        else:
+            self._tree(repo, commit)
+            first, last = self._range(repo, commit)
+            yield from range(last, first - 1, -1)
+
+    def _range(self, repo: Repo, commit: str) -> tuple[int, int]:
+        match = _MESSAGE.fullmatch(self._read(repo, commit, Commit).message)
+        if match is None:
+            raise JournalBroken(f"{self.path}: commit {commit[:12]} does not tell its entries", subject=commit)
+        return int(match[1]), int(match[2])
+
     def _opened(self) -> Repo:
+        aside = self.path.with_name(f"{self.path.name}.before")
+        if aside.is_dir() and not self.path.exists():
+            aside.rename(self.path)  # its writer was killed as it exchanged it for a compacted one
         if not self.exists:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             return Repo.init_bare(str(self.path))
@@ -125,28 +184,26 @@ class Journal:
     def _head(self, repo: Repo) -> str | None:
         return str(repo.refs[BRANCH].decode()) if BRANCH in repo.refs else None
 
-    def _write(self, repo: Repo, parent: str | None, entries: bytes, state: bytes, count: int) -> Commit:
+    def _write(
+        self, repo: Repo, parent: str | None, state: bytes, entries: Sequence[Mapping[str, Any]], compacted: Compacted
+    ) -> Commit:
+        files = {ENTRIES: b"".join(orjson.dumps(one) + b"\n" for one in entries), STATE: state}
+        if compacted != NOTHING:
+            files[COMPACTED] = orjson.dumps(compacted)
+        blobs = {name: Blob.from_string(data) for name, data in files.items()}
         tree = Tree()
-        blobs = [Blob.from_string(entries), Blob.from_string(state)]
-        tree.add(ENTRIES, FILE_MODE, blobs[0].id)
-        tree.add(STATE, FILE_MODE, blobs[1].id)
+        for name, blob in blobs.items():
+            tree.add(name, FILE_MODE, blob.id)
         commit = Commit()
         commit.tree = tree.id
         commit.parents = [ObjectID(parent.encode())] if parent else []
         commit.author = commit.committer = WHO
         commit.author_time = commit.commit_time = int(self._clock.now().timestamp())
         commit.author_timezone = commit.commit_timezone = 0
-        commit.message = f"{count} entries\n".encode()
-        for one in (*blobs, tree, commit):
+        commit.message = f"entries {entries[0]['number']} to {entries[-1]['number']}\n".encode()
+        for one in (*blobs.values(), tree, commit):
             repo.object_store.add_object(one)
         return commit
-
-    def _commits(self, repo: Repo) -> Iterator[str]:
-        commit = self._head(repo)
-        while commit is not None:
-            yield commit
-            parents = self._read(repo, commit, Commit).parents
-            commit = parents[0].decode() if parents else None
 
     def _batch(self, repo: Repo, commit: str) -> Iterator[dict[str, Any]]:
         return map(orjson.loads, self._file(repo, commit, ENTRIES).splitlines())
@@ -155,9 +212,11 @@ class Journal:
         return orjson.loads(self._file(repo, commit, STATE))
 
     def _file(self, repo: Repo, commit: str, name: bytes) -> bytes:
-        tree = self._read(repo, self._read(repo, commit, Commit).tree.decode(), Tree)
-        data: bytes = self._read(repo, tree[name][1].decode(), Blob).data
+        data: bytes = self._read(repo, self._tree(repo, commit)[name][1].decode(), Blob).data
         return data
+
+    def _tree(self, repo: Repo, commit: str) -> Any:
+        return self._read(repo, self._read(repo, commit, Commit).tree.decode(), Tree)
 
     def _read(self, repo: Repo, oid: str, kind: type[Any]) -> Any:
         """One object, its hash checked. Raises JournalBroken."""

@@ -8,6 +8,7 @@ import structlog
 
 from reconciler.errors import JournalBroken
 from reconciler.journal import Journal
+from reconciler.journal.compact import compact
 from reconciler.model.brake import Brake
 from workers import braking
 from workers.copying import JournalCopy
@@ -19,6 +20,10 @@ log = structlog.get_logger()
 BATCH = 500
 KEEP_EVERY_S = 1.0
 LOOK_EVERY_S = 5.0
+KEPT_ENTRIES = 100_000
+"""Beyond twice this many, the oldest entries are dropped down to it; the chain of their commits stays."""
+COMPACT_EVERY_S = 3600.0
+LONGEST_COMPACTION_S = 600.0
 
 
 class Records:
@@ -26,7 +31,7 @@ class Records:
 
     def __init__(self, store: Store, journal: Journal, copy: JournalCopy | None = None) -> None:
         self._store, self._journal, self._copy = store, journal, copy
-        self._keep_at_s = self._look_at_s = 0.0
+        self._keep_at_s = self._look_at_s = self._compact_at_s = 0.0
         self._problem = ""
 
     def restore(self) -> None:
@@ -65,6 +70,19 @@ class Records:
         self._store.outbox.done(entries, head)
         if len(entries) == BATCH:
             self._keep_at_s = 0.0
+        self._compact()
+
+    def _compact(self) -> None:
+        """Now and then, so that it does not grow with all that ever happened."""
+        now_s = self._store.clock.boot_s()
+        if now_s < self._compact_at_s:
+            return
+        self._compact_at_s = now_s + COMPACT_EVERY_S
+        with self._store.leader.kept(LONGEST_COMPACTION_S):
+            dropped = compact(self._journal, keep=KEPT_ENTRIES, most=2 * KEPT_ENTRIES)
+        if dropped:
+            log.info("journal_compacted", entries=dropped)
+            self._store.outbox.note_head(str(self._journal.head()))
 
     def _state(self) -> dict[str, Any]:
         return {

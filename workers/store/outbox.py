@@ -47,6 +47,10 @@ class Outbox:
                 pipe.expire(self._kept(str(entry["id"])), KEPT_S)
         pipe.execute()
 
+    def note_head(self, head: str) -> None:
+        """Note the newest commit of the journal."""
+        self._redis.set(f"{self._prefix}journal-head", head)
+
     def is_kept(self, identity: str, timeout_s: float) -> bool:
         """Whether the journal holds an entry; waits for it for so long."""
         return self._redis.blpop([self._kept(identity)], timeout=timeout_s) is not None

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import shutil
 import zlib
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from dulwich.repo import Repo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.clock import ManualClock
 from reconciler.errors import JournalBroken
 from reconciler.journal import Journal
+from reconciler.journal.compact import compact
 
 
 @pytest.fixture
@@ -118,3 +121,58 @@ def test_any_batches_come_back_in_order(tmp_path_factory: pytest.TempPathFactory
     assert [one["number"] for one in journal.entries()] == list(range(len(flat), 0, -1))
     verdict = journal.verify(journal.head())
     assert (verdict.problem, verdict.entries, verdict.commits) == ("", len(flat), len(batches))
+
+
+def long(journal: Journal, count: int = 30) -> list[str]:
+    return [journal.append([entry(f"{number}.a"), entry(f"{number}.b")], {"n": number}) for number in range(count)]
+
+
+def test_a_compacted_journal_keeps_its_chain_and_its_newest_entries(journal: Journal):
+    known = long(journal)
+
+    assert compact(journal, keep=10, most=40) == 50
+
+    numbers = [one["number"] for one in journal.entries()]
+    assert numbers == list(range(61, 50, -1))
+    assert journal.state() == {"n": 29}
+    for head in (known[0], known[-1], journal.head()):
+        verdict = journal.verify(head)
+        assert (verdict.problem, verdict.commits, verdict.entries) == ("", 31, 11)
+    with closing(Repo(str(journal.path))) as repo:
+        dropped = repo[repo[known[3].encode()].tree][b"entries.jsonl"][1]
+        assert dropped not in repo.object_store
+    journal.append([entry("after")], {})
+    assert journal.verify(known[0]).problem == ""
+    assert next(iter(journal.entries()))["number"] == 62
+
+
+def test_it_is_compacted_only_when_there_is_much_and_again_when_there_is_again(journal: Journal):
+    long(journal, 10)
+    assert compact(journal, keep=10, most=40) == 0
+
+    long(journal, 20)
+    assert compact(journal, keep=10, most=40) == 50
+    assert compact(journal, keep=10, most=40) == 0
+    long(journal, 20)
+    assert compact(journal, keep=10, most=40) == 41
+    assert journal.verify().problem == ""
+
+
+def test_an_entry_that_went_without_being_compacted_shows(journal: Journal):
+    long(journal)
+    compact(journal, keep=10, most=40)
+    known = journal.append([entry("last")], {})
+    with closing(Repo(str(journal.path))) as repo:
+        blob = repo[repo[known.encode()].tree][b"entries.jsonl"][1].decode()
+    (journal.path / "objects" / blob[:2] / blob[2:]).unlink()
+
+    assert "is missing or damaged" in journal.verify().problem
+
+
+def test_one_that_was_killed_between_two_renames_is_whole(journal: Journal):
+    head = long(journal, 3)[-1]
+    journal.path.rename(journal.path.with_name(f"{journal.path.name}.before"))
+
+    assert journal.exists
+    assert journal.head() == head
+    assert journal.verify(head).problem == ""
