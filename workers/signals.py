@@ -6,13 +6,19 @@ import contextlib
 import gc
 import os
 import shutil
+from datetime import timedelta
 from typing import Any
 
 import redis
+import structlog
 from celery import signals
 
 from reconciler import process
 from workers import logs, metrics, wiring
+from workers.app import QUEUE, the_app
+from workers.store import clocks
+
+log = structlog.get_logger()
 
 
 class Slots:
@@ -20,7 +26,7 @@ class Slots:
 
     def __init__(self) -> None:
         self.count = 0
-        self.is_known = self.is_leaving = False
+        self.is_known = self.is_leaving = self.is_apart = False
 
     def beat(self, worker: str) -> None:
         """Say that this worker lives. Only news wakes the scheduler: a quiet fleet costs it nothing."""
@@ -29,12 +35,33 @@ class Slots:
         store = wiring.store()
         # A Redis that is away is noticed and waited for by Celery itself; a missed sign of life costs nothing.
         try:
-            store.slots.beat(worker, self.count or wiring.settings().concurrency, store.clock.now())
+            ahead_s = store.clocks.ahead_of_leader_s()
+            self._keep_time(worker, ahead_s)
+            if self.is_apart:
+                return
+            at = store.clock.now() - timedelta(seconds=ahead_s)
+            store.slots.beat(worker, self.count or wiring.settings().concurrency, at)
             if not self.is_known:
                 store.due.wake()
             self.is_known = True
         except redis.RedisError:
             self.is_known = False
+
+    def _keep_time(self, worker: str, ahead_s: float) -> None:
+        """Take no work while our clock is not the scheduler's: each lease would seem to have ended, or never to end."""
+        is_apart = abs(ahead_s) > clocks.MOST_APART_S
+        if is_apart == self.is_apart:
+            return
+        self.is_apart, store = is_apart, wiring.store()
+        store.clocks.note(worker, ahead_s if is_apart else 0.0)
+        if is_apart:
+            store.events.append(store.clock.now(), "worker", worker, "ClockApart", clocks.told(ahead_s))
+            log.error("clock_apart", seconds=round(ahead_s))
+            the_app().control.cancel_consumer(QUEUE, destination=[worker])
+            store.slots.gone(worker)
+        else:
+            log.info("clock_right_again")
+            the_app().control.add_consumer(QUEUE, destination=[worker])
 
     def leave(self, worker: str) -> None:
         """Take this worker's slots away, so that nothing more is sent for it."""

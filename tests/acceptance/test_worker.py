@@ -11,10 +11,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from celery import Celery
 
 from reconciler import process
 from reconciler.clock import SystemClock
 from tests.fixtures.installation import COMMAND, eventually
+from workers.app import broker_url
 from workers.store import Store, open_store
 
 CELERY = [sys.executable, "-m", "celery", "-A", "workers", "worker", "--hostname", "w1@here"]
@@ -108,3 +110,31 @@ def test_a_worker_loads_no_go_library():
 
     assert "helm" not in loaded
     assert "kubectl" not in loaded
+
+
+def test_a_worker_whose_clock_is_not_the_schedulers_takes_no_work_until_it_is(
+    start: Callable[..., Worker], store: Store, valkey: str
+):
+    """Its leases would seem to have ended as they begin. Here it is the scheduler's clock that is set."""
+    store.clocks.lead()
+    start([*COMMAND, "worker", "--name", "w1@here"], UNDRIFT_CONCURRENCY="1")
+    eventually(lambda: slots(store), "the worker runs", 30.0)
+    skew = f"{store.prefix}leader-clock"
+
+    store.redis.set(skew, "3600")
+    eventually(lambda: not slots(store), "it gives up its slots", 30.0)
+    assert [round(ahead_s / 60) for ahead_s in store.clocks.apart().values()] == [-60]
+    assert "3600 s behind the scheduler's" in store.events.last(1)[0].message
+    assert queues(valkey) == set()
+
+    store.clocks.lead()
+    eventually(lambda: slots(store), "it takes work again", 30.0)
+    assert store.clocks.apart() == {}
+    eventually(lambda: queues(valkey) == {"undrift"}, "it consumes again", 30.0)
+
+
+def queues(url: str) -> set[str]:
+    """What the worker consumes from, as it tells itself."""
+    with Celery("eyes", broker=broker_url(url)) as app:
+        found = app.control.inspect(timeout=2.0).active_queues() or {}
+    return {one["name"] for one in found.get("w1@here", [])}

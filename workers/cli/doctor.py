@@ -21,7 +21,7 @@ from reconciler.ports import ClusterApi
 from workers import metrics, webhook, wiring
 from workers.cli import output
 from workers.cli.output import Format
-from workers.store import Store, composed
+from workers.store import Store, clocks, composed
 
 doctor_app = typer.Typer(pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
 
@@ -100,6 +100,8 @@ def _processes(store: Store) -> Iterator[Finding]:
         yield Finding("fail", "workers", "none is running; start `undrift worker`")
     else:
         yield Finding("ok", "workers", f"{len(alive)} with {sum(alive.values())} slots")
+    for worker, ahead_s in store.clocks.apart().items():
+        yield Finding("fail", f"worker {worker}", clocks.told(ahead_s))
     for brake in store.brakes.all().values():
         if not brake.is_over(now):
             yield Finding("warn", "brakes", brake.sentence)

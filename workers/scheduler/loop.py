@@ -35,6 +35,7 @@ STANDBY_S = 2.0
 LONGEST_WAIT_S = 2.5
 """Below the leader lock's time, so that a waiting leader keeps leading."""
 CHECK_EVERY_S = 60.0
+CLOCK_EVERY_S = 10.0
 RETRY_REDIS_S = 1.0
 SHORTEST_TURN_S = 0.03
 """Hundreds of completions a second wake the scheduler; this much of them is seen in one turn."""
@@ -70,6 +71,7 @@ class Scheduler:
         self._dice = random.Random()
         self._look_at_s = 0.0
         self._check_at_s = 0.0
+        self._clock_at_s = 0.0
         self._expansion: Expansion | None = None
         self._leads = False
         self._rebuilds = False
@@ -105,6 +107,7 @@ class Scheduler:
             self._say_once(error)
             return STANDBY_S
         self._records.tend()
+        self._tell_the_time()
         rescue(self._store, self._pace.lease_s)
         room = self._hand_out()
         return self._wait_s(has_room=room > 0)
@@ -126,6 +129,7 @@ class Scheduler:
         """Begin from what is published, not from what this process read when it led before."""
         log.info("leading")
         self._leads, self._expansion, self._look_at_s, self._check_at_s = True, None, 0.0, 0.0
+        self._clock_at_s = 0.0
         self._fleet.revision = ""
         if not self._pace.tells:
             self._store.notices.forget()
@@ -159,6 +163,12 @@ class Scheduler:
             self._publish(expansion)
         if asked or self._clock.boot_s() >= self._check_at_s:
             self._check()
+
+    def _tell_the_time(self) -> None:
+        """So that a worker whose clock is another finds that out before its leases do."""
+        if self._clock.boot_s() >= self._clock_at_s:
+            self._clock_at_s = self._clock.boot_s() + CLOCK_EVERY_S
+            self._store.clocks.lead()
 
     def _note_fleet_error(self, error: UndriftError) -> None:
         known = self._store.specs.fleet()

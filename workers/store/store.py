@@ -10,6 +10,7 @@ import redis
 from reconciler.clock import Clock
 from workers.store.brakes import Brakes
 from workers.store.brief import Briefs, Results
+from workers.store.clocks import Clocks
 from workers.store.due import DueQueue
 from workers.store.events import Events
 from workers.store.keys import PREFIX
@@ -55,6 +56,7 @@ class Store:
     meters: Meters
     tombstones: Tombstones
     notices: Notices
+    clocks: Clocks
     clock: Clock
     prefix: str
 
@@ -89,6 +91,7 @@ def open_store(url: str, clock: Clock, *, prefix: str = PREFIX) -> Store:
         meters=Meters(client, prefix),
         tombstones=Tombstones(client, prefix),
         notices=Notices(client, prefix),
+        clocks=Clocks(client, clock, prefix),
         clock=clock,
         prefix=prefix,
     )
