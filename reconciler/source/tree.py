@@ -6,7 +6,7 @@ import stat
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from dulwich.object_store import BaseObjectStore
 from dulwich.objects import Blob, Commit, ObjectID, Tag, Tree
@@ -33,6 +33,9 @@ class Folders:
         self._room -= len(entries) + 1
         while self._room < 0 and len(self._known) > 1:
             self._room += len(self._known.popitem(last=False)[1]) + 1
+
+
+Kind = TypeVar("Kind", Blob, Tree)
 
 
 class GitTree:
@@ -73,17 +76,27 @@ class GitTree:
         found = self.entry(path)
         if found is None or found.kind not in ("file", "link"):
             raise PathNotFound(f"{self._where}: no file {path} at {self.commit[:7]}", subject=path)
-        blob = self._store[ObjectID(found.oid.encode())]
-        assert isinstance(blob, Blob)  # its entry's mode said so, and Git ids can't lie about kinds
+        blob = self._object(found.oid, Blob, path)
         if blob.raw_length() > READ_LIMIT:
             raise SourceTooLarge(f"{self._where}: {path} is larger than {READ_LIMIT} bytes", subject=path)
         return blob.data
 
+    def _object(self, oid: str, kind: type[Kind], what: str) -> Kind:
+        """An object of the store. An entry's mode may say another kind than its object is, in a hostile repository only."""
+        try:
+            found = self._store[ObjectID(oid.encode())]
+        except KeyError as error:
+            raise PathNotFound(
+                f"{self._where}: {what} names object {oid[:12]}, which is not there", subject=what
+            ) from error
+        if not isinstance(found, kind):
+            raise PathNotFound(f"{self._where}: {what} is no {kind.__name__.lower()} (object {oid[:12]})", subject=what)
+        return found
+
     def _folder(self, oid: str) -> Mapping[str, TreeEntry]:
         known = self._folders.get(oid)
         if known is None:
-            tree = self._store[ObjectID(oid.encode())]
-            assert isinstance(tree, Tree)
+            tree = self._object(oid, Tree, "a folder")
             known = {entry.name: entry for entry in map(_entry, tree.iteritems()) if _is_plain(entry.name)}
             self._folders.put(oid, known)
         return known

@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import base64
 import posixpath
+import ssl
 import sys
 import threading
 import time
@@ -183,13 +184,21 @@ class _Quiet(WSGIRequestHandlerLogger):
 
 
 class GitServer:
-    """Serves the repositories below a folder over HTTP on 127.0.0.1.
+    """Serves the repositories below a folder over HTTP on 127.0.0.1, or over HTTPS with a context for `tls`.
 
     `login` is (user, password), or ("", token) for Bearer. `fault`, while set, is what every request gets: `401`, `403`,
     `404`, `500`, `garbage`, `slow`, or a URL to redirect to. `requests` counts them.
     """
 
-    def __init__(self, root: Path, *, port: int = 0, login: tuple[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        port: int = 0,
+        login: tuple[str, str] | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._scheme = "https" if tls else "http"
         self.login, self.fault, self.requests = login, "", 0
         self.last_authorization = ""
         self._folder = _Folder(root)
@@ -197,6 +206,8 @@ class GitServer:
         self._released = threading.Event()
         self._server = _Server(("127.0.0.1", port), _Quiet)
         self._server.set_app(self._answer)
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
     def __enter__(self) -> GitServer:
@@ -212,7 +223,7 @@ class GitServer:
 
     def url(self, name: str) -> str:
         """The URL of a repository by its path below the folder."""
-        return f"http://127.0.0.1:{self.port}/{name}"
+        return f"{self._scheme}://127.0.0.1:{self.port}/{name}"
 
     def stop(self) -> None:
         """End the server; requests that are being slow end too."""
