@@ -30,6 +30,7 @@
     ├── ApplyError                   one object failed; the others go on; the sync is Failed
     │   ├── FieldConflict            another manager owns a field; carries the causes
     │   ├── OwnedByAnother           another application of ours declares the object; names it
+    │   ├── OwnedByAutoscaler        an object that we would adopt is scaled by somebody, to another number than Git's
     │   ├── FirstContact             the object exists and was never ours: held
     │   ├── InvalidObject            the API server refuses the object (schema, 422): until a new commit
     │   ├── ImmutableField           carries the way out
@@ -220,6 +221,12 @@ class OwnedByAnother(ApplyError):
     """Another application declares this object."""
 
     retry: Retry = 60.0
+
+
+class OwnedByAutoscaler(ApplyError):
+    """The object exists, is scaled by an autoscaler, and Git declares another number of replicas."""
+
+    retry: Retry = NEVER
 
 
 class FirstContact(ApplyError):

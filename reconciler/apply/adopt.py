@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from reconciler.errors import FieldConflict, FirstContact, OwnedByAnother, PreconditionFailed
+from reconciler.errors import FieldConflict, FirstContact, OwnedByAnother, OwnedByAutoscaler, PreconditionFailed
 from reconciler.model.instance import InstanceKey
 from reconciler.model.live import Resource
 from reconciler.model.manifest import ObjectKey, Raw
@@ -71,6 +71,20 @@ def require_allowed(live: Raw, key: InstanceKey, subject: ObjectKey, policy: str
         )
     if policy == "Never":
         raise FirstContact(f"{subject} exists, and sync.adopt is Never; nothing was written to it", subject=subject)
+
+
+def require_scale_kept(live: Raw, body: Raw, subject: ObjectKey) -> None:
+    """Raises OwnedByAutoscaler when adopting would scale what something scales for good reasons: not even a person who
+    lets a plan through means that. Who scales by hand (`kubectl scale`) is no autoscaler."""
+    wanted, stands = ((one.get("spec") or {}).get("replicas") for one in (body, live))
+    scaler = managedfields.scaler(live)
+    if wanted is None or wanted == stands or not scaler or scaler.startswith("kubectl"):
+        return
+    raise OwnedByAutoscaler(
+        f"{subject} exists and is scaled by {scaler}, to {stands}; Git declares {wanted}, and nothing was written to it. "
+        "Remove `replicas` from Git, or list `/spec/replicas` in `ignoreDifferences`",
+        subject=subject,
+    )
 
 
 def contested_contact(conflict: FieldConflict, subject: ObjectKey) -> FirstContact:

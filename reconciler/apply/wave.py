@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache, partial
+from typing import Any
 
 from reconciler.apply import adopt, drifted, recreate, settle
 from reconciler.apply.job import Job
@@ -118,8 +119,11 @@ def _carry_out(job: Job) -> Outcome:
         stripped = drifted.strip(job) if job.change.cause is Cause.FOREIGN else ()
         if stripped:
             return replace(_apply(job, Result.HEALED), drift=stripped)
+        live = _seen(job) if job.ignored or job.change.action is Action.ADOPT else None
+        if job.change.action is Action.ADOPT and live is not None:
+            adopt.require_scale_kept(live, _body_for(job, live), job.change.key)
         if job.ignored:
-            return _leave_to_others(job, job.api.get(job.resource, job.change.key.namespace, job.change.key.name))
+            return _leave_to_others(job, live)
         outcome = _apply(job, Result.ADOPTED if job.change.action is Action.ADOPT else None)
         # Unproven may be what an adoption that was cut short has left.
         unfinished = job.change.action is Action.ADOPT or job.change.cause is Cause.UNPROVEN
@@ -135,7 +139,7 @@ def _create(job: Job) -> Outcome:
     try:
         return _outcome(job, job.send(force=False, create_only=True), Result.CREATED)
     except (PreconditionFailed, FieldConflict):  # the server compares fields before versions
-        live = job.api.get(job.resource, job.change.key.namespace, job.change.key.name)
+        live = _seen(job)
     if live is None:  # gone again between the two requests
         return _outcome(job, job.send(force=False, create_only=True), Result.CREATED)
     if adopt.is_ours(live, job.key):
@@ -143,9 +147,18 @@ def _create(job: Job) -> Outcome:
     if (former := adopt.former_of(live, job.key, job.formers)) is not None:
         return _move(job, live, former)
     adopt.require_allowed(live, job.key, job.change.key, job.adopt)
-    if job.ignored:
-        job = replace(job, body=without(job.body, live, job.key.manager, job.ignored))
+    job = replace(job, body=_body_for(job, live))
+    adopt.require_scale_kept(live, job.body, job.change.key)
     return _without_kubectl(job, _apply_first(job))
+
+
+def _seen(job: Job) -> Raw | None:
+    return job.api.get(job.resource, job.change.key.namespace, job.change.key.name)
+
+
+def _body_for(job: Job, live: Raw) -> dict[str, Any]:
+    """The body without what is left to others on an object that exists."""
+    return without(job.body, live, job.key.manager, job.ignored) if job.ignored else job.body
 
 
 def _move(job: Job, live: Raw, former: InstanceKey) -> Outcome:
@@ -159,7 +172,7 @@ def _leave_to_others(job: Job, live: Raw | None) -> Outcome:
     """Apply with the ignored fields left to their owners. Drift in those alone is none."""
     if live is None:
         return _apply(job, None)
-    masked = replace(job, body=without(job.body, live, job.key.manager, job.ignored))
+    masked = replace(job, body=_body_for(job, live))
     outcome = _apply(masked, Result.ADOPTED if job.change.action is Action.ADOPT else None)
     is_same = outcome.live is not None and _declared(outcome.live) == _declared(live)
     if is_same and not outcome.drift and outcome.result in (Result.HEALED, Result.CONFIGURED):

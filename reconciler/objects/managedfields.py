@@ -117,6 +117,14 @@ def _missing(value: Any, path: str, held: frozenset[str] | set[str]) -> Iterator
         yield path
 
 
+def scaler(body: Raw) -> str:
+    """Who set `.spec.replicas` by the scale subresource; empty when nobody did."""
+    for one in entries(body):
+        if one.get("subresource") == "scale" and "f:replicas" in ((one.get("fieldsV1") or {}).get("f:spec") or {}):
+            return str(one.get("manager"))
+    return ""
+
+
 def last_writer(body: Raw, ours: str) -> str:
     """The manager that wrote last besides us, status writers left out; empty when none is recorded."""
     others = [one for one in entries(body) if one.get("manager") != ours and one.get("subresource") != "status"]
