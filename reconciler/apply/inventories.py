@@ -24,6 +24,7 @@ from reconciler.errors import (
     InventoryNotRead,
     NamespaceMissing,
     PreconditionFailed,
+    Unreachable,
 )
 from reconciler.model.instance import InstanceKey
 from reconciler.model.inventory import Intent, Inventory, Member
@@ -131,16 +132,25 @@ class Inventories:
         return self._write(api, key, inventory)
 
     def rebuild(self, api: ClusterApi, key: InstanceKey, kinds: Collection[GroupKind]) -> Inventory:
-        """An inventory made of live objects that carry our label by our own apply, for a parent that was deleted."""
+        """An inventory made of live objects that carry our label by our own apply, for a parent that was deleted.
+
+        Which of them existed before us, nobody knows any more: all count as adopted, and none is ever pruned. Raises
+        Unreachable when a kind can't be looked at now, since its members would be forgotten.
+        """
         selector = f"{keys.PART_OF}={applyset.part_of(key)}"
         members: dict[ObjectKey, Member] = {}
         for kind in sorted(kinds):
-            resource = api.discovery().find(kind)
+            discovery = api.discovery()
+            resource = discovery.find(kind)
+            if kind.group in discovery.stale_groups:
+                raise Unreachable(
+                    f"cluster {api.name}: group {kind.group} can't be looked at now, and its objects may be ours"
+                )
             if resource is None:
                 continue
             for live in api.list(resource, selector=selector, metadata_only=True).items:
                 if managedfields.owns_label(live, key.manager, keys.PART_OF) and not _is_controlled(live):
-                    members[ObjectKey.of(live)] = Member(_created(live))
+                    members[ObjectKey.of(live)] = Member(_created(live), adopted=True)
         return Inventory(self.installation, members=members, rebuilt=True)
 
     def delete(self, api: ClusterApi, key: InstanceKey, inventory: Inventory) -> None:

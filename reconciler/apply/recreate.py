@@ -6,8 +6,10 @@ Never for what holds data or contains other objects: those are a person's decisi
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 
+from reconciler.apply import trash
 from reconciler.apply.prune import require_fence, why_not_ours
 from reconciler.errors import ImmutableField, PreconditionFailed
 from reconciler.model.instance import InstanceKey
@@ -39,12 +41,13 @@ def recreate(api: ClusterApi, resource: Resource, body: dict[str, Any], key: Ins
     on), FencedOut when another run took over.
     """
     subject = ObjectKey.of(body)
-    live = api.get(resource, subject.namespace, subject.name, metadata_only=True)
+    live = api.get(resource, subject.namespace, subject.name)
     if live is not None:
         meta = live["metadata"]
         if why := why_not_ours(live, subject, key, inventory):
             raise ImmutableField(f"{subject}: a field that can't be changed differs, and it is not replaced: {why}")
         require_fence(api, key, inventory)
+        trash.keep(api, live, key, api.server_time() or datetime.now(UTC))
         uid, version = str(meta["uid"]), str(meta["resourceVersion"])
         api.delete(resource, subject.namespace, subject.name, uid=uid, resource_version=version)
         _await_gone(api, resource, subject.namespace, subject.name, uid)

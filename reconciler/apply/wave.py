@@ -11,7 +11,7 @@ One request per object, a second one only after a conflict. A failure belongs to
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any
@@ -72,6 +72,9 @@ def apply_wave(
     finally:
         for one in started:
             one.cancel()
+        wait(
+            started
+        )  # one that runs already is not cancelled: nothing of ours may be on its way when the lease is let go
     settle.await_definitions(api, outcomes)
     return ChangeSet(tuple(outcomes))
 

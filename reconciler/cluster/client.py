@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 READ_TIMEOUT_S = 15.0
 WRITE_TIMEOUT_S = 34.0  # the API server itself gives a PATCH 34 s
 CONNECT_TIMEOUT_S = 5.0
+IDENTITY_KEPT_S = 60.0
+"""What answers at an address may become another cluster without the address' changing."""
 PAGE = 500
 CHUNK = 1 << 18
 APPLY_PATCH = "application/apply-patch+yaml"
@@ -86,12 +88,14 @@ class Client:
         return self._connection.namespaces_made
 
     def identity(self, *, refresh: bool = False) -> str:
-        if refresh or self._connection.identity is None:
+        is_old = self._connection.clock.boot_s() - self._connection.identified_s > IDENTITY_KEPT_S
+        if refresh or is_old or self._connection.identity is None:
             try:
                 found = self.get(NAMESPACE, "", "kube-system", metadata_only=True)
             except AccessDenied:
                 found = None
             self._connection.identity = str(found["metadata"]["uid"]) if found else ""
+            self._connection.identified_s = self._connection.clock.boot_s()
         return self._connection.identity
 
     def server_time(self) -> datetime | None:
@@ -289,7 +293,14 @@ class Client:
         ends_at, status = time.monotonic() + limit_s, "none"
         try:
             response = self._connection.pool.request(
-                method, url, body=payload, headers=headers, timeout=timeout, redirect=False, preload_content=False
+                method,
+                url,
+                body=payload,
+                headers=headers,
+                timeout=timeout,
+                redirect=False,
+                preload_content=False,
+                pool_timeout=limit_s,
             )
             data = self._received(response, ends_at)
             status = str(response.status)
@@ -314,6 +325,7 @@ class Client:
                     )
         except BaseException:
             response.close()
+            response.release_conn()  # closed, it still holds its place in the pool
             raise
         response.release_conn()
         return b"".join(chunks)

@@ -49,6 +49,8 @@ class Connection:
     """Namespaces that this process has seen or made, so that no request asks again."""
     identity: str | None = None
     """The uid of the cluster's `kube-system` namespace, once it was asked for; empty when we may not read it."""
+    identified_s: float = 0.0
+    """When that was, on the boot clock."""
     lock: threading.Lock = field(default_factory=threading.Lock)
     """Held while `authorization` is asked: renewing a token changes the loader's state."""
     _heard: tuple[datetime, float] | None = None

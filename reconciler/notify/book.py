@@ -129,7 +129,10 @@ def _gone(before: Told | None, where: Mapping[str, Topic], now: datetime) -> Tol
     if before.told is None and not before.tries:
         return None
     ended = replace(before, has_ended=True, at=now, end=_end(before, where))
-    return ended if before.told is None else replace(ended, due=now + WINDOW, tries=0)
+    if before.told is None:
+        return ended
+    # Something of it was still due, so the receiver may have closed it since: then its return must be told again.
+    return replace(ended, due=now + WINDOW, tries=0 if before.due is None else 1)
 
 
 def _end(before: Told, where: Mapping[str, Topic]) -> str:

@@ -35,6 +35,8 @@ def shown(body: Raw, path: str) -> str:
     value = value_at(body, path)
     if value is NOTHING:
         return ""
+    if value_at(mask.masked(body), path) is NOTHING:
+        return mask.hidden(value)  # what repeats an object whole, and so a Secret's values
     if mask.is_secret(body) and not path.startswith((".metadata.", ".type", ".immutable")):
         return mask.hidden(value)
     text = orjson.dumps(value, default=str).decode()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reconciler import apply, cluster
+from reconciler.errors import InventoryError
 from reconciler.model.changeset import ChangeSet, Result
 from reconciler.model.instance import InstanceKey
 from reconciler.model.inventory import Intent, Inventory
@@ -79,6 +80,12 @@ def _begun(
     """The inventory with our fence in it; None when there is none."""
     api = rooms.clusters.api(target, guard, agent=f"{key} fence={guard.fence}")
     stored = rooms.inventories.read(api, key)
+    if not stored.exists and memory.unflushed is not None and memory.unflushed.proofs:
+        raise InventoryError(
+            f"{key.short}: its inventory is gone from the cluster, and with it the proof of what may be deleted; nothing "
+            f"was. Delete its {len(memory.unflushed.proofs)} objects by hand, or put its Application back",
+            subject=key,
+        )
     if not stored.exists:
         return api, None
     inventory = stored.flushed(memory.unflushed, memory.unflushed_entry)

@@ -230,10 +230,9 @@ def approve(
     store = wiring.store()
     key = selecting.one(store, name)
     held = store.status.get(key).plan_id
-    if held and held != plan:
-        raise selecting.NotFound(
-            f"{key.short}: the held plan is {held}, not {plan}; look at `undrift app plan {key.short}`"
-        )
+    if held != plan:
+        what = f"the held plan is {held}, not {plan}" if held else "no plan of it is held"
+        raise selecting.NotFound(f"{key.short}: {what}; look at `undrift app plan {key.short}`")
     store.status.approve(key, plan)
     store.events.append(store.clock.now(), "instance", str(key), "Approved", f"plan {plan} approved")
     identity = asking.request(store, [key], "approved plan")
@@ -253,17 +252,16 @@ def explain(name: Name) -> None:
 def delete(name: Name, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
     """Delete the objects of an application that left the fleet. Refused while a fleet file defines it."""
     store = wiring.store()
-    defined = [
-        key for key in store.specs.instance_keys() if key.short == name or str(key) == name or key.application == name
-    ]
+    defined = selecting.named(store.specs.instance_keys(), name)
     if defined:
         raise selecting.NotFound(
             f"{defined[0].short}: a fleet file defines it; remove its Application from the fleet first"
         )
-    known = store.status.all()
-    keys = [key for key in known if name in (key.short, str(key), key.application)]
+    keys = selecting.named(store.status.all(), name)
     if not keys:
         raise selecting.NotFound(f"no instance {name!r} that left the fleet")
+    if len({key.project for key in keys}) > 1:
+        raise selecting.NotFound(f"{name!r} is in several projects: {', '.join(key.short for key in keys)}; name one")
     if not yes:
         typer.confirm(f"Delete the objects of {', '.join(key.short for key in keys)}?", abort=True)
     identity = store.requests.open(str(key) for key in keys)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -32,6 +33,12 @@ def redis_loss(
     if not is_embedded and installation != settings.installation():
         raise NotFound(f"this Redis is not an embedded one; add --installation {settings.installation()}")
     if not yes:
-        typer.confirm(f"Delete every key under {PREFIX} in {settings.redis_url}?", abort=True)
+        typer.confirm(f"Delete every key under {PREFIX} in {_place(settings.redis_url)}?", abort=True)
     deleted = store.wipe()
     print(f"deleted {deleted} keys; no grant for one lease length ({settings.lease_s:.0f} s), then all is rebuilt")
+
+
+def _place(url: str) -> str:
+    """A Redis URL without what logs in."""
+    parts = urlsplit(url)
+    return parts.path if parts.scheme == "unix" else f"{parts.hostname}:{parts.port or 6379}"

@@ -67,6 +67,11 @@ def spec_of(store: Store, key: InstanceKey) -> InstanceSpec:
     return spec
 
 
+def named(keys: Iterable[InstanceKey], name: str) -> list[InstanceKey]:
+    """Those that a key (`app@cluster`, `project/app@cluster`) or an application (`app`, `project/app`) means."""
+    return sorted(key for key in keys if name in (key.short, str(key)) or _is_named(key, name))
+
+
 def _is_named(key: InstanceKey, name: str) -> bool:
     project, _, application = name.rpartition("/")
     return key.application == application and (not project or key.project == project)

@@ -34,7 +34,8 @@ def announce(
     for key in store.tombstones.all().keys() & expansion.specs.keys():
         store.tombstones.drop(key)
         store.events.append(now, "instance", str(key), "Revived", "its Application was put back; nothing is deleted")
-    moved = {key: expansion.moved[key] for key in sorted(store.specs.left() & expansion.moved.keys())}
+    gone = store.specs.left() | expansion.left
+    moved = {key: expansion.moved[key] for key in sorted(gone & expansion.moved.keys())}
     _hand_over(store, moved)
     removed = sorted((set(fresh) & expansion.removed) - moved.keys() | _leaving_by_move(store, moved))
     recent = store.tombstones.note_leavings(removed, now, HOUR)

@@ -184,6 +184,11 @@ class Scheduler:
         """
         previous = self._expansion.specs if self._expansion else self._store.specs.all()
         self._expansion = expansion
+        if not self._store.leader.is_leading():
+            raise NotLeading
+        # Announced before it is published: a leader that is killed in between finds it still to be announced.
+        self._store.due.forget(Work("sync", str(key)) for key in expansion.left)
+        leaving.announce(self._store, expansion, expansion.left, previous)
         stored = self._store.specs.publish(
             expansion.specs,
             expansion.clusters,
@@ -192,9 +197,7 @@ class Scheduler:
             leader=self._store.leader,
         )
         self._store.specs.note_fleet(self._fleet.revision, sentences(expansion.problems))
-        self._store.due.forget(Work("sync", str(key)) for key in expansion.left)
         self._store.status.forget_unjudged(expansion.left)
-        leaving.announce(self._store, expansion, stored.left, previous)
         unjudged = {} if self._rebuilds else dict.fromkeys(stored.new, "new")
         unjudged |= dict.fromkeys(stored.changed, "fleet changed")
         self._look_up(unjudged, expansion)

@@ -37,6 +37,8 @@ class Brief:
     approval: str | None
     cluster_uid: str
     tombstone: Tombstone | None
+    stranger: str
+    """Why nothing may be written to what answers under the cluster's name; empty when it is who it was."""
     brake: Brake | None
 
     @property
@@ -52,7 +54,7 @@ class Briefs:
 
     def get(self, key: InstanceKey) -> Brief:
         found = self._read(args=[self._prefix, str(key), key.cluster, *scopes(key)])
-        spec, has_left, teardown, status, memory, judged, approval, pin, stone, brakes = found
+        spec, has_left, teardown, status, memory, judged, approval, pin, stone, stranger, brakes = found
         spec_text, status_text, memory_text = unpack(spec), unpack(status), unpack(memory)
         return Brief(
             spec=InstanceSpec.model_validate_json(spec_text) if spec_text else None,
@@ -64,6 +66,7 @@ class Briefs:
             approval=approval.decode() if approval else None,
             cluster_uid=pin.decode() if pin else "",
             tombstone=decode(stone) if stone else None,
+            stranger=stranger.decode() if stranger else "",
             brake=widest(brakes, self._clock.now()),
         )
 

@@ -34,7 +34,7 @@ class RedisGuard:
         self._brakes, self._permitted_until_s = brakes, 0.0
         self.fence = fence
         self._deadline_s = clock.boot_s() + lease_s
-        self._is_held = False
+        self._is_held = self._is_let_go = False
 
     def __enter__(self) -> RedisGuard:
         self._is_held = True
@@ -42,13 +42,13 @@ class RedisGuard:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._is_held = False
+        self._is_held, self._is_let_go = False, True
         _keeper().drop(self)
 
     def remaining_s(self) -> float:
         """Seconds for which a request may still run. Raises LeaseLost when none are left."""
         left_s = self._deadline_s - self._clock.boot_s()
-        if left_s <= 0:
+        if left_s <= 0 or self._is_let_go:
             raise LeaseLost(f"{self._work}: the lease under fence {self.fence} ended", subject=self._work.subject)
         return left_s
 

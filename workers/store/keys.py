@@ -36,6 +36,7 @@ scans              hash    cluster -> last scan                                 
 lookups            hash    repository -> last look-up                                      one a repository
 approvals          hash    instance -> plan id                                             one an instance
 pins               hash    cluster -> uid of the cluster that its name was first used for    one a cluster
+strangers          hash    cluster -> why nothing may be written to what answers under its name  one a cluster
 activated          set     clusters of `up --context` that may be written to              one a cluster
 tombstones         hash    instance -> when it is deleted after it left the fleet            until deleted
 leavings           zset    instance -> when it left the fleet                                  an hour

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import redis
+
+_PIN = """
+local known = redis.call('HGETALL', KEYS[1])
+local asked = {}
+for i = 3, #ARGV do asked[ARGV[i]] = true end
+for i = 1, #known, 2 do
+  if known[i] ~= ARGV[1] and known[i + 1] == ARGV[2] and asked[known[i]] then return {0, known[i]} end
+end
+return {redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2]), ''}
+"""
 
 
 class Pins:
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._redis: Any = client
         self._key, self._activated = f"{prefix}pins", f"{prefix}activated"
+        self._strangers = f"{prefix}strangers"
+        self._pin = client.register_script(_PIN)
 
     def all(self) -> Mapping[str, str]:
         """Uids by cluster name."""
@@ -22,11 +34,22 @@ class Pins:
         raw = self._redis.hget(self._key, cluster)
         return raw.decode() if raw else ""
 
-    def pin(self, cluster: str, uid: str) -> bool:
-        """Pin a name at first contact. False when it is pinned already."""
-        return bool(self._redis.hsetnx(self._key, cluster, uid))
+    def pin(self, cluster: str, uid: str, names: Collection[str] = ()) -> tuple[bool, str]:
+        """Pin a name at first contact, unless another of `names` is pinned to the same cluster: in one step, as two names
+        may be met at once. Whether it was pinned now, and that other name."""
+        pinned, other = self._pin(keys=[self._key], args=[cluster, uid, *names])
+        return bool(pinned), other.decode()
+
+    def note_stranger(self, cluster: str, message: str) -> None:
+        """Note that a scan met another cluster than the one that the name means: nothing may be written to it."""
+        self._redis.hset(self._strangers, cluster, message)
+
+    def clear_stranger(self, cluster: str) -> None:
+        self._redis.hdel(self._strangers, cluster)
 
     def drop(self, cluster: str) -> bool:
+        """Forget which cluster a name means; whether it was known."""
+        self.clear_stranger(cluster)
         return bool(self._redis.hdel(self._key, cluster))
 
     def activate(self, cluster: str) -> None:

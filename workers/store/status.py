@@ -54,6 +54,10 @@ class StatusStore:
         if rows:
             self._redis.hset(self._key("status"), mapping=rows)
 
+    def drop_approval(self, key: InstanceKey) -> None:
+        """An approval is for one pass: what comes after it is another plan, whatever its id."""
+        self._redis.hdel(self._key("approvals"), str(key))
+
     def forget(self, key: InstanceKey) -> None:
         for name in ("status", "memory", "judged", "unjudged", "approvals"):
             self._redis.hdel(self._key(name), str(key))

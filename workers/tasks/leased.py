@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 
 import redis
 import structlog
@@ -58,7 +59,9 @@ def _hold(do: Job, grant: Grant, guard: RedisGuard) -> None:
     except FencedOut as error:
         log.warning("fenced_out", met=error.fence)
         at_ms = store.due.now_ms() + int(wiring.settings().lease_s * 1000)
-        again = Mark(work, grant.lane, "another run was met", at_ms=at_ms)
+        again = Mark(work, grant.lane, "another run was met", at_ms=at_ms, commit=grant.commit, full=grant.full)
+        # What was asked for is still to be done, and who asked still waits.
+        store.due.mark([again, *(replace(again, request=one) for one in grant.requests)])
         store.due.complete(work, fence, again, met_fence=error.fence)
         return
     except LeaseError as error:
@@ -69,16 +72,16 @@ def _hold(do: Job, grant: Grant, guard: RedisGuard) -> None:
     except Exception as error:
         what = f"{type(error).__name__} in {_place(error)}"
         log.error("task_broke", what=what)
-        _own_up(work, fence, what)
+        _own_up(grant, what)
         raise TaskBroke(what) from None
     results.meters.observe("undrift_task_seconds", store.clock.boot_s() - begun_s, work.kind, results.outcome)
     if not store.due.complete(work, fence, again, commands=results.commands()):
         log.warning("completed_too_late")
 
 
-def _own_up(work: Work, fence: int, what: str) -> None:
+def _own_up(grant: Grant, what: str) -> None:
     """Say that it is our mistake, not the user's, and try again later. No worker died, so none is counted as lost."""
-    store = wiring.store()
+    store, work = wiring.store(), grant.work
     at_ms = store.due.now_ms() + BROKEN_WAIT_MS
     results = store.results()
     message = f"a mistake of Undrift itself ended the {work.kind}: {what}; nothing is known to be wrong with yours. "
@@ -88,8 +91,9 @@ def _own_up(work: Work, fence: int, what: str) -> None:
         results.status.put(status.model_copy(update={"phase": "Failed", "reason": BROKEN, "message": message}))
     subjects = {"sync": "instance", "scan": "cluster", "refresh": "repository", "deliver": "webhook"}
     results.events.append(store.clock.now(), subjects[work.kind], work.subject, BROKEN, message)
+    results.requests.answer(grant.requests, work.subject, {"phase": "Failed", "reason": BROKEN, "message": message})
     again = Mark(work, Lane.PERIODIC, "after a mistake of Undrift", at_ms=at_ms)
-    store.due.complete(work, fence, again, commands=results.commands())
+    store.due.complete(work, grant.fence, again, commands=results.commands())
 
 
 def _place(error: Exception) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from reconciler.errors import LeaseError, UndriftError
+from reconciler.errors import BACKOFF, LeaseError, UndriftError
 from reconciler.model.instance import InstanceKey
 from reconciler.pipeline.teardown import TeardownReport, hand_over, release, teardown
 from workers import wiring
@@ -16,8 +16,8 @@ from workers.store.guard import RedisGuard
 from workers.store.tombstones import Tombstone
 
 LOOK_MS = 3000
-HEIRS_LOOK_MS = 60_000
-"""An heir that stands makes its former due at once; this is for one that stood before."""
+LONG_LOOK_MS = 60_000
+"""An heir that stands makes its former due at once; this is for one that stood before, and for what time won't mend."""
 
 
 def leave(brief: Brief, grant: Grant, guard: RedisGuard, results: Results) -> Mark | None:
@@ -39,7 +39,8 @@ def leave(brief: Brief, grant: Grant, guard: RedisGuard, results: Results) -> Ma
     except LeaseError:
         raise
     except UndriftError as error:
-        return _not_left_yet(brief, grant, error.reason, error.message, results)
+        wait_ms = LOOK_MS if error.retry == BACKOFF else LONG_LOOK_MS
+        return _not_left_yet(brief, grant, error.reason, error.message, results, wait_ms)
     if not report.is_done and policy == "HandOver":
         _keep(brief, key, report, stone, results)
         return None
@@ -77,7 +78,7 @@ def _waits_for_heirs(brief: Brief, grant: Grant, missing: Sequence[InstanceKey],
     results.status.put(
         brief.status.model_copy(update={"phase": "Waiting", "reason": "WaitingForHeirs", "message": message})
     )
-    return Mark(grant.work, Lane.PERIODIC, "moved", at_ms=wiring.store().due.now_ms() + HEIRS_LOOK_MS)
+    return Mark(grant.work, Lane.PERIODIC, "moved", at_ms=wiring.store().due.now_ms() + LONG_LOOK_MS)
 
 
 def _keep(brief: Brief, key: InstanceKey, report: TeardownReport, stone: Tombstone | None, results: Results) -> None:
@@ -92,11 +93,13 @@ def _keep(brief: Brief, key: InstanceKey, report: TeardownReport, stone: Tombsto
     results.status.put(brief.status.model_copy(update={"phase": "Held", "reason": "LeftBehind", "message": message}))
 
 
-def _not_left_yet(brief: Brief, grant: Grant, reason: str, message: str, results: Results) -> Mark:
+def _not_left_yet(
+    brief: Brief, grant: Grant, reason: str, message: str, results: Results, wait_ms: int = LOOK_MS
+) -> Mark:
     """Look again soon; who asked for the deletion is answered by the pass that ends it."""
     store = wiring.store()
     status = brief.status.model_copy(update={"phase": "Waiting", "reason": reason, "message": message})
     results.status.put(status)
-    again = Mark(grant.work, Lane.OPERATOR, "delete", at_ms=store.due.now_ms() + LOOK_MS)
+    again = Mark(grant.work, Lane.OPERATOR, "delete", at_ms=store.due.now_ms() + wait_ms)
     store.due.mark(replace(again, request=request) for request in grant.requests)
     return again

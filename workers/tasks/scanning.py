@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from datetime import datetime
 
 import structlog
 
 from reconciler.errors import ClusterIdentityChanged, Frozen, LeaseError, UndriftError
-from reconciler.fleet.load import DEV_CLUSTER_LABEL
 from reconciler.model.changeset import Drift
 from reconciler.model.instance import InstanceKey
 from reconciler.model.record import Memory
 from reconciler.model.spec import ClusterTarget, InstanceSpec
 from reconciler.model.status import DriftEntry, InstanceStatus
 from reconciler.pipeline.scan import Finding, ScanReport, empty_old_trash, scan
-from workers import wiring
+from workers import pinning, wiring
 from workers.messages import Grant, Lane, Mark, Work
 from workers.store.brief import Results
 from workers.store.guard import RedisGuard
@@ -41,43 +39,36 @@ def _scan(name: str, grant: Grant, guard: RedisGuard, results: Results) -> Mark 
     try:
         policies = {key: spec.drift for key, spec in specs.items()}
         report = scan(target, memories, guard, wiring.rooms(), pinned=store.pins.get(name), policies=policies)
-        _require_one_name(target, report.identity)
+        pinning.require_one_name(store, target, report.identity)
+        store.pins.clear_stranger(name)
     except LeaseError:
         raise
     except UndriftError as error:
         _note_failure(target, error)
         results.outcome = "Failed"
         if isinstance(error, ClusterIdentityChanged):
+            store.pins.note_stranger(name, error.message)
             store.status.forget_memories(specs)
     else:
         store.status.note_scan(name, report.began_at, requests=report.requests)
         results.meters.count_answers(name, report.answers)
         _judge_all(report, specs, memories)
         if store.status.is_trash_day(name, store.clock.now()):
-            with suppress(Frozen):
-                empty_old_trash(target, guard, wiring.rooms())
+            _empty_old_trash(target, guard)
     results.requests.answer(grant.requests, name, {"phase": "Idle", "reason": "Scanned"})
     return Mark(Work("scan", name), Lane.DRIFT, "periodic", at_ms=store.due.now_ms() + _every_ms(target))
 
 
-def _require_one_name(target: ClusterTarget, uid: str) -> None:
-    """Pin a cluster at first contact. Raises ClusterIdentityChanged when another name of the fleet means it already.
-
-    A local dev cluster is another one whenever it starts, so it is not pinned.
-    """
-    store, cluster = wiring.store(), target.name
-    if not uid or DEV_CLUSTER_LABEL in target.labels:
-        return
-    names = store.specs.clusters()
-    for other, known in store.pins.all().items():
-        if known == uid and other != cluster and other in names:
-            raise ClusterIdentityChanged(
-                f"cluster {cluster}: it is the same cluster as {other} (kube-system {uid}); remove one of the two from "
-                f"the fleet, or mend its kubeconfig; if {other} moved on: `undrift cluster forget {other}`",
-                subject=cluster,
-            )
-    if store.pins.pin(cluster, uid):
-        store.outbox.put(store.clock.now(), "pin", f"cluster:{cluster}", by="first contact", uid=uid)
+def _empty_old_trash(target: ClusterTarget, guard: RedisGuard) -> None:
+    """What was found stands whether or not the trash can be emptied; tomorrow is another day."""
+    try:
+        empty_old_trash(target, guard, wiring.rooms())
+    except Frozen:
+        log.info("trash_kept", reason="frozen")
+    except LeaseError:
+        raise
+    except UndriftError as error:
+        log.warning("trash_kept", reason=error.reason, message=error.message)
 
 
 def _every_ms(target: ClusterTarget) -> int:
@@ -130,13 +121,14 @@ def _mark(
 ) -> Mark | None:
     work = Work("sync", str(spec.key))
     never = status is None or status.last_sync is None
+    if finding is not None and finding.drift and spec.drift.action != "Ignore":
+        # Each proof stands for its own object, also where the whole is held or failed.
+        return Mark(work, Lane.DRIFT, "drift", at_ms=_when(finding.drift, memory, now))
     if finding is None or not finding.known:
         # Failed ones come due again by their own back-off; one that was never synced has none.
         return Mark(work, Lane.PERIODIC, "no proof") if never else None
     if finding.applied is not None and finding.applied.spec_digest != spec.digest and never:
         return Mark(work, Lane.COMMIT, "fleet changed")
-    if finding.drift and spec.drift.action != "Ignore":
-        return Mark(work, Lane.DRIFT, "drift", at_ms=_when(finding.drift, memory, now))
     removable = [Drift(key, one.field, one.manager) for key, one in finding.foreign if one.action == "Remove"]
     if removable and spec.drift.action == "Heal":
         return Mark(work, Lane.DRIFT, "foreign fields", at_ms=_when(removable, memory, now))

@@ -6,13 +6,13 @@ import random
 
 import structlog
 
-from reconciler.errors import Frozen
+from reconciler.errors import ClusterIdentityChanged, Frozen, LeaseError, UndriftError
 from reconciler.model.instance import InstanceKey
-from reconciler.model.record import Order, SyncRecord
+from reconciler.model.record import Order, Phase, SyncRecord
 from reconciler.model.spec import InstanceSpec
 from reconciler.model.status import InstanceStatus
 from reconciler.pipeline.sync import sync
-from workers import wiring
+from workers import pinning, wiring
 from workers.messages import Grant, Lane, Mark, Work
 from workers.scheduler import due_times
 from workers.store import status as statuses
@@ -23,6 +23,7 @@ from workers.tasks.leaving import leave
 
 log = structlog.get_logger()
 _dice = random.Random()
+HELD_S = 300.0
 
 
 def run(instance: str, fence: int) -> None:
@@ -48,8 +49,42 @@ def _carry_out(key: InstanceKey, brief: Brief, grant: Grant, guard: RedisGuard, 
     if brief.spec is None:
         log.info("spec_unknown")  # the leader has not published it (again) yet; it will, and then make it due
         return None
+    if stranger := brief.stranger or _met_first(brief, guard):
+        return _hold(brief, grant, stranger, results)
     record = sync(brief.spec, _order(brief, grant), brief.memory, guard, wiring.rooms())
     return _keep(brief.spec, record, brief, grant, results)
+
+
+def _met_first(brief: Brief, guard: RedisGuard) -> str:
+    """Pin the cluster before its first write; why it must not be written to, or "". One that does not answer, or does not
+    tell who it is, is for the sync to meet."""
+    assert brief.spec is not None
+    target = brief.spec.cluster
+    if brief.cluster_uid or not pinning.is_pinned_at_all(target):
+        return ""
+    try:
+        api = wiring.rooms().clusters.api(target, guard, agent=f"{brief.spec.key} first contact")
+        pinning.require_one_name(wiring.store(), target, api.identity())
+    except ClusterIdentityChanged as error:
+        return error.message
+    except LeaseError:
+        raise
+    except UndriftError as error:
+        log.info("not_met_yet", reason=error.reason)
+    return ""
+
+
+def _hold(brief: Brief, grant: Grant, message: str, results: Results) -> Mark:
+    """Nothing is asked of a cluster that is not the one which its name means; a scan finds out when it is again."""
+    reason, now = ClusterIdentityChanged.__name__, wiring.store().clock.now()
+    before = brief.status
+    update = {"sync": "Unknown", "phase": "Held", "reason": reason, "message": message}
+    results.status.put(before.model_copy(update=update))
+    if (before.reason, before.message) != (reason, message):
+        results.events.append(now, "instance", grant.work.subject, reason, message)
+    results.requests.answer(grant.requests, grant.work.subject, update)
+    at_ms = int((now.timestamp() + HELD_S) * 1000)
+    return Mark(grant.work, Lane.PERIODIC, f"retry after {reason}", at_ms=at_ms)
 
 
 def _order(brief: Brief, grant: Grant) -> Order:
@@ -72,12 +107,16 @@ def _keep(spec: InstanceSpec, record: SyncRecord, brief: Brief, grant: Grant, re
     again = due_times.next_sync(spec, record, status.failures, _dice)
     results.status.remember(key, record.memory)
     results.status.put(status)
+    if brief.approval and record.phase is not Phase.FAILED:
+        results.status.drop_approval(key)
     if record.revision is not None:
         results.status.judge_first(key, record.revision.commit)
     if (status.phase, status.reason, status.message) != (before.phase, before.reason, before.message):
         results.events.append(record.finished_at, "instance", str(key), record.reason, record.message)
     if status.sync == "Synced":
         _tell_formers(spec)
+    if record.counts.get("Deleted"):
+        _tell_those_that_were_refused(key)
     results.requests.answer(grant.requests, str(key), _outcome(record))
     results.outcome = str(record.phase)
     results.meters.count_answers(key.cluster, record.answers)
@@ -104,6 +143,17 @@ def _tell_formers(spec: InstanceSpec) -> None:
     waiting = store.tombstones.all() if spec.moved_from else {}
     formers = [InstanceKey.parse(one) for one in spec.moved_from]
     store.due.mark(Mark(Work("sync", str(one)), Lane.PERIODIC, "moved") for one in formers if one in waiting)
+
+
+def _tell_those_that_were_refused(key: InstanceKey) -> None:
+    """An object that moved from one application to another is the new one's as soon as the old one has let it go."""
+    store = wiring.store()
+    refused = [
+        other
+        for other, status in store.status.all().items()
+        if other.cluster == key.cluster and status.reason == "OwnedByAnother"
+    ]
+    store.due.mark(Mark(Work("sync", str(other)), Lane.COMMIT, f"{key.short} let objects go") for other in refused)
 
 
 def _stopped(brief: Brief, grant: Grant, error: Frozen, results: Results) -> Mark | None:
