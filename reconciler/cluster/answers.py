@@ -42,6 +42,11 @@ _ECHOES = re.compile(r"(Invalid value: |got )(?:\"(?:[^\"\\]|\\.)*\"|.*)", re.DO
 _IMMUTABLE = re.compile(r"field is immutable|may not change once set|is immutable|updates to \w+ spec for fields other")
 
 
+NO_SUCH_PATH = b"404 page not found"
+"""What an API server says, in plain text, for a kind that it does not serve any more, such as that of a deleted CRD. So do
+others: who gets it asks discovery whether that is so."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     status: int
@@ -74,6 +79,8 @@ def error_of(answer: Answer, *, cluster: str, subject: str, sent: Raw | None = N
     status = _status(answer)
     if answer.status == 429:  # its own flow control answers in plain text
         return _later(answer, str(status.get("message") or "too many requests"), cluster)
+    if answer.status == 404 and answer.data.strip() == NO_SUCH_PATH:
+        return UnknownKind(f"{subject}: the cluster does not serve this kind", subject=subject)
     if status.get("kind") != "Status":
         return _not_an_api_server(answer, cluster)
     message = _safe(str(status.get("message") or status.get("reason") or ""), sent)

@@ -250,6 +250,11 @@ class Notes:
         }
         return frozenset(gone | refused)
 
+    def fights(self, now: datetime) -> dict[ObjectKey, Heals]:
+        """The desired objects that another writer keeps changing, after this pass's heals."""
+        wanted = set(self._keys())
+        return {key: one for key, one in self._heals(now).items() if contest.is_on(one) and key in wanted}
+
     def _heals(self, now: datetime) -> dict[ObjectKey, Heals]:
         healed = [
             drift

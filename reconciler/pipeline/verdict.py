@@ -6,6 +6,7 @@ an object that did not become what Git says is never called Synced.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -22,8 +23,10 @@ from reconciler.errors import (
 )
 from reconciler.model.changeset import Outcome, Result
 from reconciler.model.health import Health, HealthReport
+from reconciler.model.manifest import ObjectKey
 from reconciler.model.plan import Cause
-from reconciler.model.record import Phase, Sync
+from reconciler.model.record import Heals, Phase, Sync
+from reconciler.plan import contest
 
 if TYPE_CHECKING:
     from reconciler.pipeline.notes import Notes
@@ -53,8 +56,8 @@ def tell(notes: Notes, report: HealthReport, now: datetime) -> Told:
         return _held(notes)
     if notes.plan is not None and not notes.plan.is_noop and not notes.wrote:
         return _looked_only(notes)
-    if notes.plan is not None and notes.plan.contested:
-        return _contested(notes, now)
+    if fights := notes.fights(now):
+        return _contested(notes, fights, now)
     if notes.plan is not None and notes.plan.reported and notes.spec.drift.action == "Report":
         return _reported(notes)
     return _done(notes, report, now)
@@ -119,18 +122,21 @@ def _looked_only(notes: Notes) -> Told:
     return Told(Sync.OUT_OF_SYNC, Phase.IDLE, "Observed", f"{count} changes would be made; mode Observe writes nothing")
 
 
-def _contested(notes: Notes, now: datetime) -> Told:
-    plan = notes.plan
-    assert plan is not None
-    key = plan.contested[0]
-    fight = notes.memory.heals[key]
-    wait = max(0.0, (fight.until - now).total_seconds()) if fight.until else 0.0
+def _contested(notes: Notes, fights: Mapping[ObjectKey, Heals], now: datetime) -> Told:
+    """Out of sync also when it was just put back: it will not stay so, and half an hour of quiet ends it, not success."""
+    key, fight = next(iter(fights.items()))
+    wait_s = max(0.0, (fight.until - now).total_seconds()) if fight.until else 0.0
     who = fight.manager or "another writer"
+    both = next((one for one in notes.drift if one.key == key and one.theirs), None)
+    values = f" from {both.ours} to {both.theirs}" if both else ""
+    more = f" (and {len(fights) - 1} more objects)" if len(fights) > 1 else ""
     message = (
-        f"{key}: {fight.field or 'a field'} is changed again and again by {who}; the next heal waits {wait:.0f} s. "
-        "Stop that writer, or stop declaring the field in Git"
+        f"{key}: {fight.field or 'a field'} is changed again and again{values} by {who}; the next heal waits "
+        f"{wait_s:.0f} s{more}. Stop that writer, stop declaring the field in Git, or list it in ignoreDifferences"
     )
-    return Told(Sync.OUT_OF_SYNC, Phase.WAITING, "Contested", message, max(wait, 1.0))
+    waits = notes.plan is not None and bool(notes.plan.contested)
+    look_again_s = wait_s if waits else (contest.quiet_at(fight) - now).total_seconds()
+    return Told(Sync.OUT_OF_SYNC, Phase.WAITING, "Contested", message, max(look_again_s, 1.0))
 
 
 def _reported(notes: Notes) -> Told:

@@ -28,6 +28,17 @@ def is_waiting(heals: Mapping[ObjectKey, Heals], key: ObjectKey, now: datetime) 
     return fight is not None and fight.until is not None and now < fight.until
 
 
+def is_on(fight: Heals) -> bool:
+    """Whether an object is contested: from its third heal until half an hour of quiet, though each heal succeeds."""
+    return fight.waits > 0
+
+
+def quiet_at(fight: Heals) -> datetime:
+    """When a fight is over, if nothing is healed until then."""
+    last = max(fight.at)
+    return max(last, fight.until or last) + QUIET
+
+
 def after_heals(heals: Mapping[ObjectKey, Heals], healed: Iterable[Drift], now: datetime) -> Mapping[ObjectKey, Heals]:
     """The memory of fights after this pass's heals, with those that have been quiet for half an hour forgotten."""
     kept = {key: fight for key, fight in heals.items() if not _is_over(fight, now)}

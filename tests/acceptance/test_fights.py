@@ -148,7 +148,7 @@ def test_a_definition_that_is_deleted_with_its_objects_comes_back_with_them(
             return bool(found["spec"] == {"size": 3})
 
         eventually(lambda: not is_back(), "it is gone")
-        eventually(is_back, "the object is back", 120.0)
+        eventually(is_back, "the object is back", 25.0)
     eventually(lambda: installation.are_synced(1), "all is healed", 120.0)
 
 

@@ -106,6 +106,7 @@ def _judge_all(
             statuses.append(_seen(status or store.status.get(key), finding, report.began_at))
     statuses += _left(report, specs, all_statuses)
     store.status.put_all(statuses)
+    _forget_gone(report, all_statuses)
     store.due.mark(marks)
     log.info("scanned", instances=len(report.findings), due=len(marks), requests=report.requests)
 
@@ -153,7 +154,7 @@ def _seen(status: InstanceStatus, finding: Finding, at: datetime) -> InstanceSta
             DriftEntry(key=one.key.to_text(), field=one.field, manager=one.manager, at=at) for one in finding.drift
         )
         update |= {"sync": "OutOfSync", "drift": entries}
-    elif finding.is_proven and finding.applied is not None:
+    elif finding.is_proven and finding.applied is not None and status.reason != "Contested":
         update |= {"sync": "Synced"}
         if status.last_sync is None:
             update |= {
@@ -165,6 +166,17 @@ def _seen(status: InstanceStatus, finding: Finding, at: datetime) -> InstanceSta
                 "digest": finding.applied.digest,
             }
     return status.model_copy(update=update)
+
+
+def _forget_gone(report: ScanReport, known: Mapping[InstanceKey, InstanceStatus]) -> None:
+    """Drop what is told of instances that left and have no inventory any more: a scan that began before one was deleted may
+    have told of it afterwards."""
+    store = wiring.store()
+    still_left = store.specs.left()
+    for key, status in known.items():
+        is_told = key.cluster == report.cluster and status.reason == LEFT
+        if is_told and key not in report.findings and key not in still_left:
+            store.status.forget(key)
 
 
 def _told(finding: Finding) -> tuple[DriftEntry, ...]:
