@@ -33,7 +33,7 @@ def test_another_cluster_behind_a_known_name_is_held_untouched(install: Install,
         lambda: {one.reason for one in installation.statuses().values()} == {"ClusterIdentityChanged"}, "all is held"
     )
     installation.repo.commit({f"{name}-0/a.yaml": None, f"{name}-1/d.yaml": "apiVersion: v1\nkind: ConfigMap\n"})
-    undrift(installation, "app", "sync", "--all", "--async")
+    assert undrift(installation, "app", "sync", "--all").returncode == 4, "each was tried, and held"
     assert {one.phase for one in installation.statuses().values()} == {"Held"}
     assert elsewhere.audit_log is not None
     assert [one for one in audit.writes(elsewhere.audit_log, begun) if name in one.instance] == []
@@ -47,6 +47,7 @@ def test_another_cluster_behind_a_known_name_is_held_untouched(install: Install,
 def test_one_cluster_under_two_names_is_held_and_a_rebuilt_one_is_taken_after_a_word(
     install: Install, bare_cluster: Running
 ) -> None:
+    begun = datetime.now(UTC)
     installation = install([bare_cluster])
     filled(installation, 1, f"rebuilt-{os.getpid()}")
     installation.start_scheduler()
@@ -63,6 +64,9 @@ def test_one_cluster_under_two_names_is_held_and_a_rebuilt_one_is_taken_after_a_
 
     eventually(lambda: reason("second") == "ClusterIdentityChanged", "the second name is held")
     assert reason(bare_cluster.name) == "Synced"
+    assert undrift(installation, "app", "sync", f"rebuilt-{os.getpid()}-0@second").returncode == 4
+    assert bare_cluster.audit_log is not None
+    assert [one for one in audit.writes(bare_cluster.audit_log, begun) if "@second" in one.instance] == []
     (installation.home / "fleet" / "second.yaml").unlink()
 
     # A rebuilt cluster has another uid; the pin is what differs from it.

@@ -44,8 +44,9 @@ class Pins:
         """Note that a scan met another cluster than the one that the name means: nothing may be written to it."""
         self._redis.hset(self._strangers, cluster, message)
 
-    def clear_stranger(self, cluster: str) -> None:
-        self._redis.hdel(self._strangers, cluster)
+    def clear_stranger(self, cluster: str) -> bool:
+        """Note that who answers is who it was; whether that is news."""
+        return bool(self._redis.hdel(self._strangers, cluster))
 
     def drop(self, cluster: str) -> bool:
         """Forget which cluster a name means; whether it was known."""

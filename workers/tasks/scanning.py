@@ -40,7 +40,8 @@ def _scan(name: str, grant: Grant, guard: RedisGuard, results: Results) -> Mark 
         policies = {key: spec.drift for key, spec in specs.items()}
         report = scan(target, memories, guard, wiring.rooms(), pinned=store.pins.get(name), policies=policies)
         pinning.require_one_name(store, target, report.identity)
-        store.pins.clear_stranger(name)
+        if store.pins.clear_stranger(name):
+            store.due.mark(Mark(Work("sync", str(key)), Lane.COMMIT, "the right cluster is back") for key in specs)
     except LeaseError:
         raise
     except UndriftError as error:
