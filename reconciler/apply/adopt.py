@@ -25,6 +25,12 @@ _CLAIMS_BY_LABEL = {
     "kustomize.toolkit.fluxcd.io/name": "a Flux Kustomization",
     "helm.toolkit.fluxcd.io/name": "a Flux HelmRelease",
 }
+_CLAIMS_BY_MANAGER = {
+    "argocd-controller": "Argo CD",
+    "kustomize-controller": "a Flux Kustomization",
+    "helm-controller": "a Flux HelmRelease",
+}
+"""Who writes as these tracks what it writes, by whatever label or annotation it was told to use."""
 _CLAIMS_BY_ANNOTATION = {
     "argocd.argoproj.io/tracking-id": "Argo CD",
     "meta.helm.sh/release-name": "the Helm release",
@@ -137,6 +143,9 @@ def _claims(live: Raw) -> Iterator[str]:
             yield f"its controller {owner.get('kind')} {owner.get('name')}"
     yield from _named(_CLAIMS_BY_LABEL, _labels(live))
     yield from _named(_CLAIMS_BY_ANNOTATION, meta.get("annotations") or {})
+    for entry in managedfields.entries(live):
+        if (manager := str(entry.get("manager"))) in _CLAIMS_BY_MANAGER:
+            yield f"{_CLAIMS_BY_MANAGER[manager]} (it writes as {manager})"
     if PART_OF in _labels(live):
         yield f"the ApplySet {_labels(live)[PART_OF]}"
 

@@ -125,9 +125,10 @@ def _carry_out(job: Job) -> Outcome:
         live = _seen(job) if job.ignored or job.change.action is Action.ADOPT else None
         if job.change.action is Action.ADOPT and live is not None:
             adopt.require_scale_kept(live, _body_for(job, live), job.change.key)
-        if job.ignored:
-            return _leave_to_others(job, live)
-        outcome = _apply(job, Result.ADOPTED if job.change.action is Action.ADOPT else None)
+        if job.ignored and live is not None:
+            job = replace(job, body=_body_for(job, live))
+        is_adopted = Result.ADOPTED if job.change.action is Action.ADOPT else None
+        outcome = _leave_to_others(job, live) if job.ignored else _apply(job, is_adopted)
         # Unproven may be what an adoption that was cut short has left.
         unfinished = job.change.action is Action.ADOPT or job.change.cause is Cause.UNPROVEN
         return _without_kubectl(job, outcome) if unfinished else outcome

@@ -119,6 +119,7 @@ def _would_be(
     if live is None or change.action is not Action.CREATE or _is_own(live, spec):
         return api.apply(resource, body, manager=spec.key.manager, force=True, dry_run=True)
     adopt.require_allowed(live, spec.key, change.key, spec.sync.adopt)
+    adopt.require_scale_kept(live, body, change.key)
     is_forced = spec.sync.adopt == "Always"
     try:
         return api.apply(resource, body, manager=spec.key.manager, force=is_forced, dry_run=True)

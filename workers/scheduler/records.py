@@ -78,8 +78,12 @@ class Records:
         if now_s < self._compact_at_s:
             return
         self._compact_at_s = now_s + COMPACT_EVERY_S
-        with self._store.leader.kept(LONGEST_COMPACTION_S):
-            dropped = compact(self._journal, keep=KEPT_ENTRIES, most=2 * KEPT_ENTRIES)
+        try:
+            with self._store.leader.kept(LONGEST_COMPACTION_S):
+                dropped = compact(self._journal, keep=KEPT_ENTRIES, most=2 * KEPT_ENTRIES)
+        except (JournalBroken, OSError) as error:
+            self._say(f"the journal can't be compacted, and goes on growing: {error}")
+            return
         if dropped:
             log.info("journal_compacted", entries=dropped)
             self._store.outbox.note_head(str(self._journal.head()))
