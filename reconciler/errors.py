@@ -34,6 +34,7 @@
     │   ├── FirstContact             the object exists and was never ours: held
     │   ├── InvalidObject            the API server refuses the object (schema, 422): until a new commit
     │   ├── ImmutableField           carries the way out
+    │   ├── NeedsReplacing           as that, and the manifest asks for it: for the brakes to let through
     │   ├── AdmissionDenied          a webhook or policy said no; retried slowly
     │   ├── QuotaExceeded            retried slowly
     │   ├── NamespaceMissing, NamespaceTerminating  retried
@@ -245,6 +246,11 @@ class ImmutableField(ApplyError):
     """A field that can't be changed differs; `undrift.dev/replace: "true"` deletes and makes the object anew."""
 
     retry: Retry = NEVER
+
+
+class NeedsReplacing(ImmutableField):
+    """A field that can't be changed differs, and the manifest says `undrift.dev/replace: "true"`. Nothing was deleted: the
+    brakes have to let it through first."""
 
 
 class AdmissionDenied(ApplyError):

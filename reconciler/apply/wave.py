@@ -3,6 +3,7 @@
     Create   an apply that can only create (it names a resourceVersion that no object has, so the API server answers 409
              for one that exists): what exists is read and judged as first contact
     Apply    without force; a conflict with another of our applications is refused, any other is drift and is forced
+    Replace  delete and make anew, where a manifest asks for that and the brakes have let it through
     Adopt    as Apply, on an object that a person or the policy let us take over
 
 One request per object, a second one only after a conflict. A failure belongs to its object; the others go on.
@@ -23,6 +24,7 @@ from reconciler.errors import (
     ImmutableField,
     LeaseError,
     NamespaceMissing,
+    NeedsReplacing,
     OwnedByAnother,
     PreconditionFailed,
     UndriftError,
@@ -119,6 +121,9 @@ def _carry_out(job: Job) -> Outcome:
     try:
         if job.change.action is Action.CREATE:
             return _create(job)
+        if job.change.action is Action.REPLACE:
+            anew = recreate.recreate(job.api, job.resource, job.body, job.key, job.inventory)
+            return _outcome(job, anew, Result.REPLACED)
         stripped = drifted.strip(job) if job.change.cause is Cause.FOREIGN else ()
         if stripped:
             return replace(_apply(job, Result.HEALED), drift=stripped)
@@ -132,11 +137,10 @@ def _carry_out(job: Job) -> Outcome:
         # Unproven may be what an adoption that was cut short has left.
         unfinished = job.change.action is Action.ADOPT or job.change.cause is Cause.UNPROVEN
         return _without_kubectl(job, outcome) if unfinished else outcome
-    except ImmutableField:
-        if not recreate.is_asked_for(job.body):
+    except ImmutableField as error:
+        if job.change.action is Action.REPLACE or not recreate.is_asked_for(job.body):
             raise
-        live = recreate.recreate(job.api, job.resource, job.body, job.key, job.inventory)
-        return _outcome(job, live, Result.REPLACED)
+        raise NeedsReplacing(error.message, subject=job.change.key) from error
 
 
 def _create(job: Job) -> Outcome:

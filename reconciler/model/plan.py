@@ -83,6 +83,8 @@ class Plan:
     """Drift that is told and not healed, since `drift.action` is Report or Ignore."""
     first_contact: tuple[ObjectKey, ...] = ()
     """Objects that exist and were never ours, as far as a look has found them."""
+    replaced: tuple[ObjectKey, ...] = ()
+    """Objects that have to be deleted and made anew, as their manifests ask for, as far as applying has found them."""
 
     @property
     def changes(self) -> Iterator[Change]:
@@ -101,4 +103,5 @@ class Plan:
         lines = [str(self.instance), self.digest]
         lines += sorted(f"delete {change.key.to_text()} {change.uid}" for change in self.prune)
         lines += sorted(f"adopt {key.to_text()}" for key in self.first_contact)
+        lines += sorted(f"replace {key.to_text()}" for key in self.replaced)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]

@@ -14,7 +14,7 @@ from datetime import datetime
 
 from reconciler import health
 from reconciler.clock import Clock
-from reconciler.errors import ClusterIdentityChanged, FirstContact, LeaseError, UndriftError
+from reconciler.errors import ClusterIdentityChanged, FirstContact, LeaseError, NeedsReplacing, UndriftError
 from reconciler.model.changeset import ChangeSet, Drift, Outcome, Result
 from reconciler.model.health import HealthReport
 from reconciler.model.inventory import Applied, HistoryEntry, Inventory, Proof
@@ -120,6 +120,11 @@ class Notes:
     def first_contact(self) -> tuple[ObjectKey, ...]:
         """The objects that turned out to exist without being ours."""
         return tuple(outcome.key for outcome in self.failures if isinstance(outcome.error, FirstContact))
+
+    @property
+    def needing_replacement(self) -> tuple[ObjectKey, ...]:
+        """The objects that have to be deleted and made anew, and were not yet."""
+        return tuple(outcome.key for outcome in self.failures if isinstance(outcome.error, NeedsReplacing))
 
     def may_prune(self, plan: Plan) -> bool:
         """Nothing is deleted in a pass in which something else went wrong, or that waits for a person."""

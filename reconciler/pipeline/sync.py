@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler import apply, cluster, plan
 from reconciler.errors import GitUnreachable, InventoryNotRead, UnknownKind
@@ -140,7 +140,9 @@ def carry_out(decided: Plan, inventory: Inventory, desk: Desk) -> None:
     with desk.notes.step("apply"):
         for wave in decided.waves:
             desk.notes.applied(apply_wave(wave, inventory, desk))
+        first = decided
         decided = settle_first_contact(decided, inventory, desk)
+        decided = settle_replacements(first, decided, inventory, desk)
     if decided.prune and desk.notes.may_prune(decided):
         with desk.notes.step("prune"):
             desk.notes.applied(apply.prune(desk.api, decided.prune, key=desk.spec.key, inventory=inventory))
@@ -199,4 +201,19 @@ def settle_first_contact(decided: Plan, inventory: Inventory, desk: Desk) -> Pla
     for wave in decided.waves:
         if any(change.action is Action.ADOPT for change in wave.changes):
             desk.notes.applied(apply_wave(wave, inventory, desk))
+    return decided
+
+
+def settle_replacements(first: Plan, decided: Plan, inventory: Inventory, desk: Desk) -> Plan:
+    """The plan with the objects that turned out to need replacing, as their manifests ask for; replaced now where the
+    brakes let that through. `first` is the plan as it was applied, before what applying has found."""
+    found, seen = desk.notes.needing_replacement, desk.notes.seen
+    if not found or seen is None:
+        return decided
+    whole = replace(decided, waves=first.waves)
+    guards, approved = desk.spec.guards, desk.order.approved_plan
+    decided = plan.with_replacements(whole, found, inventory, seen, guards, approved=approved)
+    desk.notes.replanned(decided)
+    for wave in decided.waves:
+        desk.notes.applied(apply_wave(wave, inventory, desk))
     return decided

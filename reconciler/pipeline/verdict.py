@@ -17,6 +17,7 @@ from reconciler.errors import (
     ClusterIdentityChanged,
     FirstContact,
     InvalidObject,
+    NeedsReplacing,
     OwnedByAnother,
     Retry,
     UndriftError,
@@ -50,7 +51,7 @@ def tell(notes: Notes, report: HealthReport, now: datetime) -> Told:
     """The first of these that is true: the pass ended early, objects failed, it is held, it only looked, it did it."""
     if notes.error is not None:
         return _ended_early(notes, notes.error)
-    if failed := [found for found in notes.failures if not isinstance(found.error, FirstContact)]:
+    if failed := [one for one in notes.failures if not isinstance(one.error, FirstContact | NeedsReplacing)]:
         return _failed(failed)
     if notes.plan is not None and notes.plan.holds:
         return _held(notes)

@@ -30,8 +30,8 @@ PROTECTED = frozenset(
 
 
 def holds(plan: Plan, inventory: Inventory, seen: Observation, guards: Guards) -> tuple[Hold, ...]:
-    """The reasons to ask a person before this plan's deletions; empty when none applies."""
-    doomed = [change.key for change in plan.prune if change.uid]
+    """The reasons to ask a person before this plan's deletions, replacements included; empty when none applies."""
+    doomed = [*(change.key for change in plan.prune if change.uid), *plan.replaced]
     if not doomed:
         return ()
     existing = sum(_may_exist(key, seen) for key in inventory.members)
@@ -39,7 +39,8 @@ def holds(plan: Plan, inventory: Inventory, seen: Observation, guards: Guards) -
     if protected := [key for key in doomed if is_protected(key.group_kind, guards)]:
         what = f"deletes {named(protected)}, of a kind that is protected"
         found.append(_hold(plan, guards, "ProtectedKind", what, protected))
-    if len(doomed) == existing:
+    comes_back = len(doomed) == len(plan.replaced) < PERCENT_FROM
+    if len(doomed) == existing and not comes_back:
         what = f"deletes all {existing} objects ({named(doomed)})"
         found.append(_hold(plan, guards, "DeletesEverything", what, doomed))
     elif len(doomed) >= PERCENT_FROM and 100 * len(doomed) > guards.max_deletion_percent * existing:

@@ -30,6 +30,7 @@ from reconciler.model.live import Observation
 from reconciler.model.manifest import Manifest, ManifestSet, ObjectKey, Raw
 from reconciler.model.plan import Action, Cause, Change, Hold, Plan
 from reconciler.model.record import Heals, Order
+from reconciler.model.rules import Guards
 from reconciler.model.spec import InstanceSpec
 from reconciler.objects import foreign, ignored, keys, managedfields
 from reconciler.objects.order import waves
@@ -122,6 +123,35 @@ def with_first_contact(plan: Plan, found: Collection[ObjectKey], *, approved: st
     # A person can let the whole plan through or none of it, so the earlier holds must ask for the id that it has now.
     earlier = [replace(hold, message=hold.message.replace(plan.id, grown.id)) for hold in plan.holds]
     return replace(grown, waves=(), holds=(*earlier, _contact_hold(grown)))
+
+
+def with_replacements(
+    plan: Plan,
+    found: Collection[ObjectKey],
+    inventory: Inventory,
+    seen: Observation,
+    guards: Guards,
+    *,
+    approved: str | None,
+) -> Plan:
+    """The plan when applying has found objects that must be deleted and made anew. Its id names them too.
+
+    Replacing counts as deleting: `waves` holds the replacements where the brakes let them through, with what else the plan
+    deletes, or where a person approved that id; else `waves` is empty, and holds say why.
+    """
+    grown = replace(plan, replaced=tuple(sorted(found)))
+    if approved != grown.id:
+        contact = tuple(hold for hold in plan.holds if hold.reason == "FirstContact")
+        held = (*contact, *brakes.holds(grown, inventory, seen, guards))
+        if held:
+            return replace(grown, waves=(), holds=held)
+    changes = [
+        replace(change, action=Action.REPLACE, cause=Cause.IMMUTABLE)
+        for wave in plan.waves
+        for change in wave.changes
+        if change.key in grown.replaced
+    ]
+    return replace(grown, waves=waves(changes), holds=())
 
 
 def _require_something(desired: ManifestSet, inventory: Inventory, key: InstanceKey) -> None:

@@ -305,7 +305,7 @@ def test_an_annotated_object_of_ours_is_made_anew(world: World) -> None:
     world.send(job(world, "a:1", **{REPLACE: "true"}))
     before = job_uid(world)
 
-    found = world.send(job(world, "a:2", **{REPLACE: "true"}), action=Action.APPLY, cause=Cause.CHANGED)
+    found = world.send(job(world, "a:2", **{REPLACE: "true"}), action=Action.REPLACE, cause=Cause.IMMUTABLE)
 
     assert only(found) == ("Replaced", "")
     assert job_uid(world) != before
@@ -318,7 +318,7 @@ def test_an_object_that_existed_before_us_is_never_replaced(world: World) -> Non
     time.sleep(1.1)  # creation is told to the second only
     world.begin(ObjectKey("batch", "Job", world.namespace, "one"))
 
-    (outcome,) = world.send(job(world, "a:2", **{REPLACE: "true"}), adopt="Always")
+    (outcome,) = world.send(job(world, "a:2", **{REPLACE: "true"}), adopt="Always", action=Action.REPLACE)
 
     assert outcome.error is not None
     assert outcome.error.reason == "ImmutableField"

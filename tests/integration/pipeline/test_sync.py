@@ -148,6 +148,43 @@ def test_a_project_may_let_a_held_deletion_hold_the_whole_plan(world: World) -> 
     assert world.sync(approved_plan=held.plan_id).counts == {"Configured": 1, "Deleted": 4}
 
 
+def fixed(name: str, value: str) -> str:
+    """A ConfigMap whose data can't be changed, and that may be replaced."""
+    meta = f'{{name: {name}, annotations: {{undrift.dev/replace: "true"}}}}'
+    return f'apiVersion: v1\nkind: ConfigMap\nmetadata: {meta}\nimmutable: true\ndata: {{a: "{value}"}}\n'
+
+
+def test_replacing_counts_as_deleting(world: World) -> None:
+    world.write({f"{n}.yaml": fixed(f"c{n}", "1") for n in range(8)})
+    world.sync()
+    uid = (world.config_map("c0") or {})["metadata"]["uid"]
+    world.write({"0.yaml": fixed("c0", "2"), "1.yaml": fixed("c1", "2")})
+
+    assert world.sync().counts == {"Replaced": 2}
+    assert (world.config_map("c0") or {})["metadata"]["uid"] != uid
+
+    world.write({f"{n}.yaml": fixed(f"c{n}", "3") for n in range(4)})
+    held = world.sync()
+
+    assert (held.phase, held.reason) == (Phase.HELD, "TooManyDeletions")
+    assert "deletes 4 of 8 objects" in held.message
+    assert (world.config_map("c3") or {})["data"] == {"a": "1"}
+    assert world.sync().phase is Phase.HELD
+
+    done = world.sync(approved_plan=held.plan_id)
+
+    assert (done.sync, done.counts) == (Sync.SYNCED, {"Replaced": 4})
+    assert (world.config_map("c3") or {})["data"] == {"a": "3"}
+
+
+def test_the_one_object_of_an_application_may_be_replaced(world: World) -> None:
+    world.write({"0.yaml": fixed("one", "1")})
+    world.sync()
+    world.write({"0.yaml": fixed("one", "2")})
+
+    assert world.sync().counts == {"Replaced": 1}
+
+
 def test_an_object_annotated_against_pruning_is_left(world: World) -> None:
     world.write({f"{n}.yaml": config_map(f"c{n}") for n in range(5)})
     world.sync()

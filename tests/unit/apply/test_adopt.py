@@ -42,5 +42,5 @@ def test_what_another_tool_tracks_is_not_taken_without_a_word(body: dict[str, An
 
 def test_what_nobody_tracks_may_be_taken():
     adopt.require_allowed(live(labels={"app.kubernetes.io/instance": "shop"}), KEY, SUBJECT, "Unclaimed")
-    with pytest.raises(FirstContact, match="sync.adopt is Never"):
+    with pytest.raises(FirstContact, match=r"sync\.adopt is Never"):
         adopt.require_allowed(live(), KEY, SUBJECT, "Never")

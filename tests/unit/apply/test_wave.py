@@ -96,11 +96,21 @@ def test_an_immutable_object_of_ours_is_made_anew_after_a_look_at_the_fence(worl
     world.send("one")
     uid = world.fake.objects[ONE]["metadata"]["uid"]
 
-    (outcome,) = world.send("one", value="2", action=Action.APPLY)
+    (outcome,) = world.send("one", value="2", action=Action.REPLACE)
 
     assert outcome.result == "Replaced"
     assert world.fake.objects[ONE]["metadata"]["uid"] != uid
     assert world.fake.objects[ONE]["data"] == {"a": "2"}
+
+
+def test_an_immutable_object_is_replaced_only_by_a_plan_that_says_so(world: World) -> None:
+    """The brakes have to let it through first."""
+    world.send("one")
+
+    (outcome,) = world.send("one", value="2", action=Action.APPLY)
+
+    assert error(outcome).reason == "NeedsReplacing"
+    assert world.fake.deleted == []
 
 
 def test_nothing_is_replaced_once_another_run_took_over(world: World) -> None:
@@ -109,7 +119,7 @@ def test_nothing_is_replaced_once_another_run_took_over(world: World) -> None:
     del world.fake.objects[parent]
 
     with pytest.raises(UndriftError) as refused:
-        world.send("one", value="2", action=Action.APPLY)
+        world.send("one", value="2", action=Action.REPLACE)
 
     assert refused.value.reason == "FencedOut"
     assert world.fake.deleted == []
@@ -124,7 +134,7 @@ def test_an_object_that_another_makes_anew_while_it_is_replaced_is_left_to_them(
 
     world.fake.after = makes_anew  # type: ignore[assignment]  # it never fails, it only changes the world
 
-    (outcome,) = world.send("one", value="2", action=Action.APPLY)
+    (outcome,) = world.send("one", value="2", action=Action.REPLACE)
 
     assert error(outcome).reason == "PreconditionFailed"
     assert world.fake.objects[ONE]["data"] == {"a": "theirs"}
