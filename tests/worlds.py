@@ -5,7 +5,7 @@ Live objects carry managedFields as the API server writes them, so the real fing
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +18,7 @@ from reconciler.model.manifest import GroupKind, Manifest, ManifestSet, ObjectKe
 from reconciler.model.plan import Plan
 from reconciler.model.record import Heals, Order
 from reconciler.model.revision import Closure
+from reconciler.model.rules import Guards
 from reconciler.model.spec import ClusterAccess, ClusterTarget, InstanceSpec, Ref, RepositoryAccess, Source
 from reconciler.objects import applyset, managedfields
 from reconciler.objects.keys import PART_OF
@@ -27,6 +28,19 @@ NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SINCE = NOW - timedelta(days=1)
 ORDER = Order(reasons=("commit 3fa2c1b",))
 PART_OF_US = applyset.part_of(KEY)
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A lease that neither ends nor is frozen."""
+
+    fence: int
+
+    def remaining_s(self) -> float:
+        return 30.0
+
+    def require_unfrozen(self) -> None:
+        return None
 
 
 def key(name: str, kind: str = "ConfigMap", namespace: str = "shop") -> ObjectKey:
@@ -108,10 +122,23 @@ class World:
         applied = Applied(fence=7, revision="3fa2c1b", digest="", at=SINCE, proofs=self.proofs)
         return Inventory("installation", members=self.members, applied=applied, rebuilt=self.rebuilt)
 
+    @property
+    def seen(self) -> Observation:
+        return Observation(NOW, self.live, self.unseen)
+
+    def met(self, found: Plan, contact: Sequence[ObjectKey], *, approved: str | None) -> Plan:
+        """A plan of this world after applying has met objects that were never ours."""
+        return plan.with_found(found, contact, (), self.inventory, self.seen, guards=Guards(), approved=approved)
+
     def plan(self, of: InstanceSpec | None = None, order: Order = ORDER) -> Plan:
-        seen = Observation(NOW, self.live, self.unseen)
         return plan.make_plan(
-            desired(*self.manifests), self.inventory, seen, spec=of or spec(), order=order, heals=self.heals, now=NOW
+            desired(*self.manifests),
+            self.inventory,
+            self.seen,
+            spec=of or spec(),
+            order=order,
+            heals=self.heals,
+            now=NOW,
         )
 
     def wanting(self, *keys: ObjectKey, value: str = "a") -> World:

@@ -12,7 +12,7 @@ from reconciler.objects.keys import PART_OF
 
 def from_conflict(job: Job, conflict: FieldConflict) -> tuple[Drift, ...]:
     """Each field with both values: one more request, for drift only, since the conflict names fields and writers alone."""
-    live = job.api.get(job.resource, job.change.key.namespace, job.change.key.name) or {}
+    live = job.look() or {}
     return tuple(
         Drift(job.change.key, field, manager, fieldpath.shown(job.body, field), fieldpath.shown(live, field))
         for field, manager in conflict.causes
@@ -36,14 +36,13 @@ def strip(job: Job) -> tuple[Drift, ...]:
     Raises PreconditionFailed when somebody wrote in between: the next pass looks again.
     """
     subject, manager = job.change.key, job.key.manager
-    live = job.api.get(job.resource, subject.namespace, subject.name) or {}
+    live = job.look() or {}
     operations = foreign.removals(live, manager, job.foreign)
     if not operations:
         return ()
     version = {"op": "replace", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]}
     job.api.patch_json(job.resource, subject.namespace, subject.name, [*operations, version])
-    removed = [one for one in foreign.found(live, manager, job.foreign) if one.action == "Remove"]
-    return tuple(Drift(subject, one.field, one.manager, "", fieldpath.shown(live, one.field)) for one in removed)
+    return foreign.to_remove(subject, live, manager, job.foreign)
 
 
 def admission(job: Job, live: Raw) -> tuple[str, ...]:

@@ -43,6 +43,10 @@ class Job:
             return ""
         return known.fingerprint
 
+    def look(self) -> Raw | None:
+        """The object as it is now; None when there is none."""
+        return self.api.get(self.resource, self.change.key.namespace, self.change.key.name)
+
     def send(self, *, force: bool, create_only: bool = False) -> Raw:
         body = self.body
         if create_only:

@@ -11,11 +11,10 @@ One request per object, a second one only after a conflict. A failure belongs to
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import cache, partial
-from typing import Any
 
 from reconciler.apply import adopt, drifted, recreate, settle
 from reconciler.apply.job import Job
@@ -67,16 +66,15 @@ def apply_wave(
     make = partial(
         Job, api=api, key=key, inventory=inventory, adopt=adopt, foreign=tuple(foreign), formers=tuple(formers)
     )
-    apply_one = partial(_apply_one, api, make=make, ignored=ignored)
+    apply_one = partial(_apply_one, api, make=make, part_of=applyset.part_of(key), ignored=ignored)
     started = [_workers().submit(apply_one, change) for change in rest]
     try:
         outcomes = [apply_one(first), *(one.result() for one in started)]
     finally:
         for one in started:
             one.cancel()
-        wait(
-            started
-        )  # one that runs already is not cancelled: nothing of ours may be on its way when the lease is let go
+        # One that runs already is not cancelled: nothing of ours may be on its way when the lease is let go.
+        wait(started)
     settle.await_definitions(api, outcomes)
     return ChangeSet(tuple(outcomes))
 
@@ -87,7 +85,9 @@ def _workers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="apply")
 
 
-def _apply_one(api: ClusterApi, change: Change, *, make: partial[Job], ignored: Sequence[IgnoredDifference]) -> Outcome:
+def _apply_one(
+    api: ClusterApi, change: Change, *, make: Callable[..., Job], part_of: str, ignored: Sequence[IgnoredDifference]
+) -> Outcome:
     manifest = change.manifest
     assert manifest is not None  # deletions never come in a wave
     try:
@@ -95,7 +95,7 @@ def _apply_one(api: ClusterApi, change: Change, *, make: partial[Job], ignored: 
         job = make(
             change=change,
             resource=resource,
-            body=clean.to_send(manifest, applyset.part_of(make.keywords["key"])),
+            body=clean.to_send(manifest, part_of),
             ignored=rules_for(change.key, ignored),
         )
         return _carry_out(job)
@@ -127,11 +127,11 @@ def _carry_out(job: Job) -> Outcome:
         stripped = drifted.strip(job) if job.change.cause is Cause.FOREIGN else ()
         if stripped:
             return replace(_apply(job, Result.HEALED), drift=stripped)
-        live = _seen(job) if job.ignored or job.change.action is Action.ADOPT else None
+        live = job.look() if job.ignored or job.change.action is Action.ADOPT else None
+        if live is not None:
+            job = _beside(job, live)
         if job.change.action is Action.ADOPT and live is not None:
-            adopt.require_scale_kept(live, _body_for(job, live), job.change.key)
-        if job.ignored and live is not None:
-            job = replace(job, body=_body_for(job, live))
+            adopt.require_scale_kept(live, job.body, job.change.key)
         is_adopted = Result.ADOPTED if job.change.action is Action.ADOPT else None
         outcome = _leave_to_others(job, live) if job.ignored else _apply(job, is_adopted)
         # Unproven may be what an adoption that was cut short has left.
@@ -147,26 +147,22 @@ def _create(job: Job) -> Outcome:
     try:
         return _outcome(job, job.send(force=False, create_only=True), Result.CREATED)
     except (PreconditionFailed, FieldConflict):  # the server compares fields before versions
-        live = _seen(job)
+        live = job.look()
     if live is None:  # gone again between the two requests
         return _outcome(job, job.send(force=False, create_only=True), Result.CREATED)
+    job = _beside(job, live)
     if adopt.is_ours(live, job.key):
         return _without_kubectl(job, _apply(job, None)) if not job.ignored else _leave_to_others(job, live)
     if (former := adopt.former_of(live, job.key, job.formers)) is not None:
         return _move(job, live, former)
     adopt.require_allowed(live, job.key, job.change.key, job.adopt)
-    job = replace(job, body=_body_for(job, live))
     adopt.require_scale_kept(live, job.body, job.change.key)
     return _without_kubectl(job, _apply_first(job))
 
 
-def _seen(job: Job) -> Raw | None:
-    return job.api.get(job.resource, job.change.key.namespace, job.change.key.name)
-
-
-def _body_for(job: Job, live: Raw) -> dict[str, Any]:
-    """The body without what is left to others on an object that exists."""
-    return without(job.body, live, job.key.manager, job.ignored) if job.ignored else job.body
+def _beside(job: Job, live: Raw) -> Job:
+    """The job for an object that exists: its body is without what is left to others."""
+    return replace(job, body=without(job.body, live, job.key.manager, job.ignored)) if job.ignored else job
 
 
 def _move(job: Job, live: Raw, former: InstanceKey) -> Outcome:
@@ -180,8 +176,7 @@ def _leave_to_others(job: Job, live: Raw | None) -> Outcome:
     """Apply with the ignored fields left to their owners. Drift in those alone is none."""
     if live is None:
         return _apply(job, None)
-    masked = replace(job, body=_body_for(job, live))
-    outcome = _apply(masked, Result.ADOPTED if job.change.action is Action.ADOPT else None)
+    outcome = _apply(job, Result.ADOPTED if job.change.action is Action.ADOPT else None)
     is_same = outcome.live is not None and _declared(outcome.live) == _declared(live)
     if is_same and not outcome.drift and outcome.result in (Result.HEALED, Result.CONFIGURED):
         return replace(outcome, result=Result.UNCHANGED)

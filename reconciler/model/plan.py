@@ -35,6 +35,10 @@ class Cause(StrEnum):
     IMMUTABLE = "Immutable"
 
 
+DRIFTED = frozenset({Cause.DRIFT, Cause.GONE, Cause.FOREIGN})
+"""What others did to an object of ours: healed, reported or ignored, and maybe contested."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One object of a plan. `uid` is the live object's when one was seen. `manifest` is None for a deletion."""

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from reconciler.model.manifest import GroupKind
 from reconciler.model.shape import Spec
 
 
@@ -14,6 +15,9 @@ class KindRule(Spec):
 
     group: str = "*"
     kind: str = "*"
+
+    def covers(self, kind: GroupKind) -> bool:
+        return self.group in ("*", kind.group) and self.kind in ("*", kind.kind)
 
 
 class Guards(Spec):

@@ -14,9 +14,10 @@ from typing import Any
 
 import orjson
 
+from reconciler.model.changeset import Drift
 from reconciler.model.drift import ForeignRule
-from reconciler.model.manifest import Raw
-from reconciler.objects import managedfields
+from reconciler.model.manifest import ObjectKey, Raw
+from reconciler.objects import fieldpath, managedfields
 
 WANTED = (".spec.replicas", "kubectl.kubernetes.io/restartedAt")
 """Ends of paths that are never told of and never removed."""
@@ -41,6 +42,12 @@ def found(live: Raw, ours: str, rules: Sequence[ForeignRule]) -> tuple[ForeignFi
         for field in sorted(managedfields.paths(entry.get("fieldsV1") or {}) - _shared(live, entry))
         if not field.endswith(WANTED)
     )
+
+
+def to_remove(key: ObjectKey, live: Raw, ours: str, rules: Sequence[ForeignRule]) -> tuple[Drift, ...]:
+    """What the rules say to remove of an object, as drift: who wrote it, and what it is."""
+    fields = (one for one in found(live, ours, rules) if one.action == "Remove")
+    return tuple(Drift(key, one.field, one.manager, "", fieldpath.shown(live, one.field)) for one in fields)
 
 
 def removals(live: Raw, ours: str, rules: Sequence[ForeignRule]) -> tuple[Operation, ...]:

@@ -20,11 +20,11 @@ from reconciler.model.health import HealthReport
 from reconciler.model.inventory import Applied, HistoryEntry, Inventory, Proof
 from reconciler.model.live import Observation
 from reconciler.model.manifest import ManifestSet, ObjectKey, Raw
-from reconciler.model.plan import Action, Cause, Change, Plan
+from reconciler.model.plan import DRIFTED, Action, Cause, Change, Plan
 from reconciler.model.record import Heals, Memory, ObjectStatus, Order, Sync, SyncRecord
 from reconciler.model.revision import Revision
 from reconciler.model.spec import InstanceSpec
-from reconciler.objects import managedfields
+from reconciler.objects import foreign, managedfields
 from reconciler.pipeline import verdict
 from reconciler.plan import contest
 
@@ -188,7 +188,7 @@ class Notes:
         named |= {outcome.key for outcome in self._outcomes if outcome.result is Result.UNCHANGED}
         if self.plan is not None:
             for change in (*self.plan.changes, *self.plan.reported):
-                if change.cause in (Cause.DRIFT, Cause.GONE) and change.key not in named:
+                if change.cause in DRIFTED and change.key not in named:
                     found += self._seen_drift(change)
         return tuple(found)
 
@@ -197,6 +197,8 @@ class Notes:
         live = self.seen.live.get(change.key) if self.seen else None
         if live is None or change.manifest is None:
             return [Drift(change.key, "(deleted)", "")]
+        if change.cause is Cause.FOREIGN:
+            return list(foreign.to_remove(change.key, live, self.spec.key.manager, self.spec.drift.foreign_fields))
         lost = managedfields.lost(live, self.spec.key.manager, change.manifest.body)
         if lost:
             return [Drift(change.key, field, manager) for field, manager in lost]
@@ -264,8 +266,7 @@ class Notes:
         healed = [
             drift
             for outcome in self._outcomes
-            if outcome.result in APPLIED_RESULTS - {Result.UNCHANGED}
-            and outcome.change.cause in (Cause.DRIFT, Cause.GONE, Cause.FOREIGN)
+            if outcome.result in APPLIED_RESULTS - {Result.UNCHANGED} and outcome.change.cause in DRIFTED
             for drift in (outcome.drift or (Drift(outcome.key, "", ""),))
         ]
         return dict(contest.after_heals(self.memory.heals, healed, now))

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from reconciler import apply, cluster, plan
 from reconciler.errors import GitUnreachable, InventoryNotRead, UnknownKind
 from reconciler.model.changeset import ChangeSet
 from reconciler.model.inventory import Intent, Inventory, Member
 from reconciler.model.manifest import ManifestSet, ObjectKey
-from reconciler.model.plan import Action, Plan, Wave
+from reconciler.model.plan import Plan, Wave
 from reconciler.model.record import Memory, Order, SyncRecord
 from reconciler.model.revision import Checkout
 from reconciler.model.spec import InstanceSpec
@@ -134,15 +134,13 @@ def may_write(api: ClusterApi, spec: InstanceSpec, order: Order) -> bool:
 
 
 def carry_out(decided: Plan, inventory: Inventory, desk: Desk) -> None:
-    """Write the inventory once, apply wave by wave, settle first contact, and prune what nobody holds."""
+    """Write the inventory once, apply wave by wave, settle what that has found, and prune what nobody holds."""
     with desk.notes.step("begin"):
         inventory = begin(decided, inventory, desk)
     with desk.notes.step("apply"):
         for wave in decided.waves:
             desk.notes.applied(apply_wave(wave, inventory, desk))
-        first = decided
-        decided = settle_first_contact(decided, inventory, desk)
-        decided = settle_replacements(first, decided, inventory, desk)
+        decided = settle_found(decided, inventory, desk)
     if decided.prune and desk.notes.may_prune(decided):
         with desk.notes.step("prune"):
             desk.notes.applied(apply.prune(desk.api, decided.prune, key=desk.spec.key, inventory=inventory))
@@ -191,29 +189,17 @@ def apply_wave(wave: Wave, inventory: Inventory, desk: Desk) -> ChangeSet:
     )
 
 
-def settle_first_contact(decided: Plan, inventory: Inventory, desk: Desk) -> Plan:
-    """The plan with the objects that turned out to exist already; adopted now when a person approved exactly that."""
-    found = desk.notes.first_contact
-    if not found:
+def settle_found(decided: Plan, inventory: Inventory, desk: Desk) -> Plan:
+    """The plan with the objects that turned out to exist already, or to need replacing; adopted and replaced now where the
+    brakes let that through, or a person approved exactly that."""
+    notes = desk.notes
+    contact, replaced = notes.first_contact, notes.needing_replacement
+    if not contact and not replaced:
         return decided
-    decided = plan.with_first_contact(decided, found, approved=desk.order.approved_plan)
-    desk.notes.replanned(decided)
-    for wave in decided.waves:
-        if any(change.action is Action.ADOPT for change in wave.changes):
-            desk.notes.applied(apply_wave(wave, inventory, desk))
-    return decided
-
-
-def settle_replacements(first: Plan, decided: Plan, inventory: Inventory, desk: Desk) -> Plan:
-    """The plan with the objects that turned out to need replacing, as their manifests ask for; replaced now where the
-    brakes let that through. `first` is the plan as it was applied, before what applying has found."""
-    found, seen = desk.notes.needing_replacement, desk.notes.seen
-    if not found or seen is None:
-        return decided
-    whole = replace(decided, waves=first.waves)
+    assert notes.seen is not None  # nothing is applied before a look
     guards, approved = desk.spec.guards, desk.order.approved_plan
-    decided = plan.with_replacements(whole, found, inventory, seen, guards, approved=approved)
-    desk.notes.replanned(decided)
+    decided = plan.with_found(decided, contact, replaced, inventory, notes.seen, guards=guards, approved=approved)
+    notes.replanned(decided)
     for wave in decided.waves:
-        desk.notes.applied(apply_wave(wave, inventory, desk))
+        notes.applied(apply_wave(wave, inventory, desk))
     return decided

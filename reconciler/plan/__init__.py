@@ -1,5 +1,5 @@
 """Decides what one sync would do. Pure: everything it knows is handed in, and it returns a plan."""
 
-from reconciler.plan.decide import make_plan, with_first_contact, with_replacements
+from reconciler.plan.decide import make_plan, with_found
 
-__all__ = ["make_plan", "with_first_contact", "with_replacements"]
+__all__ = ["make_plan", "with_found"]

@@ -55,8 +55,7 @@ def holds(plan: Plan, inventory: Inventory, seen: Observation, guards: Guards) -
 
 def is_protected(kind: GroupKind, guards: Guards) -> bool:
     """Whether even one deletion of the kind waits for a person."""
-    rules = guards.protected_kinds
-    return kind in PROTECTED or any(one.group in ("*", kind.group) and one.kind in ("*", kind.kind) for one in rules)
+    return kind in PROTECTED or any(rule.covers(kind) for rule in guards.protected_kinds)
 
 
 def _may_exist(key: ObjectKey, seen: Observation) -> bool:
@@ -65,7 +64,9 @@ def _may_exist(key: ObjectKey, seen: Observation) -> bool:
 
 def _hold(plan: Plan, guards: Guards, reason: str, what: str, subjects: Sequence[ObjectKey]) -> Hold:
     short = plan.instance.short
-    so = "nothing was deleted" if guards.hold == "Deletions" else "nothing was written, since guards.hold is Plan"
+    is_late = bool(plan.first_contact or plan.replaced)  # found by applying the rest
+    only_kept = guards.hold == "Deletions" or is_late
+    so = "nothing was deleted" if only_kept else "nothing was written, since guards.hold is Plan"
     return Hold(
         reason,
         f"plan {plan.id} {what}: held, {so}. `undrift app plan {short}` shows the list, "

@@ -53,8 +53,7 @@ def after_heals(heals: Mapping[ObjectKey, Heals], healed: Iterable[Drift], now: 
 
 
 def _is_over(fight: Heals, now: datetime) -> bool:
-    last = max(fight.at, default=now)
-    return now - max(last, fight.until or last) >= QUIET
+    return bool(fight.at) and now >= quiet_at(fight)
 
 
 def _healed_once_more(fight: Heals, now: datetime) -> Heals:

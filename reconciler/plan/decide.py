@@ -28,7 +28,7 @@ from reconciler.model.instance import InstanceKey
 from reconciler.model.inventory import Inventory, Proof
 from reconciler.model.live import Observation
 from reconciler.model.manifest import Manifest, ManifestSet, ObjectKey, Raw
-from reconciler.model.plan import Action, Cause, Change, Hold, Plan
+from reconciler.model.plan import DRIFTED, Action, Cause, Change, Hold, Plan
 from reconciler.model.record import Heals, Order
 from reconciler.model.rules import Guards
 from reconciler.model.spec import InstanceSpec
@@ -36,8 +36,6 @@ from reconciler.objects import foreign, ignored, keys, managedfields
 from reconciler.objects.order import waves
 from reconciler.plan import brakes, contest, project, stale
 from reconciler.plan.wording import named
-
-DRIFTED = frozenset({Cause.DRIFT, Cause.GONE, Cause.FOREIGN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,51 +103,41 @@ def make_plan(
     return replace(plan, holds=brakes.holds(plan, inventory, seen, spec.guards))
 
 
-def with_first_contact(plan: Plan, found: Collection[ObjectKey], *, approved: str | None) -> Plan:
-    """The plan when applying has found objects that exist and were never ours. Its id names them too.
-
-    Approved by that id: `waves` holds their adoption and nothing else, and no holds are left. Else: `waves` is empty and
-    a hold lists them, beside the holds that were there.
-    """
-    grown = replace(plan, first_contact=tuple(sorted(found)))
-    if approved == grown.id:
-        changes = [
-            replace(change, action=Action.ADOPT)
-            for wave in plan.waves
-            for change in wave.changes
-            if change.key in grown.first_contact
-        ]
-        return replace(grown, waves=waves(changes), holds=())
-    # A person can let the whole plan through or none of it, so the earlier holds must ask for the id that it has now.
-    earlier = [replace(hold, message=hold.message.replace(plan.id, grown.id)) for hold in plan.holds]
-    return replace(grown, waves=(), holds=(*earlier, _contact_hold(grown)))
-
-
-def with_replacements(
+def with_found(
     plan: Plan,
-    found: Collection[ObjectKey],
+    contact: Collection[ObjectKey],
+    replaced: Collection[ObjectKey],
     inventory: Inventory,
     seen: Observation,
-    guards: Guards,
     *,
+    guards: Guards,
     approved: str | None,
 ) -> Plan:
-    """The plan when applying has found objects that must be deleted and made anew. Its id names them too.
+    """The plan when applying has found objects that exist and were never ours (`contact`), or that must be deleted and made
+    anew as their manifests ask for (`replaced`). Its id names them too.
 
-    Replacing counts as deleting: `waves` holds the replacements where the brakes let them through, with what else the plan
-    deletes, or where a person approved that id; else `waves` is empty, and holds say why.
+    Replacing counts as deleting. Approved by that id, or with nothing to ask about: `waves` holds the adoptions and the
+    replacements and nothing else, and no holds are left. Else: `waves` is empty, and the holds ask for the id that the plan
+    has now, since a person can let the whole of it through or none.
     """
-    grown = replace(plan, replaced=tuple(sorted(found)))
+    grown = replace(plan, first_contact=tuple(sorted(contact)), replaced=tuple(sorted(replaced)))
     if approved != grown.id:
-        contact = tuple(hold for hold in plan.holds if hold.reason == "FirstContact")
-        held = (*contact, *brakes.holds(grown, inventory, seen, guards))
+        held = brakes.holds(grown, inventory, seen, guards)
+        if contact:
+            held = (*held, _contact_hold(grown))
         if held:
             return replace(grown, waves=(), holds=held)
-    changes = [
-        replace(change, action=Action.REPLACE, cause=Cause.IMMUTABLE)
+    found = [
+        change
         for wave in plan.waves
         for change in wave.changes
-        if change.key in grown.replaced
+        if change.key in grown.first_contact or change.key in grown.replaced
+    ]
+    changes = [
+        replace(change, action=Action.ADOPT)
+        if change.key in grown.first_contact
+        else replace(change, action=Action.REPLACE, cause=Cause.IMMUTABLE)
+        for change in found
     ]
     return replace(grown, waves=waves(changes), holds=())
 

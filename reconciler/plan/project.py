@@ -35,5 +35,4 @@ def _refusal(manifest: Manifest, rules: ProjectRules) -> str:
 
 
 def _lists(rules: Iterable[KindRule], manifest: Manifest) -> bool:
-    key = manifest.key
-    return any(rule.group in ("*", key.group) and rule.kind in ("*", key.kind) for rule in rules)
+    return any(rule.covers(manifest.key.group_kind) for rule in rules)

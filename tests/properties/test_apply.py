@@ -21,24 +21,13 @@ from reconciler.objects import applyset, managedfields
 from reconciler.objects.keys import PART_OF, SYSTEM_NAMESPACE
 from reconciler.testing.cluster import FakeCluster
 from reconciler.testing.cluster_api import FakeApi
-from tests.worlds import desired, spec
+from tests.worlds import Lease, desired, spec
 
 SHOP = InstanceKey("default", "shop", "eu-1")
 CART = InstanceKey("default", "cart", "eu-1")
 NAMES = "abcdef"
 REQUESTS = 40
 WRITERS = ("kubectl-edit", "helm", "kube-controller-manager", CART.manager)
-
-
-@dataclass(frozen=True)
-class Lease:
-    fence: int
-
-    def remaining_s(self) -> float:
-        return 30.0
-
-    def require_unfrozen(self) -> None:
-        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from reconciler.objects.keys import PART_OF, SYSTEM_NAMESPACE
 from reconciler.pipeline.sync import sync
 from reconciler.testing.cluster import FakeCluster
 from reconciler.testing.cluster_api import FakeApi
-from tests.worlds import desired, spec
+from tests.worlds import Lease, desired, spec
 
 APPLICATIONS, CLUSTERS, NAMES = ("shop", "cart"), ("eu-1", "us-1"), "abcdefgh"
 KINDS = {"ConfigMap": "v1", "Deployment": "apps/v1"}
@@ -37,17 +37,6 @@ KINDS = {"ConfigMap": "v1", "Deployment": "apps/v1"}
 
 class Killed(BaseException):
     """The process ends between two instructions."""
-
-
-@dataclass(frozen=True)
-class Lease:
-    fence: int
-
-    def remaining_s(self) -> float:
-        return 30.0
-
-    def require_unfrozen(self) -> None:
-        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from reconciler.errors import EmptyRender
 from reconciler.model.plan import Action, Plan
 from reconciler.model.record import Order
 from reconciler.objects.keys import PRUNE
-from reconciler.plan import with_first_contact
 from reconciler.plan.brakes import PROTECTED
 from tests.properties.strategies import orders, worlds
 from tests.worlds import World, spec
@@ -140,8 +139,8 @@ def test_only_what_was_approved_is_adopted(world: World, order: Order, data: st.
     assume(creates)
     found = data.draw(st.lists(st.sampled_from(creates), unique=True, min_size=1))
 
-    asked = with_first_contact(plan, found, approved=None)
-    approved = with_first_contact(plan, found, approved=asked.id)
+    asked = world.met(plan, found, approved=None)
+    approved = world.met(plan, found, approved=asked.id)
 
     assert written(asked) == {}
     assert asked.holds

@@ -65,3 +65,16 @@ def test_what_is_to_be_removed_goes_and_nothing_else(world: World) -> None:
     )
     assert world.sync().counts == {}
     assert scanned(world, REMOVE).findings[world.key].foreign == ()
+
+
+def test_what_is_to_be_removed_is_only_told_where_drift_is_only_told(world: World) -> None:
+    world.options["drift"] = REMOVE.model_copy(update={"action": "Report"})
+    world.write({"a.yaml": config_map(a="1")})
+    world.sync()
+    annotate(world, "kubectl-annotate", "hand.example.com/a")
+
+    record = world.sync(by_operator=False)
+
+    assert (record.sync, record.reason) == (Sync.OUT_OF_SYNC, "Drifted")
+    assert ".metadata.annotations.hand.example.com/a" in record.message
+    assert annotations(world) == {"hand.example.com/a": "by hand"}

@@ -177,6 +177,22 @@ def test_replacing_counts_as_deleting(world: World) -> None:
     assert (world.config_map("c3") or {})["data"] == {"a": "3"}
 
 
+def test_one_approval_lets_adoptions_and_replacements_through(world: World) -> None:
+    """What applying has found is one plan with one id, and nothing reads Synced while a part of it waits."""
+    world.write({f"{n}.yaml": fixed(f"c{n}", "1") for n in range(8)})
+    world.sync()
+    meta = {"name": "theirs", "namespace": world.name, "annotations": {"meta.helm.sh/release-name": "theirs"}}
+    world.api.create(CONFIG_MAP, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"a": "1"}})
+    world.write({f"{n}.yaml": fixed(f"c{n}", "2") for n in range(5)} | {"t.yaml": config_map("theirs")})
+
+    held = world.sync()
+
+    assert held.phase is Phase.HELD
+    assert f"--plan {held.plan_id}" in held.message
+    done = world.sync(approved_plan=held.plan_id)
+    assert (done.sync, done.counts) == (Sync.SYNCED, {"Replaced": 5, "Adopted": 1})
+
+
 def test_the_one_object_of_an_application_may_be_replaced(world: World) -> None:
     world.write({"0.yaml": fixed("one", "1")})
     world.sync()

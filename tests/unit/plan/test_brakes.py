@@ -7,7 +7,6 @@ import pytest
 from reconciler.model.manifest import GroupKind
 from reconciler.model.record import Order
 from reconciler.model.rules import Guards, KindRule, ProjectRules
-from reconciler.plan import with_first_contact
 from reconciler.plan.brakes import PROTECTED
 from tests.worlds import key, settled, spec
 
@@ -153,7 +152,7 @@ def test_first_contact_adds_a_hold_that_asks_for_the_new_id():
     world = settled(MANY[:10]).wanting(*MANY[:6], MANY[20])
     plan = world.plan()
 
-    found = with_first_contact(plan, [MANY[20]], approved=None)
+    found = world.met(plan, [MANY[20]], approved=None)
 
     assert reasons(found) == ["TooManyDeletions", "FirstContact"]
     assert found.id != plan.id
@@ -165,9 +164,9 @@ def test_first_contact_adds_a_hold_that_asks_for_the_new_id():
 def test_approved_first_contact_is_adopted_and_nothing_else_is_written_again():
     world = settled(MANY[:10]).wanting(*MANY[:6], MANY[20], MANY[21])
     plan = world.plan()
-    asked = with_first_contact(plan, [MANY[20]], approved=None)
+    asked = world.met(plan, [MANY[20]], approved=None)
 
-    approved = with_first_contact(plan, [MANY[20]], approved=asked.id)
+    approved = world.met(plan, [MANY[20]], approved=asked.id)
 
     changes = [change for wave in approved.waves for change in wave.changes]
     assert [(change.key, str(change.action)) for change in changes] == [(MANY[20], "Adopt")]
@@ -176,9 +175,10 @@ def test_approved_first_contact_is_adopted_and_nothing_else_is_written_again():
 
 
 def test_an_approval_of_the_deletions_does_not_adopt():
-    plan = settled(MANY[:10]).wanting(*MANY[:6], MANY[20]).plan()
+    world = settled(MANY[:10]).wanting(*MANY[:6], MANY[20])
+    plan = world.plan()
 
-    found = with_first_contact(plan, [MANY[20]], approved=plan.id)
+    found = world.met(plan, [MANY[20]], approved=plan.id)
 
     assert found.waves == ()
     assert "FirstContact" in reasons(found)
