@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 
 import structlog
 
@@ -49,7 +48,7 @@ class JournalCopy:
             return
         self._at_s = now_s + EVERY_S
         if self._journal.head() != self._pushed:
-            self._thread = threading.Thread(target=self._guarded, args=(self.push,), name="journal-copy", daemon=True)
+            self._thread = threading.Thread(target=self._push, name="journal-copy", daemon=True)
             self._thread.start()
 
     def push(self) -> None:
@@ -59,10 +58,10 @@ class JournalCopy:
         self._store.outbox.note_copy(self._pushed)
         self._problem = ""
 
-    def _guarded(self, work: Callable[[], None]) -> None:
+    def _push(self) -> None:
         """A copy that can't be written is told once, and tried again: the journal itself is whole."""
         try:
-            work()
+            self.push()
         except UndriftError as error:
             if error.message != self._problem:
                 self._problem = error.message

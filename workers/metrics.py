@@ -7,14 +7,14 @@ The names are documented in `docs/reference/metrics.md`, which a test holds equa
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from reconciler.model.status import InstanceStatus
-from workers.messages import KINDS
+from workers.messages import KINDS, Work
 from workers.store import Store, composed
 
 METRICS = {
@@ -37,6 +37,10 @@ METRICS = {
     "undrift_api_requests": "Requests to the API servers by cluster and status of the answer; `none` where none came",
     "undrift_lost_children": "Workers' children that were lost in the middle of a task",
 }
+
+
+Works = Mapping[Work, tuple[str, int]]
+"""What is due or leased, with its state and when, in milliseconds (`DueQueue.states`)."""
 
 
 def serve(address: str, store: Store | None = None) -> None:
@@ -69,16 +73,16 @@ class Fleet(Collector):
 
     def _all(self) -> Iterator[Metric]:
         statuses = list(composed.statuses(self._store).values())
-        now = self._store.clock.now()
+        works, now = self._store.due.states(), self._store.clock.now()
         yield self._instances(statuses)
-        yield _gauge("undrift_oldest_unreconciled_seconds", oldest_unreconciled_s(self._store, statuses))
+        yield _gauge("undrift_oldest_unreconciled_seconds", oldest_unreconciled_s(self._store, statuses, works))
         yield _gauge("undrift_held_plans", sum(one.phase == "Held" for one in statuses))
         yield _gauge("undrift_contested_instances", sum(one.reason == "Contested" for one in statuses))
         scans, lookups = self._store.status.scans().values(), self._store.status.lookups().values()
         yield _gauge("undrift_unreachable_clusters", sum(bool(one.get("error")) for one in scans))
         yield _gauge("undrift_failed_lookups", sum(bool(one.get("error")) for one in lookups))
         yield _gauge("undrift_brakes", sum(not one.is_over(now) for one in self._store.brakes.all().values()))
-        yield from self._queue()
+        yield from self._queue(works)
         yield _gauge("undrift_worker_slots", sum(self._store.slots.alive(now).values()))
         yield _gauge("undrift_journal_waiting", self._store.outbox.length())
         yield _gauge("undrift_notices_waiting", self._store.notices.waiting())
@@ -98,10 +102,10 @@ class Fleet(Collector):
             found.add_metric(list(values), count)
         return found
 
-    def _queue(self) -> Iterator[Metric]:
+    def _queue(self, works: Works) -> Iterator[Metric]:
         now_ms = self._store.due.now_ms()
         depth, wait, leases = Counter[str](), Counter[str](), 0
-        for work, (state, at_ms) in self._store.due.states().items():
+        for work, (state, at_ms) in works.items():
             if state != "due":
                 leases += 1
             elif at_ms <= now_ms:
@@ -121,7 +125,7 @@ class Fleet(Collector):
         return found
 
 
-def oldest_unreconciled_s(store: Store, statuses: list[InstanceStatus]) -> float:
+def oldest_unreconciled_s(store: Store, statuses: list[InstanceStatus], works: Works) -> float:
     """Seconds since the oldest time at which an instance was last seen as Git says, over those that are not so now; paused
     ones are not wanted to be. One that never was counts from its first try, and work that waits for one from when it was
     due: a retry that fails again renews neither."""
@@ -132,7 +136,7 @@ def oldest_unreconciled_s(store: Store, statuses: list[InstanceStatus]) -> float
         if one.sync != "Synced" and one.phase != "Paused" and (seen := one.in_sync_at or one.behind_since) is not None
     ]
     now_ms = store.due.now_ms()
-    waits = [(now_ms - at_ms) / 1000 for state, at_ms in store.due.states().values() if state == "due"]
+    waits = [(now_ms - at_ms) / 1000 for state, at_ms in works.values() if state == "due"]
     return max([*ages, *waits, 0.0])
 
 

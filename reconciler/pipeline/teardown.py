@@ -35,12 +35,14 @@ class TeardownReport:
         return not self.remaining
 
 
-def teardown(key: InstanceKey, target: ClusterTarget, memory: Memory, guard: Guard, rooms: Rooms) -> TeardownReport:
+def teardown(
+    key: InstanceKey, target: ClusterTarget, memory: Memory, guard: Guard, rooms: Rooms, *, pinned: str = ""
+) -> TeardownReport:
     """Delete what an instance owns, and forget it when nothing is left.
 
     Raises the ClusterErrors and InventoryError; what was deleted until then stays deleted, and the next pass goes on.
     """
-    api, inventory = _begun(key, target, memory, guard, rooms)
+    api, inventory = _begun(key, target, memory, guard, rooms, pinned)
     if inventory is None:
         return TeardownReport(ChangeSet())
     changes = apply.prune(api, members_to_delete(inventory), key=key, inventory=inventory)
@@ -50,17 +52,21 @@ def teardown(key: InstanceKey, target: ClusterTarget, memory: Memory, guard: Gua
     return TeardownReport(changes, remaining)
 
 
-def release(key: InstanceKey, target: ClusterTarget, memory: Memory, guard: Guard, rooms: Rooms) -> TeardownReport:
+def release(
+    key: InstanceKey, target: ClusterTarget, memory: Memory, guard: Guard, rooms: Rooms, *, pinned: str = ""
+) -> TeardownReport:
     """Forget an instance, and leave its objects as they are."""
-    api, inventory = _begun(key, target, memory, guard, rooms)
+    api, inventory = _begun(key, target, memory, guard, rooms, pinned)
     if inventory is not None:
         rooms.inventories.delete(api, key, inventory)
     return TeardownReport(ChangeSet())
 
 
-def hand_over(key: InstanceKey, target: ClusterTarget, memory: Memory, guard: Guard, rooms: Rooms) -> TeardownReport:
+def hand_over(
+    key: InstanceKey, target: ClusterTarget, memory: Memory, guard: Guard, rooms: Rooms, *, pinned: str = ""
+) -> TeardownReport:
     """Forget an instance whose objects another name has taken over. Those that it still holds remain, and it with them."""
-    api, inventory = _begun(key, target, memory, guard, rooms)
+    api, inventory = _begun(key, target, memory, guard, rooms, pinned)
     if inventory is None:
         return TeardownReport(ChangeSet())
     seen = cluster.observe(api, inventory, key, rooms.clock)
@@ -75,10 +81,11 @@ def hand_over(key: InstanceKey, target: ClusterTarget, memory: Memory, guard: Gu
 
 
 def _begun(
-    key: InstanceKey, target: ClusterTarget, memory: Memory, guard: Guard, rooms: Rooms
+    key: InstanceKey, target: ClusterTarget, memory: Memory, guard: Guard, rooms: Rooms, pinned: str
 ) -> tuple[ClusterApi, Inventory | None]:
-    """The inventory with our fence in it; None when there is none."""
+    """The inventory with our fence in it; None when there is none. `pinned` is who the cluster was at first contact."""
     api = rooms.clusters.api(target, guard, agent=f"{key} fence={guard.fence}")
+    cluster.require_identity(api, pinned)
     stored = rooms.inventories.read(api, key)
     if not stored.exists and memory.unflushed is not None and memory.unflushed.proofs:
         raise InventoryError(

@@ -114,7 +114,7 @@ def _fleet(store: Store) -> Iterator[Finding]:
     statuses = list(composed.statuses(store).values())
     if not fleet["problems"]:
         yield Finding("ok", "fleet", f"{len(statuses)} instances at {str(fleet['revision'])[:12] or 'no revision yet'}")
-    oldest_s = metrics.oldest_unreconciled_s(store, statuses)
+    oldest_s = metrics.oldest_unreconciled_s(store, statuses, store.due.states())
     if oldest_s > OLD_S:
         yield Finding(
             "warn",

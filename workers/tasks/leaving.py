@@ -35,7 +35,7 @@ def leave(brief: Brief, grant: Grant, guard: RedisGuard, results: Results) -> Ma
     policy = "Delete" if stone is None or brief.wants_teardown else stone.policy
     carry_out = {"Delete": teardown, "Orphan": release, "HandOver": hand_over}[policy]
     try:
-        report = carry_out(key, target, brief.memory, guard, wiring.rooms())
+        report = carry_out(key, target, brief.memory, guard, wiring.rooms(), pinned=brief.cluster_uid)
     except LeaseError:
         raise
     except UndriftError as error:

@@ -172,11 +172,10 @@ def _seen(status: InstanceStatus, finding: Finding, at: datetime) -> InstanceSta
 def _forget_gone(report: ScanReport, known: Mapping[InstanceKey, InstanceStatus]) -> None:
     """Drop what is told of instances that left and have no inventory any more: a scan that began before one was deleted may
     have told of it afterwards."""
-    store = wiring.store()
-    still_left = store.specs.left()
-    for key, status in known.items():
-        is_told = key.cluster == report.cluster and status.reason == LEFT
-        if is_told and key not in report.findings and key not in still_left:
+    told = {key for key, status in known.items() if key.cluster == report.cluster and status.reason == LEFT}
+    if gone := told - report.findings.keys():
+        store = wiring.store()
+        for key in gone - store.specs.left():
             store.status.forget(key)
 
 

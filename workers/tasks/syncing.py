@@ -44,26 +44,29 @@ def _sync(key: InstanceKey, grant: Grant, guard: RedisGuard, results: Results) -
 
 
 def _carry_out(key: InstanceKey, brief: Brief, grant: Grant, guard: RedisGuard, results: Results) -> Mark | None:
-    if brief.has_left or brief.wants_teardown or (brief.tombstone is not None and brief.spec is None):
-        return leave(brief, grant, guard, results)
-    if brief.spec is None:
+    is_leaving = brief.has_left or brief.wants_teardown or (brief.tombstone is not None and brief.spec is None)
+    if brief.spec is None and not is_leaving:
         log.info("spec_unknown")  # the leader has not published it (again) yet; it will, and then make it due
         return None
-    if stranger := brief.stranger or _met_first(brief, guard):
+    if stranger := brief.stranger or _met_first(brief, key, guard):
         return _hold(brief, grant, stranger, results)
+    if is_leaving or brief.spec is None:
+        return leave(brief, grant, guard, results)
     record = sync(brief.spec, _order(brief, grant), brief.memory, guard, wiring.rooms())
     return _keep(brief.spec, record, brief, grant, results)
 
 
-def _met_first(brief: Brief, guard: RedisGuard) -> str:
+def _met_first(brief: Brief, key: InstanceKey, guard: RedisGuard) -> str:
     """Pin the cluster before its first write; why it must not be written to, or "". One that does not answer, or does not
     tell who it is, is for the sync to meet."""
-    assert brief.spec is not None
-    target = brief.spec.cluster
-    if brief.cluster_uid or not pinning.is_pinned_at_all(target):
+    if brief.cluster_uid:
+        return ""
+    spec = None if brief.has_left else brief.spec  # of what left, the way in to its cluster may be another one since
+    target = spec.cluster if spec else wiring.store().specs.cluster(key.cluster)
+    if target is None or not pinning.is_pinned_at_all(target):
         return ""
     try:
-        api = wiring.rooms().clusters.api(target, guard, agent=f"{brief.spec.key} first contact")
+        api = wiring.rooms().clusters.api(target, guard, agent=f"{key} first contact")
         pinning.require_one_name(wiring.store(), target, api.identity())
     except ClusterIdentityChanged as error:
         return error.message
@@ -148,11 +151,8 @@ def _tell_formers(spec: InstanceSpec) -> None:
 def _tell_those_that_were_refused(key: InstanceKey) -> None:
     """An object that moved from one application to another is the new one's as soon as the old one has let it go."""
     store = wiring.store()
-    refused = [
-        other
-        for other, status in store.status.all().items()
-        if other.cluster == key.cluster and status.reason == "OwnedByAnother"
-    ]
+    neighbours = store.status.many(one for one in store.specs.instance_keys() if one.cluster == key.cluster)
+    refused = [other for other, status in neighbours.items() if status.reason == "OwnedByAnother"]
     store.due.mark(Mark(Work("sync", str(other)), Lane.COMMIT, f"{key.short} let objects go") for other in refused)
 
 

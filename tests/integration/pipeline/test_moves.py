@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from reconciler.errors import ClusterIdentityChanged
 from reconciler.model.record import Memory, Phase, Sync
 from reconciler.objects import applyset
 from reconciler.objects.keys import PART_OF
-from reconciler.pipeline.teardown import hand_over
+from reconciler.pipeline.teardown import hand_over, release, teardown
 from tests.integration.pipeline.conftest import OpenLease, World, config_map
 from tests.integration.pipeline.test_sync import patch
 
@@ -110,3 +113,16 @@ def test_without_a_word_the_objects_of_another_application_are_not_taken(world: 
 
     assert (record.phase, record.reason) == (Phase.FAILED, "OwnedByAnother")
     assert "movedFrom" in record.message
+
+
+def test_nothing_is_torn_down_on_a_cluster_that_is_not_the_one_its_name_meant(world: World) -> None:
+    """Under two names one inventory is read: what is deleted for the one would be the other's."""
+    world.write({"a.yaml": config_map("one")})
+    world.sync()
+
+    for way in (teardown, release, hand_over):
+        with pytest.raises(ClusterIdentityChanged):
+            way(world.key, world.target, Memory(), OpenLease(), world.rooms, pinned="another")
+
+    assert world.config_map("one") is not None
+    assert world.inventory().exists
