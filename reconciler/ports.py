@@ -112,7 +112,15 @@ class ClusterApi(Protocol):
     def replace(self, resource: Resource, body: Raw) -> Raw:
         """PUT with the body's resourceVersion as precondition. Raises PreconditionFailed."""
 
-    def patch_json(self, resource: Resource, namespace: str, name: str, patch: Sequence[Mapping[str, Any]]) -> Raw:
+    def patch_json(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        patch: Sequence[Mapping[str, Any]],
+        *,
+        dry_run: bool = False,
+    ) -> Raw:
         """An RFC 6902 patch. Raises PreconditionFailed when a test or the resourceVersion fails."""
 
     def delete(

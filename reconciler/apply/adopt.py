@@ -1,24 +1,19 @@
 """First contact: an object that exists and was never ours, and who claims it.
 
 What another tool tracks is never taken without a person's word: its next pass would fight us, or delete the object as
-its own. Fields that `kubectl apply` (client-side) wrote are folded into our entry at adoption, as kubectl itself does when
-it moves to server-side apply; else a field removed from Git later would stay, still owned by kubectl.
+its own. How one is taken over is told in `apply.takeover`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
-from reconciler.errors import FieldConflict, FirstContact, OwnedByAnother, OwnedByAutoscaler, PreconditionFailed
+from reconciler.errors import FieldConflict, FirstContact, OwnedByAnother, OwnedByAutoscaler
 from reconciler.model.instance import InstanceKey
-from reconciler.model.live import Resource
 from reconciler.model.manifest import ObjectKey, Raw
 from reconciler.objects import applyset, managedfields
 from reconciler.objects.keys import PART_OF
-from reconciler.ports import ClusterApi
 
-KUBECTL_MANAGERS = frozenset({"kubectl-client-side-apply", "kubectl-create"})
 OURS = "undrift:"
 _CLAIMS_BY_LABEL = {
     "argocd.argoproj.io/instance": "Argo CD",
@@ -52,12 +47,6 @@ def former_of(live: Raw, key: InstanceKey, formers: Sequence[InstanceKey]) -> In
         ):
             return one
     return None
-
-
-def hand_over(api: ClusterApi, resource: Resource, live: Raw, former: InstanceKey, key: InstanceKey) -> None:
-    """Put our name in place of the former one's. Raises PreconditionFailed when somebody wrote in between."""
-    if managedfields.apply_entry(live, former.manager) is not None:
-        _write_managed_fields(api, resource, live, managedfields.handed_over(live, former.manager, key.manager))
 
 
 def require_allowed(live: Raw, key: InstanceKey, subject: ObjectKey, policy: str) -> None:
@@ -99,31 +88,6 @@ def contested_contact(conflict: FieldConflict, subject: ObjectKey) -> FirstConta
     return FirstContact(
         f"{subject} exists, and Git wants other values for {fields}; nothing was written to it", subject=subject
     )
-
-
-def absorb_kubectl(api: ClusterApi, resource: Resource, live: Raw, key: InstanceKey) -> bool:
-    """Fold kubectl's client-side entries into ours; whether there were any, so that another apply is needed.
-
-    Only after an apply of ours was accepted: an object whose adoption is refused must stay as it is. Lost races are left
-    for the next unproven apply.
-    """
-    entries = managedfields.absorb(live, KUBECTL_MANAGERS, key.manager)
-    if entries is None:
-        return False
-    try:
-        _write_managed_fields(api, resource, live, entries)
-    except PreconditionFailed:
-        return False  # somebody wrote in between: we then share the fields with kubectl, and Git still wins on values
-    return True
-
-
-def _write_managed_fields(api: ClusterApi, resource: Resource, live: Raw, entries: Sequence[Mapping[str, Any]]) -> None:
-    meta = live["metadata"]
-    patch = [
-        {"op": "replace", "path": "/metadata/managedFields", "value": list(entries)},
-        {"op": "replace", "path": "/metadata/resourceVersion", "value": meta["resourceVersion"]},
-    ]
-    api.patch_json(resource, str(meta.get("namespace") or ""), str(meta["name"]), patch)
 
 
 def _our_other(live: Raw, key: InstanceKey) -> str:

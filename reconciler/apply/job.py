@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from reconciler.apply import recreate
@@ -12,6 +12,7 @@ from reconciler.model.inventory import Inventory
 from reconciler.model.live import Resource
 from reconciler.model.manifest import Raw
 from reconciler.model.plan import Change
+from reconciler.objects import ignored
 from reconciler.ports import ClusterApi
 
 
@@ -24,6 +25,7 @@ class Job:
     change: Change
     resource: Resource
     body: dict[str, Any]
+    """The manifest as it is sent, whole; what is left to others is taken out `beside` the live object."""
     adopt: str
     inventory: Inventory
     ignored: tuple[IgnoredDifference, ...] = ()
@@ -47,8 +49,14 @@ class Job:
         """The object as it is now; None when there is none."""
         return self.api.get(self.resource, self.change.key.namespace, self.change.key.name)
 
-    def send(self, *, force: bool, create_only: bool = False) -> Raw:
+    def beside(self, live: Raw) -> Job:
+        """The job for an object that exists: its body is without what is left to others."""
+        if not self.ignored:
+            return self
+        return replace(self, body=ignored.without(self.body, live, self.key.manager, self.ignored))
+
+    def send(self, *, force: bool, create_only: bool = False, dry_run: bool = False) -> Raw:
         body = self.body
         if create_only:
             body = {**body, "metadata": {**body["metadata"], "resourceVersion": recreate.NO_SUCH_VERSION}}
-        return self.api.apply(self.resource, body, manager=self.key.manager, force=force)
+        return self.api.apply(self.resource, body, manager=self.key.manager, force=force, dry_run=dry_run)

@@ -4,9 +4,10 @@
              for one that exists): what exists is read and judged as first contact
     Apply    without force; a conflict with another of our applications is refused, any other is drift and is forced
     Replace  delete and make anew, where a manifest asks for that and the brakes have let it through
-    Adopt    as Apply, on an object that a person or the policy let us take over
+    Adopt    take over an object that a person let us take
 
-One request per object, a second one only after a conflict. A failure belongs to its object; the others go on.
+One request per object; a second one only after a conflict, a few more for one that exists and was never ours. A failure
+belongs to its object; the others go on.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import cache, partial
 
-from reconciler.apply import adopt, drifted, recreate, settle
+from reconciler.apply import adopt, drifted, recreate, settle, takeover
 from reconciler.apply.job import Job
 from reconciler.errors import (
     FieldConflict,
@@ -35,7 +36,7 @@ from reconciler.model.inventory import Inventory
 from reconciler.model.manifest import Manifest, Raw
 from reconciler.model.plan import Action, Cause, Change, Wave
 from reconciler.objects import applyset, clean, managedfields
-from reconciler.objects.ignored import rules_for, without
+from reconciler.objects.ignored import rules_for
 from reconciler.ports import ClusterApi
 
 IN_FLIGHT = 8
@@ -125,18 +126,11 @@ def _carry_out(job: Job) -> Outcome:
             anew = recreate.recreate(job.api, job.resource, job.body, job.key, job.inventory)
             return _outcome(job, anew, Result.REPLACED)
         stripped = drifted.strip(job) if job.change.cause is Cause.FOREIGN else ()
-        if stripped:
-            return replace(_apply(job, Result.HEALED), drift=stripped)
         live = job.look() if job.ignored or job.change.action is Action.ADOPT else None
-        if live is not None:
-            job = _beside(job, live)
-        if job.change.action is Action.ADOPT and live is not None:
-            adopt.require_scale_kept(live, job.body, job.change.key)
-        is_adopted = Result.ADOPTED if job.change.action is Action.ADOPT else None
-        outcome = _leave_to_others(job, live) if job.ignored else _apply(job, is_adopted)
-        # Unproven may be what an adoption that was cut short has left.
-        unfinished = job.change.action is Action.ADOPT or job.change.cause is Cause.UNPROVEN
-        return _without_kubectl(job, outcome) if unfinished else outcome
+        if job.change.action is Action.ADOPT:
+            return _create(job) if live is None else _take_over(job, live, is_approved=True)
+        outcome = _apply(job, None) if live is None else _leave_to_others(job.beside(live), live)
+        return replace(outcome, result=Result.HEALED, drift=stripped) if stripped else outcome
     except ImmutableField as error:
         if job.change.action is Action.REPLACE or not recreate.is_asked_for(job.body):
             raise
@@ -150,33 +144,35 @@ def _create(job: Job) -> Outcome:
         live = job.look()
     if live is None:  # gone again between the two requests
         return _outcome(job, job.send(force=False, create_only=True), Result.CREATED)
-    job = _beside(job, live)
     if adopt.is_ours(live, job.key):
-        return _without_kubectl(job, _apply(job, None)) if not job.ignored else _leave_to_others(job, live)
+        return _apply(job, None) if not job.ignored else _leave_to_others(job.beside(live), live)
     if (former := adopt.former_of(live, job.key, job.formers)) is not None:
         return _move(job, live, former)
-    adopt.require_allowed(live, job.key, job.change.key, job.adopt)
-    adopt.require_scale_kept(live, job.body, job.change.key)
-    return _without_kubectl(job, _apply_first(job))
+    return _take_over(job, live, is_approved=False)
 
 
-def _beside(job: Job, live: Raw) -> Job:
-    """The job for an object that exists: its body is without what is left to others."""
-    return replace(job, body=without(job.body, live, job.key.manager, job.ignored)) if job.ignored else job
+def _take_over(job: Job, live: Raw, *, is_approved: bool) -> Outcome:
+    """Take over an object that was never ours. Fields of others are forced only by a person's word or policy `Always`."""
+    job = takeover.prepare(job, live, is_approved=is_approved)
+    try:
+        return _outcome(job, job.send(force=False), Result.ADOPTED)
+    except FieldConflict as conflict:
+        _require_not_another(conflict, job)
+        if not is_approved and job.adopt != "Always":  # somebody wrote since it was judged
+            raise adopt.contested_contact(conflict, job.change.key) from conflict
+    return _outcome(job, job.send(force=True), Result.ADOPTED)
 
 
 def _move(job: Job, live: Raw, former: InstanceKey) -> Outcome:
     """Take over an object of ours from the name that the instance had before: first its ownership, then its label."""
-    adopt.hand_over(job.api, job.resource, live, former, job.key)
-    outcome = _leave_to_others(job, live) if job.ignored else _apply(job, Result.MOVED)
+    takeover.hand_over(job, live, former.manager)
+    outcome = _leave_to_others(job.beside(live), live) if job.ignored else _apply(job, Result.MOVED)
     return replace(outcome, result=Result.MOVED)
 
 
-def _leave_to_others(job: Job, live: Raw | None) -> Outcome:
+def _leave_to_others(job: Job, live: Raw) -> Outcome:
     """Apply with the ignored fields left to their owners. Drift in those alone is none."""
-    if live is None:
-        return _apply(job, None)
-    outcome = _apply(job, Result.ADOPTED if job.change.action is Action.ADOPT else None)
+    outcome = _apply(job, None)
     is_same = outcome.live is not None and _declared(outcome.live) == _declared(live)
     if is_same and not outcome.drift and outcome.result in (Result.HEALED, Result.CONFIGURED):
         return replace(outcome, result=Result.UNCHANGED)
@@ -187,24 +183,6 @@ def _declared(live: Raw) -> Raw:
     """What writers can mean: all but who owns what, and what the server counts."""
     meta = {key: value for key, value in live["metadata"].items() if key not in clean.SERVER_METADATA}
     return {**{key: value for key, value in live.items() if key != "status"}, "metadata": meta}
-
-
-def _apply_first(job: Job) -> Outcome:
-    """The first apply to an object that existed. Fields of others are forced only where the policy is Always."""
-    try:
-        return _outcome(job, job.send(force=False), Result.ADOPTED)
-    except FieldConflict as conflict:
-        _require_not_another(conflict, job)
-        if job.adopt != "Always":
-            raise adopt.contested_contact(conflict, job.change.key) from conflict
-    return _outcome(job, job.send(force=True), Result.ADOPTED)
-
-
-def _without_kubectl(job: Job, outcome: Outcome) -> Outcome:
-    """After an adoption: take over what `kubectl apply` owned, and apply once more, so that our entry is what Git says."""
-    if outcome.live is None or not adopt.absorb_kubectl(job.api, job.resource, outcome.live, job.key):
-        return outcome
-    return replace(_outcome(job, job.send(force=False), outcome.result), drift=outcome.drift)
 
 
 def _apply(job: Job, result: Result | None) -> Outcome:

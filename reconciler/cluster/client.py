@@ -166,9 +166,17 @@ class Client:
             raise PreconditionFailed(f"{_subject(body)} is gone", subject=_subject(body))
         return self._body(answer, _subject(body), resource, body)
 
-    def patch_json(self, resource: Resource, namespace: str, name: str, patch: Sequence[Mapping[str, Any]]) -> Raw:
+    def patch_json(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        patch: Sequence[Mapping[str, Any]],
+        *,
+        dry_run: bool = False,
+    ) -> Raw:
         path = _path(resource, namespace, name)
-        query = {"fieldManager": "undrift"}
+        query = {"fieldManager": "undrift"} | ({"dryRun": "All"} if dry_run else {})
         answer = self._send("PATCH", path, query, list(patch), content="application/json-patch+json")
         if answers.is_object_missing(answer, resource.plural):
             raise PreconditionFailed(f"{resource.kind} {namespace}/{name} is gone")

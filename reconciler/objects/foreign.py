@@ -57,6 +57,15 @@ def removals(live: Raw, ours: str, rules: Sequence[ForeignRule]) -> tuple[Operat
     for entry, action in _meant(live, ours, rules):
         if action == "Remove":
             pointers |= set(_pointers(entry.get("fieldsV1") or {}, live, (), "", _shared(live, entry)))
+    return _patch(pointers)
+
+
+def removal_patch(fields: Mapping[str, Any], live: Raw, kept: frozenset[str]) -> tuple[Operation, ...]:
+    """The JSON patch that takes away what a fieldsV1 holds, save for the paths that are `kept`."""
+    return _patch(set(_pointers(fields, live, (), "", kept, spared=())))
+
+
+def _patch(pointers: set[tuple[str | int, ...]]) -> tuple[Operation, ...]:
     ordered = sorted(pointers, key=lambda one: [(isinstance(part, int), part) for part in one], reverse=True)
     return tuple({"op": "remove", "path": "".join(f"/{_escaped(part)}" for part in one)} for one in ordered)
 
@@ -79,12 +88,17 @@ def _shared(live: Raw, entry: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _pointers(
-    fields: Mapping[str, Any], live: Any, at: tuple[str | int, ...], path: str, shared: frozenset[str]
+    fields: Mapping[str, Any],
+    live: Any,
+    at: tuple[str | int, ...],
+    path: str,
+    shared: frozenset[str],
+    spared: tuple[str, ...] = WANTED,
 ) -> Iterator[tuple[str | int, ...]]:
     for key, below in fields.items():
         here = path + managedfields.segment(key)
         step = None if key == "." else _step(key, live)
-        if step is None or here.endswith(WANTED):
+        if step is None or here.endswith(spared):
             continue
         is_item = isinstance(step, int)
         is_whole = not below or (is_item and "." in below)
@@ -93,7 +107,7 @@ def _pointers(
         elif below:
             named = {f"f:{name}" for name in orjson.loads(key[2:])} if key.startswith("k:") else set()
             rest = {name: value for name, value in below.items() if name not in named}  # what tells items apart stays
-            yield from _pointers(rest, live[step], (*at, step), here, shared)
+            yield from _pointers(rest, live[step], (*at, step), here, shared, spared)
 
 
 def _step(key: str, live: Any) -> str | int | None:

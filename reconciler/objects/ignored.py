@@ -51,6 +51,39 @@ def is_ignored(field: str, rules: Sequence[IgnoredDifference], manager: str = ""
     return any(field == prefix or field.startswith((f"{prefix}.", f"{prefix}[")) for prefix in prefixes)
 
 
+def left_of(fields: Fields, body: Raw, rules: Sequence[IgnoredDifference]) -> dict[str, Any]:
+    """The part of another writer's fieldsV1 that the rules' pointers leave to it. `body` is the manifest, by whose lists
+    a pointer's indexes count."""
+    left: dict[str, Any] = {}
+    for tokens in {tuple(_tokens(text)) for rule in rules for text in rule.json_pointers}:
+        keys = list(_keys_down(fields, body, tokens))
+        if keys and len(keys) == len(tokens):
+            _graft(left, fields, keys)
+    return left
+
+
+def _keys_down(fields: Any, body: Any, tokens: Sequence[str]) -> Iterator[str]:
+    """The keys of fieldsV1 on the way to a field; as many as tokens when it is owned."""
+    for token in tokens:
+        if isinstance(body, list):
+            body = body[int(token)] if token.isdecimal() and int(token) < len(body) else None
+            key = _item_key(fields, body)
+        else:
+            body = body.get(token) if isinstance(body, Mapping) else None
+            key = f"f:{token}"
+        if not isinstance(fields, Mapping) or key not in fields:
+            return
+        fields = fields[key]
+        yield key
+
+
+def _graft(left: dict[str, Any], fields: Fields, keys: Sequence[str]) -> None:
+    """Put what stands at a place of a fieldsV1 at the same place of another."""
+    for key in keys[:-1]:
+        left, fields = left.setdefault(key, {}), fields[key]
+    left[keys[-1]] = fields[keys[-1]]
+
+
 def _concerns(rule: IgnoredDifference, key: ObjectKey) -> bool:
     return (
         fnmatchcase(key.group, rule.group)

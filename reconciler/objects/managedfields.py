@@ -9,7 +9,7 @@ nobody took a field of ours and nobody made the object anew. Format: fieldsV1 of
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ import orjson
 from reconciler.model.manifest import Raw
 
 Entry = Mapping[str, Any]
+Fields = Mapping[str, Any]
+"""A fieldsV1, or a part of one."""
 
 
 def entries(body: Raw) -> Sequence[Entry]:
@@ -28,9 +30,14 @@ def entries(body: Raw) -> Sequence[Entry]:
 def apply_entry(body: Raw, manager: str) -> Entry | None:
     """The manager's own Apply entry on the main resource; entries of a subresource are not it."""
     for entry in entries(body):
-        if entry.get("manager") == manager and entry.get("operation") == "Apply" and not entry.get("subresource"):
+        if is_apply_of(entry, manager):
             return entry
     return None
+
+
+def is_apply_of(entry: Entry, manager: str) -> bool:
+    """Whether it is the manager's Apply entry on the main resource."""
+    return entry.get("manager") == manager and entry.get("operation") == "Apply" and not entry.get("subresource")
 
 
 def fingerprint(body: Raw, manager: str) -> str:
@@ -156,8 +163,11 @@ def _written_at(entry: Entry) -> str:
     return str(entry.get("time", ""))
 
 
-def absorb(body: Raw, from_managers: frozenset[str], into: str) -> list[dict[str, Any]] | None:
-    """The managedFields with the Update entries of `from_managers` folded into `into`'s Apply entry.
+def absorb(
+    body: Raw, from_managers: frozenset[str], into: str, left_of: Callable[[Fields], Fields] = lambda _: {}
+) -> list[dict[str, Any]] | None:
+    """The managedFields with the Update entries of `from_managers` folded into `into`'s Apply entry, save for the part of
+    each that `left_of` leaves to it.
 
     None when there is nothing to fold. The next apply by `into` then removes those fields that it does not declare, as
     kubectl's own upgrade from client-side apply does (csaupgrade in client-go: only entries without subresource).
@@ -166,15 +176,27 @@ def absorb(body: Raw, from_managers: frozenset[str], into: str) -> list[dict[str
     if not folded:
         return None
     rest = [dict(one) for one in entries(body) if not _is_update_of(one, from_managers)]
-    target = next((one for one in rest if one.get("manager") == into and one.get("operation") == "Apply"), None)
+    target = next((one for one in rest if is_apply_of(one, into)), None)
     if target is None:
-        target = {**folded[0], "manager": into, "operation": "Apply"}
+        target = {**folded[0], "manager": into, "operation": "Apply", "fieldsV1": {}}
         rest.insert(0, target)
-    same_version = [one for one in folded if one.get("apiVersion") == target.get("apiVersion")]
-    fields = target.get("fieldsV1") or {}
-    for one in same_version:
-        fields = _union(fields, one.get("fieldsV1") or {})
-    target["fieldsV1"] = fields
+    for one in folded:
+        fields = one.get("fieldsV1") or {}
+        if left := left_of(fields):
+            rest.append({**one, "fieldsV1": left})
+        if one.get("apiVersion") == target.get("apiVersion"):
+            target["fieldsV1"] = _union(target.get("fieldsV1") or {}, minus(fields, left))
+    return rest
+
+
+def minus(fields: Fields, taken: Fields) -> dict[str, Any]:
+    """A fieldsV1 without a part of it."""
+    rest: dict[str, Any] = {}
+    for key, below in fields.items():
+        if key not in taken:
+            rest[key] = below
+        elif taken[key] and (kept := minus(below, taken[key])):
+            rest[key] = kept
     return rest
 
 

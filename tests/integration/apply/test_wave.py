@@ -30,7 +30,7 @@ JOBS = Resource("batch", "v1", "Job", "jobs", True)
 
 def foreign(world: World, manager: str = "kubectl-client-side-apply", **metadata: Any) -> None:
     """An object that somebody else made, under a manager's name."""
-    body = world.config(a="1", extra="kept by nobody")
+    body = world.config(a="1")
     body["metadata"] |= metadata
     live = world.api.create(CONFIGS, body)
     entries = [{**entry, "manager": manager} for entry in live["metadata"]["managedFields"]]
@@ -101,25 +101,6 @@ def test_adopt_always_takes_even_what_is_claimed(world: World) -> None:
 
     assert only(world.send(world.config(a="2"), adopt="Always")) == ("Adopted", "")
     assert world.live()["data"]["a"] == "2"
-
-
-def test_an_adoption_takes_over_from_kubectl_so_that_our_entry_alone_is_left(world: World) -> None:
-    foreign(world)
-
-    (outcome,) = world.send(world.config(a="1"))
-
-    managers = {entry["manager"] for entry in managedfields.entries(world.live())}
-    assert (outcome.result, managers) == ("Adopted", {world.key.manager})
-    assert outcome.fingerprint == managedfields.fingerprint(world.live(), world.key.manager)
-
-
-def test_an_approved_adoption_takes_over_from_kubectl_too(world: World) -> None:
-    foreign(world)
-
-    (outcome,) = world.send(world.config(a="2"), action=Action.ADOPT)
-
-    managers = {entry["manager"] for entry in managedfields.entries(world.live())}
-    assert (outcome.result, managers) == ("Adopted", {world.key.manager})
 
 
 def test_what_we_made_in_a_pass_that_died_is_ours(world: World) -> None:
