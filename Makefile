@@ -22,7 +22,7 @@ up: venv  ## Everything on this machine in one terminal, with three local cluste
 test: venv lint  ## All tiers, with real API servers, Valkey, Celery workers and Git servers.
 	@$(BIN)/pytest tests
 
-check: venv lint  ## Format, lint, types, contracts, unit and property tests: under a minute.
+check: venv lint  ## Format, lint, types, contracts, unit and property tests: about a minute.
 	@$(BIN)/pytest tests/unit tests/properties
 
 lint: venv  ## The static part of check.

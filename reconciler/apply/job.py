@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from reconciler.apply import recreate
+from reconciler.apply import recreate, settle
 from reconciler.model.drift import ForeignRule, IgnoredDifference
 from reconciler.model.instance import InstanceKey
 from reconciler.model.inventory import Inventory
 from reconciler.model.live import Resource
 from reconciler.model.manifest import Raw
 from reconciler.model.plan import Change
-from reconciler.objects import ignored
+from reconciler.objects import applyset, clean
+from reconciler.objects.ignored import rules_for, without
 from reconciler.ports import ClusterApi
 
 
@@ -53,10 +55,38 @@ class Job:
         """The job for an object that exists: its body is without what is left to others."""
         if not self.ignored:
             return self
-        return replace(self, body=ignored.without(self.body, live, self.key.manager, self.ignored))
+        return replace(self, body=without(self.body, live, self.key.manager, self.ignored))
 
     def send(self, *, force: bool, create_only: bool = False, dry_run: bool = False) -> Raw:
         body = self.body
         if create_only:
             body = {**body, "metadata": {**body["metadata"], "resourceVersion": recreate.NO_SUCH_VERSION}}
         return self.api.apply(self.resource, body, manager=self.key.manager, force=force, dry_run=dry_run)
+
+
+def make_job(
+    api: ClusterApi,
+    change: Change,
+    *,
+    key: InstanceKey,
+    inventory: Inventory,
+    adopt: str,
+    ignored: Sequence[IgnoredDifference] = (),
+    foreign: Sequence[ForeignRule] = (),
+    formers: Sequence[InstanceKey] = (),
+) -> Job:
+    """The job of a change that writes a manifest. Raises UnknownKind, and InvalidManifest for what can't be sent."""
+    manifest = change.manifest
+    assert manifest is not None  # deletions are no jobs
+    return Job(
+        api=api,
+        key=key,
+        change=change,
+        resource=settle.find_resource(api, manifest),
+        body=clean.to_send(manifest, applyset.part_of(key)),
+        adopt=adopt,
+        inventory=inventory,
+        ignored=rules_for(change.key, ignored),
+        foreign=tuple(foreign),
+        formers=tuple(formers),
+    )

@@ -23,6 +23,7 @@ from reconciler.apply.job import Job
 from reconciler.errors import FieldConflict, FirstContact, InvalidObject, PreconditionFailed
 from reconciler.model.live import Resource
 from reconciler.model.manifest import Raw
+from reconciler.model.plan import Action
 from reconciler.objects import diff, foreign, ignored, managedfields
 from reconciler.objects.diff import Difference
 from reconciler.objects.keys import LAST_APPLIED
@@ -79,6 +80,18 @@ def prepare(job: Job, live: Raw, *, is_approved: bool) -> Job:
             raise
         return job.beside(live)
     raise PreconditionFailed(f"{job.change.key}: somebody writes to it again and again", subject=job.change.key)
+
+
+def differences(job: Job, live: Raw | None) -> tuple[Difference, ...]:
+    """What an apply with full right would change, and for an object that is not ours also what it takes away."""
+    if live is None:
+        return diff.differences(None, job.send(force=True, dry_run=True))
+    would_be = job.beside(live).send(force=True, dry_run=True)
+    changed = diff.differences(live, would_be)
+    if job.change.action is not Action.ADOPT:
+        return changed
+    known = {one.path for one in changed}
+    return (*changed, *(one for one in lost(job, live, would_be) if one.path not in known))
 
 
 def lost(job: Job, live: Raw, would_be: Raw) -> tuple[Difference, ...]:

@@ -18,7 +18,7 @@ from dataclasses import replace
 from functools import cache, partial
 
 from reconciler.apply import adopt, drifted, recreate, settle, takeover
-from reconciler.apply.job import Job
+from reconciler.apply.job import Job, make_job
 from reconciler.errors import (
     FieldConflict,
     ImmutableField,
@@ -35,8 +35,7 @@ from reconciler.model.instance import InstanceKey
 from reconciler.model.inventory import Inventory
 from reconciler.model.manifest import Manifest, Raw
 from reconciler.model.plan import Action, Cause, Change, Wave
-from reconciler.objects import applyset, clean, managedfields
-from reconciler.objects.ignored import rules_for
+from reconciler.objects import clean, managedfields
 from reconciler.ports import ClusterApi
 
 IN_FLIGHT = 8
@@ -65,9 +64,9 @@ def apply_wave(
     first, *rest = wave.changes
     # The first is applied here meanwhile: a thread less to wake, and none at all for a single object.
     make = partial(
-        Job, api=api, key=key, inventory=inventory, adopt=adopt, foreign=tuple(foreign), formers=tuple(formers)
+        make_job, api, key=key, inventory=inventory, adopt=adopt, ignored=ignored, foreign=foreign, formers=formers
     )
-    apply_one = partial(_apply_one, api, make=make, part_of=applyset.part_of(key), ignored=ignored)
+    apply_one = partial(_apply_one, api, make=make)
     started = [_workers().submit(apply_one, change) for change in rest]
     try:
         outcomes = [apply_one(first), *(one.result() for one in started)]
@@ -86,20 +85,11 @@ def _workers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="apply")
 
 
-def _apply_one(
-    api: ClusterApi, change: Change, *, make: Callable[..., Job], part_of: str, ignored: Sequence[IgnoredDifference]
-) -> Outcome:
+def _apply_one(api: ClusterApi, change: Change, *, make: Callable[[Change], Job]) -> Outcome:
     manifest = change.manifest
     assert manifest is not None  # deletions never come in a wave
     try:
-        resource = settle.find_resource(api, manifest)
-        job = make(
-            change=change,
-            resource=resource,
-            body=clean.to_send(manifest, part_of),
-            ignored=rules_for(change.key, ignored),
-        )
-        return _carry_out(job)
+        return _carry_out(make(change))
     except LeaseError:
         raise
     except NamespaceMissing as error:

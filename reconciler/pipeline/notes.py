@@ -55,6 +55,7 @@ class Notes:
         self.inventory: Inventory | None = None
         self.seen: Observation | None = None
         self.plan: Plan | None = None
+        self.exists: Mapping[ObjectKey, Raw] = {}
         self.wrote = False
 
     # ── while the pass runs
@@ -94,6 +95,10 @@ class Notes:
 
     def replanned(self, plan: Plan) -> None:
         self.plan = plan
+
+    def looked(self, exists: Mapping[ObjectKey, Raw]) -> None:
+        """What exists of the objects that are to be created, in a pass that writes nothing."""
+        self.exists = exists
 
     def begun(self) -> None:
         """The inventory was written: from here on the pass counts as one that wrote."""
@@ -217,7 +222,7 @@ class Notes:
         for outcome in self._outcomes:
             if outcome.key == key and outcome.live is not None and outcome.change.action is not Action.DELETE:
                 return outcome.live
-        return self.seen.live.get(key) if self.seen else None
+        return self.exists.get(key) or (self.seen.live.get(key) if self.seen else None)
 
     def _applied(self, now: datetime) -> Applied | None:
         """The proof that this pass leaves. None when it wrote nothing: then the earlier proof stands."""

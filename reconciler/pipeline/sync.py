@@ -21,6 +21,7 @@ from reconciler.model.record import Memory, Order, SyncRecord
 from reconciler.model.revision import Checkout
 from reconciler.model.spec import InstanceSpec
 from reconciler.objects import scope
+from reconciler.pipeline import contact
 from reconciler.pipeline.notes import Notes
 from reconciler.pipeline.rooms import Rooms
 from reconciler.ports import ClusterApi, Guard
@@ -80,8 +81,12 @@ def bring_nearer(inventory: Inventory, desk: Desk) -> None:
         raise InventoryNotRead(f"{desk.spec.key.short}: there is nothing to create by which to learn that it is new")
     notes.planned(desired, inventory, seen, decided)
     waits = bool(decided.holds) and desk.spec.guards.hold == "Plan"
-    if not decided.is_noop and not waits and may_write(desk.api, desk.spec, desk.order):
+    if decided.is_noop or waits:
+        return
+    if may_write(desk.api, desk.spec, desk.order):
         carry_out(decided, inventory, desk)
+    else:
+        notes.looked(contact.existing(desk.api, decided))
 
 
 def render(
@@ -179,13 +184,9 @@ def apply_wave(wave: Wave, inventory: Inventory, desk: Desk) -> ChangeSet:
     return apply.apply_wave(
         desk.api,
         wave,
-        key=desk.spec.key,
         inventory=inventory,
-        adopt=desk.spec.sync.adopt,
-        ignored=desk.spec.ignore_differences,
-        foreign=desk.spec.drift.foreign_fields,
-        formers=desk.spec.formers,
         create_namespace=desk.spec.namespace if desk.spec.sync.create_namespace else None,
+        **contact.apply_options(desk.spec),
     )
 
 
@@ -193,12 +194,12 @@ def settle_found(decided: Plan, inventory: Inventory, desk: Desk) -> Plan:
     """The plan with the objects that turned out to exist already, or to need replacing; adopted and replaced now where the
     brakes let that through, or a person approved exactly that."""
     notes = desk.notes
-    contact, replaced = notes.first_contact, notes.needing_replacement
-    if not contact and not replaced:
+    met, replaced = notes.first_contact, notes.needing_replacement
+    if not met and not replaced:
         return decided
     assert notes.seen is not None  # nothing is applied before a look
     guards, approved = desk.spec.guards, desk.order.approved_plan
-    decided = plan.with_found(decided, contact, replaced, inventory, notes.seen, guards=guards, approved=approved)
+    decided = plan.with_found(decided, met, replaced, inventory, notes.seen, guards=guards, approved=approved)
     notes.replanned(decided)
     for wave in decided.waves:
         notes.applied(apply_wave(wave, inventory, desk))

@@ -115,12 +115,16 @@ def _looked_only(notes: Notes) -> Told:
     plan = notes.plan
     assert plan is not None
     count = sum(1 for _ in plan.changes)
+    taken = len(notes.exists)
+    of = f" ({taken} of them to objects that exist and are not ours yet)" if taken else ""
     if (brake := notes.order.brake) is not None:
         return Told(Sync.OUT_OF_SYNC, Phase.PAUSED, brake.kind, f"{count} changes wait: {brake.sentence}")
     if notes.spec.sync.mode == "Manual":
         way = f"sync.mode is Manual: `undrift app sync {notes.spec.key.short}` applies them"
         return Told(Sync.OUT_OF_SYNC, Phase.IDLE, "ManualSync", f"{count} changes wait; {way}")
-    return Told(Sync.OUT_OF_SYNC, Phase.IDLE, "Observed", f"{count} changes would be made; mode Observe writes nothing")
+    return Told(
+        Sync.OUT_OF_SYNC, Phase.IDLE, "Observed", f"{count} changes would be made{of}; mode Observe writes nothing"
+    )
 
 
 def _contested(notes: Notes, fights: Mapping[ObjectKey, Heals], now: datetime) -> Told:

@@ -66,9 +66,11 @@ class FakeApi:
 
     def apply(self, resource: Resource, body: Raw, *, manager: str, force: bool, dry_run: bool = False) -> Raw:
         key = ObjectKey.of(body)
-        if dry_run:
-            raise NotImplementedError("the in-memory cluster knows no dry run")
-        return self._request("APPLY", resource, key, lambda: self._cluster.apply(body, manager=manager, force=force))
+
+        def apply() -> Raw:
+            return self._cluster.apply(body, manager=manager, force=force)
+
+        return self._request("APPLY", resource, key, self._dry(key, apply) if dry_run else apply)
 
     def create(self, resource: Resource, body: Raw) -> Raw:
         return self._request("POST", resource, ObjectKey.of(body), lambda: self._cluster.create(body))
@@ -76,9 +78,37 @@ class FakeApi:
     def replace(self, resource: Resource, body: Raw) -> Raw:
         return self._request("PUT", resource, ObjectKey.of(body), lambda: self._cluster.replace(body))
 
-    def patch_json(self, resource: Resource, namespace: str, name: str, patch: Sequence[Mapping[str, Any]]) -> Raw:
+    def patch_json(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        patch: Sequence[Mapping[str, Any]],
+        *,
+        dry_run: bool = False,
+    ) -> Raw:
         key = _key(resource, namespace, name)
-        return self._request("PATCH", resource, key, lambda: self._cluster.json_patch(key, patch))
+
+        def change() -> Raw:
+            return self._cluster.json_patch(key, patch)
+
+        return self._request("PATCH", resource, key, self._dry(key, change) if dry_run else change)
+
+    def _dry(self, key: ObjectKey, effect: Callable[[], Raw]) -> Callable[[], Raw]:
+        """The same, with the object as it was afterwards."""
+
+        def undone() -> Raw:
+            objects = self._cluster.objects
+            before = objects.get(key)
+            try:
+                return effect()
+            finally:
+                if before is None:
+                    objects.pop(key, None)
+                else:
+                    objects[key] = before
+
+        return undone
 
     def delete(
         self, resource: Resource, namespace: str, name: str, *, uid: str, resource_version: str = ""

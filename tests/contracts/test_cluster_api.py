@@ -195,6 +195,20 @@ def test_a_json_patch_of_an_older_version_fails(api: ClusterApi, namespace: str)
         api.patch_json(CONFIGS, namespace, "one", patch)
 
 
+def test_a_dry_run_answers_what_would_be_and_changes_nothing(api: ClusterApi, namespace: str) -> None:
+    new = api.apply(CONFIGS, config(namespace, a="1"), manager="us", force=False, dry_run=True)
+    assert (new["data"], api.get(CONFIGS, namespace, "one")) == ({"a": "1"}, None)
+
+    live = api.create(CONFIGS, config(namespace, a="1", b="1"))
+    applied = api.apply(CONFIGS, config(namespace, a="2"), manager="us", force=True, dry_run=True)
+    removed = api.patch_json(CONFIGS, namespace, "one", [{"op": "remove", "path": "/data/b"}], dry_run=True)
+    with pytest.raises(FieldConflict):
+        api.apply(CONFIGS, config(namespace, a="2"), manager="us", force=False, dry_run=True)
+
+    assert (applied["data"], removed["data"]) == ({"a": "2", "b": "1"}, {"a": "1"})
+    assert api.get(CONFIGS, namespace, "one") == live
+
+
 def test_a_delete_needs_the_uid_and_version_that_were_read(api: ClusterApi, namespace: str) -> None:
     live = api.create(CONFIGS, config(namespace, a="1"))
     uid, version = live["metadata"]["uid"], live["metadata"]["resourceVersion"]

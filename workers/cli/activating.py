@@ -9,17 +9,24 @@ from typing import Annotated
 import typer
 
 from reconciler.errors import UndriftError
-from reconciler.model.record import Memory, Order
+from reconciler.model.plan import Action, Change
+from reconciler.model.record import Order
 from reconciler.model.spec import InstanceSpec
-from reconciler.pipeline.contact import Contact, contacts
-from reconciler.pipeline.preview import preview
-from reconciler.pipeline.rooms import Rooms
+from reconciler.pipeline.preview import Preview, preview
 from workers import wiring
 from workers.cli import brakes, selecting
 from workers.settings import CONTEXTS as FOLDER
 from workers.store import Store
 
-ACTIONS = ("create", "change", "adopt", "hold", "delete")
+WORDS = {
+    Action.CREATE: "create",
+    Action.APPLY: "change",
+    Action.ADOPT: "adopt",
+    Action.REPLACE: "replace",
+    Action.DELETE: "delete",
+}
+COUNTED = (*WORDS.values(), "hold", "fail")
+ORDER = Order(reasons=("preview",), by_operator=True)
 MOST_SHOWN = 200
 
 
@@ -32,7 +39,7 @@ def activate(
     store = wiring.store()
     _require_waiting(store, name)
     counts, failed = _show(store, name)
-    total = ", ".join(f"{counts[action]} {action}" for action in ACTIONS if counts[action]) or "nothing to do"
+    total = ", ".join(f"{counts[action]} {action}" for action in COUNTED if counts[action]) or "nothing to do"
     print(f"{name}: {total}" + (f"; {failed} instances can't be told" if failed else ""))
     if not yes:
         typer.confirm("Begin to write to it?", abort=True)
@@ -61,21 +68,36 @@ def _show(store: Store, name: str) -> tuple[Counter[str], int]:
     with closing(wiring.rooms()) as rooms:
         for key, spec in sorted(store.specs.on_cluster(name).items()):
             try:
-                found = _contacts(spec, store.status.memory(key), rooms)
+                found = preview(spec, ORDER, store.status.memory(key), rooms)
             except UndriftError as error:
                 failed += 1
                 print(f"{key.short}: {error.reason}: {error.message}")
                 continue
-            counts.update(one.action for one in found)
-            for one in found:
+            for change in found.changes:
+                word = _word(change, found)
+                why = _why(change, found, spec)
+                counts[word] += 1
                 shown += 1
-                if shown <= MOST_SHOWN or one.action in ("hold", "delete"):
-                    print(f"{one.action:<7} {key.short}  {one.key}" + (f"  ({one.why})" if one.why else ""))
+                if shown <= MOST_SHOWN or word in ("hold", "fail", "delete"):
+                    print(f"{word:<7} {key.short}  {change.key}" + (f"  ({why})" if why else ""))
     if shown > MOST_SHOWN:
-        print(f"… {shown} objects in all; every one that is held or deleted is shown above")
+        print(f"… {shown} objects in all; every one that is held, would fail or is deleted is shown above")
     return counts, failed
 
 
-def _contacts(spec: InstanceSpec, memory: Memory, rooms: Rooms) -> tuple[Contact, ...]:
-    order = Order(reasons=("preview",), by_operator=True)
-    return contacts(spec, preview(spec, order, memory, rooms), rooms)
+def _word(change: Change, found: Preview) -> str:
+    if change in found.held:
+        return "hold"
+    if change.key in found.refused:
+        return "fail"
+    return WORDS[change.action]
+
+
+def _why(change: Change, found: Preview, spec: InstanceSpec) -> str:
+    if (refusal := found.refused.get(change.key)) is not None:
+        return refusal.message
+    if change.action is Action.ADOPT:
+        if spec.sync.adopt == "Always":
+            return "it exists, and sync.adopt is Always"
+        return "it exists, nobody claims it, and nothing of it is overwritten or taken away"
+    return str(change.cause) if change.action is Action.APPLY else ""

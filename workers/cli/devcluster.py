@@ -27,6 +27,8 @@ dev_cluster_app = typer.Typer(
     name="dev-cluster",
     help="Start and stop real Kubernetes clusters on this machine.",
     no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
 )
 
 _USAGE, _FAILED, _INTERRUPTED = 2, 3, 130

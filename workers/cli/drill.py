@@ -35,7 +35,10 @@ def redis_loss(
     if not yes:
         typer.confirm(f"Delete every key under {PREFIX} in {_place(settings.redis_url)}?", abort=True)
     deleted = store.wipe()
-    print(f"deleted {deleted} keys; no grant for one lease length ({settings.lease_s:.0f} s), then all is rebuilt")
+    print(
+        f"deleted {deleted} keys; no grant for one lease length ({settings.lease_s:.0f} s), then all is rebuilt: "
+        "`undrift status` shows it come back"
+    )
 
 
 def _place(url: str) -> str:

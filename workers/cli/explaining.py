@@ -42,7 +42,10 @@ def sentences(store: Store, key: InstanceKey, status: InstanceStatus) -> list[st
         writer = one.manager or "somebody"
         what = "was deleted" if one.field == "(deleted)" else f"{one.field or 'a field'} was changed by {writer}"
         values = f" from {one.ours} to {one.theirs}" if one.ours and one.theirs else ""
-        lines.append(f"  Last drift, {output.ago(one.at, now)} ago: {ObjectKey.from_text(one.key)}: {what}{values}.")
+        since = " and put back" if status.sync == "Synced" else ""
+        lines.append(
+            f"  Last drift, {output.ago(one.at, now)} ago: {ObjectKey.from_text(one.key)}: {what}{values}{since}."
+        )
     unwell = [one for one in status.objects if one.health not in ("Healthy", "Suspended")]
     for entry in unwell[:5]:
         lines.append(f"  {ObjectKey.from_text(entry.key)} is {entry.health}: {entry.message or 'no reason given'}.")

@@ -42,6 +42,8 @@ def validate(location: Location = ".", chosen: Output = Format.TABLE) -> None:
     else:
         for sentence in (*problems, *(f"note: {one}" for one in expansion.notes)):
             print(sentence)
+        if not fleet.clusters:
+            print("note: no Cluster document here; `undrift up --context NAME` or `--dev-clusters N` brings clusters")
         print(
             f"{len(fleet.applications)} applications, {len(fleet.clusters)} clusters, "
             f"{len(expansion.specs)} instances, {len(problems)} problems"

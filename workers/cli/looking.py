@@ -11,8 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from reconciler.cluster import OpenGuard
-from reconciler.errors import UndriftError
+from reconciler.errors import FirstContact, UndriftError
 from reconciler.model.instance import InstanceKey
+from reconciler.model.plan import Change
 from reconciler.model.record import Order
 from reconciler.objects import managedfields, mask
 from reconciler.pipeline.preview import ObjectDiff, Preview, diffs, preview
@@ -58,22 +59,36 @@ def _plan_json(found: Preview) -> dict[str, Any]:
         "instance": str(plan.instance),
         "id": plan.id,
         "revision": found.commit,
-        "changes": [
-            {"object": str(one.key), "action": str(one.action), "cause": str(one.cause), "uid": one.uid}
-            for one in plan.changes
-        ],
+        "changes": [_change_json(one, found) for one in plan.changes],
+        "held": [_change_json(one, found) for one in found.held],
         "kept": len(plan.kept),
         "leftAlone": [{"object": str(key), "why": why} for key, why in plan.left_alone],
         "holds": [{"reason": one.reason, "message": one.message} for one in plan.holds],
     }
 
 
+def _change_json(one: Change, found: Preview) -> dict[str, str]:
+    return {
+        "object": str(one.key),
+        "action": str(one.action),
+        "cause": str(one.cause),
+        "uid": one.uid,
+        "refused": _why(one, found),
+    }
+
+
+def _why(one: Change, found: Preview) -> str:
+    error = found.refused.get(one.key)
+    return error.message if error else ""
+
+
 def _print_plan(key: InstanceKey, found: Preview) -> None:
     plan = found.plan
     print(f"plan {plan.id} of {key.short} at {found.commit[:12]}: {len(plan.kept)} objects stand as they should")
-    rows = [[str(one.action), str(one.key), str(one.cause)] for one in plan.changes]
+    rows = [[str(one.action), str(one.key), str(one.cause), _why(one, found)] for one in plan.changes]
+    rows += [[str(one.action), str(one.key), "held", _why(one, found)] for one in found.held]
     if rows:
-        output.table(["ACTION", "OBJECT", "CAUSE"], rows)
+        output.table(["ACTION", "OBJECT", "CAUSE", "WHY NOT"], rows)
     for one, why in plan.left_alone:
         print(f"left alone: {one} ({why})")
     for hold in plan.holds:
@@ -87,7 +102,8 @@ def diff(
         bool, typer.Option("--foreign", help="Show who else writes our objects, and since when.")
     ] = False,
 ) -> None:
-    """Show field by field what a sync would change, by the API server's own dry run. Ends with 0 none, 1 differences."""
+    """Show field by field what a sync would change, and what letting a held plan through would, by the API server's own
+    dry run. Ends with 0 none, 1 differences, 4 held."""
     store = wiring.store()
     key = selecting.one(store, name)
     spec = selecting.spec_of(store, key)
@@ -102,6 +118,8 @@ def diff(
     else:
         for one in changes:
             _print_diff(one)
+    if found.plan.holds:
+        sys.exit(HELD)
     sys.exit(DIFFERENT if changes else 0)
 
 
@@ -136,9 +154,13 @@ def _diff_json(one: ObjectDiff) -> dict[str, Any]:
 def _print_diff(one: ObjectDiff) -> None:
     print(f"{one.action} {one.key}")
     if one.error is not None:
-        print(f"  refused: {one.error.message}")
+        print(f"  {'held' if isinstance(one.error, FirstContact) else 'refused'}: {one.error.message}")
     for each in one.differences:
-        print(f"  {each.path}: {each.before!r} -> {each.after!r}")
+        if each.path:
+            print(f"  {each.path}: {each.before!r} -> {each.after!r}")
+        else:  # an object that comes or goes
+            sign, whole = ("+", each.after) if each.before is None else ("-", each.before)
+            print("".join(f"  {sign} {line}\n" for line in output.as_yaml(whole).splitlines()), end="")
 
 
 def manifests(name: Name, chosen: Output = Format.YAML) -> None:

@@ -35,6 +35,8 @@ class Meant:
         if fleet or not word:
             return cls(fleet or ".", word, tuple(clusters))
         is_fleet = "://" in word or word.startswith("git@") or Path(word).is_dir()
+        if not is_fleet and "/" in word.rstrip("/") and word.startswith((".", "/", "~")):
+            raise NotFound(f"{word}: no such folder")
         return cls(word, "", tuple(clusters)) if is_fleet else cls(".", word, tuple(clusters))
 
 

@@ -48,8 +48,13 @@ def show_json(document: Any) -> None:
 
 
 def show_yaml(document: Any) -> None:
+    sys.stdout.write(as_yaml(document))
+
+
+def as_yaml(document: Any) -> str:
+    """A document as YAML, with keys in its own order."""
     plain = orjson.loads(orjson.dumps(document, default=str))
-    sys.stdout.write(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
 
 
 def show_list(kind: str, items: Sequence[Mapping[str, Any]], chosen: Format) -> bool:

@@ -147,9 +147,7 @@ def _outcome(spec: InstanceSpec, commit: str, rooms: Rooms) -> Outcome:
     for one in looked:
         if isinstance(one.error, AWAY):
             raise one.error
-    contact = tuple(str(one.key) for one in looked if isinstance(one.error, FirstContact))
     holds = [Held(one.reason, tuple(map(str, one.subjects))) for one in found.plan.holds]
-    holds += [Held("FirstContact", contact)] if contact else []
     return Outcome(spec.key, tuple(_changed(one, spec, found) for one in looked), tuple(holds))
 
 

@@ -19,7 +19,6 @@ from reconciler.model.inventory import Applied, Intent, Inventory, Member, Proof
 from reconciler.model.live import Resource
 from reconciler.model.manifest import ObjectKey
 from reconciler.model.plan import Action, Cause, Change
-from reconciler.objects import managedfields
 from reconciler.objects.keys import PART_OF, PRUNE, REPLACE
 from tests.integration.apply.conftest import CONFIGS, World, api_of
 

@@ -95,3 +95,48 @@ def test_a_deletion_of_what_is_gone_is_told_from_one_of_what_is_there(world: Wor
     found = {one.key.name: one for one in looked(world) if one.action is Action.DELETE}
 
     assert {name: one.exists for name, one in found.items()} == {"one": True, "two": False}
+
+
+def test_the_plan_that_is_shown_is_the_plan_that_is_held_and_approved(world: World) -> None:
+    world.write({"a.yaml": config_map("one", a="1"), "b.yaml": config_map("two")})
+    exists_already(world, {"a": "2"})
+    shown = preview(world.spec(), Order(reasons=("preview",)), Memory(), world.rooms)
+
+    held = world.sync()
+    again = preview(world.spec(), Order(reasons=("preview",)), world.memory, world.rooms)
+
+    assert [(one.action, one.key.name) for one in shown.held] == [(Action.ADOPT, "one")]
+    assert [(one.action, one.key.name) for one in shown.plan.changes] == [(Action.CREATE, "two")]
+    assert [one.reason for one in shown.plan.holds] == ["FirstContact"]
+    assert shown.plan.id == held.plan_id == again.plan.id
+    approved = Order(reasons=("preview",), approved_plan=held.plan_id)
+    through = preview(world.spec(), approved, world.memory, world.rooms)
+    assert (through.held, [one.action for one in through.plan.changes]) == ((), [Action.ADOPT])
+    assert world.sync(approved_plan=held.plan_id).counts == {"Adopted": 1}
+
+
+def test_what_letting_it_through_would_change_is_shown_before(world: World) -> None:
+    world.write({"a.yaml": config_map("one", a="1")})
+    made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "one", "namespace": world.name}}
+    live = world.api.create(CONFIG_MAP, {**made, "data": {"a": "2", "extra": "handmade"}})
+    entries = [{**one, "manager": "kubectl-create"} for one in live["metadata"]["managedFields"]]
+    patch = [{"op": "replace", "path": "/metadata/managedFields", "value": entries}]
+    world.api.patch_json(CONFIG_MAP, world.name, "one", patch)
+
+    (found,) = looked(world)
+
+    assert (found.action, type(found.error)) == (Action.ADOPT, FirstContact)
+    changed = {one.path: (one.before, one.after) for one in found.differences if one.path.startswith(".data")}
+    assert changed == {".data.a": ("2", "1"), ".data.extra": ("handmade", None)}
+
+
+def test_in_observe_what_exists_is_not_called_missing(world: World) -> None:
+    world.options["sync"] = {"mode": "Observe"}
+    world.write({"a.yaml": config_map("one", a="1"), "b.yaml": config_map("two")})
+    exists_already(world, {"a": "2"})
+
+    record = world.sync()
+
+    assert record.reason == "Observed"
+    assert "2 changes would be made (1 of them to objects that exist and are not ours yet)" in record.message
+    assert {one.key.name: str(one.health) for one in record.objects} == {"one": "Healthy", "two": "Missing"}
