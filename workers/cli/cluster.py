@@ -10,12 +10,14 @@ import typer
 
 from reconciler.cluster import OpenGuard
 from reconciler.errors import UndriftError
+from reconciler.model.brake import cluster_scopes
 from reconciler.pipeline.rooms import Rooms
 from workers import wiring
 from workers.cli import activating, brakes, output, selecting
 from workers.cli.output import Format
 from workers.messages import Lane, Mark, Work
 from workers.store import composed
+from workers.store.guard import PersonGuard
 
 cluster_app = typer.Typer(
     pretty_exceptions_enable=False, no_args_is_help=True, add_completion=False, rich_markup_mode=None
@@ -110,7 +112,8 @@ def takeover(
     if target is None:
         raise selecting.NotFound(f"no cluster {name!r}; `undrift cluster list` shows them")
     with closing(wiring.rooms()) as rooms:
-        api = rooms.clusters.api(target, OpenGuard(), agent=f"takeover {name}")
+        guard = PersonGuard(store.brakes, cluster_scopes(name), store.clock)
+        api = rooms.clusters.api(target, guard, agent=f"takeover {name}")
         found = rooms.inventories.foreign(api)
         if not found:
             print(f"{name}: no other installation owns anything there")

@@ -10,12 +10,12 @@ from typing import Annotated
 import typer
 
 from reconciler.apply import trash
-from reconciler.cluster import OpenGuard
 from reconciler.model.brake import scopes
 from reconciler.model.instance import InstanceKey
 from workers import wiring
 from workers.cli import brakes, output, selecting
 from workers.store import Store
+from workers.store.guard import PersonGuard
 
 FAILED, HELD = 3, 4
 TOGETHER_S = 60.0
@@ -38,7 +38,8 @@ def restore(
     if target is None:
         raise selecting.NotFound(f"no cluster {key.cluster!r} in the fleet any more")
     with closing(wiring.rooms()) as rooms:
-        api = rooms.clusters.api(target, OpenGuard(), agent=f"{key} restore")
+        guard = PersonGuard(store.brakes, scopes(key), store.clock)
+        api = rooms.clusters.api(target, guard, agent=f"{key} restore")
         found = trash.kept(api, key)
         if listed:
             rows = [[one.at.isoformat(timespec="seconds"), str(one.key)] for one in found]

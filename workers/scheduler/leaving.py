@@ -121,6 +121,6 @@ def _place(spec: InstanceSpec) -> tuple[str, ...]:
 
 def _hold(store: Store, key: InstanceKey, why: str) -> None:
     message = f"{why}, or run `undrift app delete {key.short} --yes` to delete what it owns"
-    status = store.status.get(key).model_copy(update={"phase": "Held", "reason": "LeavingHeld", "message": message})
-    store.status.put(status)
+    update = {"phase": "Held", "reason": "LeavingHeld", "message": message}
+    store.status.amend([key], lambda _, status: status.model_copy(update=update))
     store.events.append(store.clock.now(), "instance", str(key), "LeavingHeld", message)

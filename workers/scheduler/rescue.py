@@ -24,8 +24,8 @@ def rescue(store: Store, lease_s: float) -> None:
 def _tell(store: Store, lost: Expired) -> None:
     key = InstanceKey.parse(lost.work.subject)
     phase, reason, message = _sentence(lost)
-    status = store.status.get(key).model_copy(update={"phase": phase, "reason": reason, "message": message})
-    store.status.put(status)
+    update = {"phase": phase, "reason": reason, "message": message}
+    store.status.amend([key], lambda _, status: status.model_copy(update=update))
     store.events.append(store.clock.now(), "instance", str(key), reason, message)
     if lost.is_parked:
         store.requests.answer(lost.requests, str(key), {"phase": phase, "reason": reason, "message": message})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
 
 import redis
 import structlog
@@ -94,6 +95,24 @@ class RedisGuard:
             log.warning("lease_not_extended", work=str(self._work), error=type(error).__name__)
             return
         self._deadline_s = begun_s + self._lease_s
+
+
+class PersonGuard:
+    """What a person does by hand at a terminal, without a lease: what stops syncs stops it, too, before each write."""
+
+    fence = 0
+
+    def __init__(self, brakes: Brakes, scopes: Sequence[str], clock: Clock) -> None:
+        self._brakes, self._scopes, self._clock = brakes, scopes, clock
+
+    def remaining_s(self) -> float:
+        """A person has time."""
+        return float("inf")
+
+    def require_unfrozen(self) -> None:
+        """Raises Frozen."""
+        if (brake := self._brakes.over(self._scopes, self._clock.now())) is not None:
+            raise Frozen(brake.sentence, kind=brake.kind, until=brake.until)
 
 
 class _Keeper:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from reconciler.model.manifest import ObjectKey
 from reconciler.model.record import Heals, Memory, SyncRecord
 from reconciler.model.status import DriftEntry, InstanceStatus, ObjectEntry, RevisionStatus
 from workers.store.packed import pack, unpack
+from workers.store.scripts import script
 
 
 class StatusStore:
@@ -24,6 +25,7 @@ class StatusStore:
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._redis: Any = client
         self._prefix = prefix
+        self._amend: Any = client.register_script(script("amend"))
 
     def get(self, key: InstanceKey) -> InstanceStatus:
         """The stored status, not yet composed with what is due; the empty one when nothing is known."""
@@ -48,11 +50,26 @@ class StatusStore:
         self.put_all([status])
 
     def put_all(self, statuses: Iterable[InstanceStatus]) -> None:
-        rows = {
-            one.instance: pack(one.model_dump_json(by_alias=True, exclude_defaults=True).encode()) for one in statuses
-        }
+        rows = {one.instance: _packed(one) for one in statuses}
         if rows:
             self._redis.hset(self._key("status"), mapping=rows)
+
+    def amend(
+        self, keys: Iterable[InstanceKey], change: Callable[[InstanceKey, InstanceStatus], InstanceStatus | None]
+    ) -> None:
+        """Change statuses without holding the leases of their instances: each only if nobody wrote it since it was read
+        here, for then what was written is newer. `change` answers None for one that stays as it is."""
+        wanted = list(keys)
+        raw = self._redis.hmget(self._key("status"), [str(key) for key in wanted]) if wanted else []
+        words: list[str | bytes] = []
+        for key, before in zip(wanted, raw, strict=True):
+            text = unpack(before)
+            status = InstanceStatus.model_validate_json(text) if text else blank(key)
+            after = change(key, status)
+            if after is not None and after != status:
+                words += [str(key), before or b"", _packed(after)]
+        if words:
+            self._amend(keys=[self._key("status")], args=words)
 
     def drop_approval(self, key: InstanceKey) -> None:
         """An approval is for one pass: what comes after it is another plan, whatever its id."""
@@ -80,6 +97,10 @@ class StatusStore:
         names = [str(key) for key in keys]
         if names:
             self._redis.hdel(self._key("memory"), *names)
+
+    def remember_first(self, key: InstanceKey, memory: Memory) -> None:
+        """Keep a memory unless a sync has left one meanwhile."""
+        self._redis.hsetnx(self._key("memory"), str(key), pack(orjson.dumps(_memory_json(memory))))
 
     def remember(self, key: InstanceKey, memory: Memory) -> None:
         self._redis.hset(self._key("memory"), str(key), pack(orjson.dumps(_memory_json(memory))))
@@ -148,6 +169,10 @@ class StatusStore:
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}{name}"
+
+
+def _packed(status: InstanceStatus) -> bytes:
+    return pack(status.model_dump_json(by_alias=True, exclude_defaults=True).encode())
 
 
 def blank(key: InstanceKey) -> InstanceStatus:

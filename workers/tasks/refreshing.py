@@ -105,10 +105,9 @@ def _spread(report: RefreshReport, unjudged: Mapping[InstanceKey, str]) -> None:
 
 
 def _move(report: RefreshReport) -> None:
-    store = wiring.store()
-    known = store.status.many(report.moved)
-    store.status.put_all(
-        known[key].model_copy(update={"applied_revision": commit})
-        for key, commit in report.moved.items()
-        if known[key].sync == "Synced"
+    wiring.store().status.amend(
+        report.moved,
+        lambda key, status: (
+            status.model_copy(update={"applied_revision": report.moved[key]}) if status.sync == "Synced" else None
+        ),
     )

@@ -94,7 +94,7 @@ def _judge_all(
     busy = {work.subject for work, (state, _) in store.due.states().items() if state != "due" and work.kind == "sync"}
     all_statuses = store.status.all()
     marks: list[Mark] = []
-    statuses: list[InstanceStatus] = []
+    looked: dict[InstanceKey, Finding] = {}
     for key, spec in specs.items():
         status = all_statuses.get(key)
         if str(key) in busy or (status and status.last_sync and status.last_sync > report.began_at):
@@ -104,9 +104,10 @@ def _judge_all(
         if mark := _mark(spec, finding, status, memories.get(key), store.clock.now()):
             marks.append(mark)
         if finding is not None:
-            statuses.append(_seen(status or store.status.get(key), finding, report.began_at))
-    statuses += _left(report, specs, all_statuses)
-    store.status.put_all(statuses)
+            looked[key] = finding
+    store.status.amend(looked, lambda key, status: _seen(status, looked[key], report.began_at))
+    messages = _left(report, specs, all_statuses)
+    store.status.amend(messages, lambda key, status: _as_left(status, messages[key]))
     _forget_gone(report, all_statuses)
     store.due.mark(marks)
     log.info("scanned", instances=len(report.findings), due=len(marks), requests=report.requests)
@@ -115,7 +116,7 @@ def _judge_all(
 def _restore(key: InstanceKey, finding: Finding | None, memories: Mapping[InstanceKey, Memory]) -> None:
     """After a loss of Redis the inventory's proof is the memory again, so nothing is rendered to learn what it knows."""
     if finding is not None and finding.applied is not None and key not in memories:
-        wiring.store().status.remember(key, Memory(unflushed=finding.applied))
+        wiring.store().status.remember_first(key, Memory(unflushed=finding.applied))
 
 
 def _mark(
@@ -145,8 +146,10 @@ def _when(drift: Iterable[Drift], memory: Memory | None, now: datetime) -> int |
     return int(min(waits).timestamp() * 1000) if waits and len(waits) == len(untils) else None
 
 
-def _seen(status: InstanceStatus, finding: Finding, at: datetime) -> InstanceStatus:
-    """The status after a look that changed nothing."""
+def _seen(status: InstanceStatus, finding: Finding, at: datetime) -> InstanceStatus | None:
+    """The status after a look that changed nothing; None when a sync has ended since."""
+    if status.last_sync is not None and status.last_sync > at:
+        return None
     update: dict[str, object] = {"observed_at": at, "foreign": _told(finding)}
     if finding.is_proven:
         update["in_sync_at"] = at
@@ -194,10 +197,10 @@ def _told(finding: Finding) -> tuple[DriftEntry, ...]:
 
 def _left(
     report: ScanReport, specs: Mapping[InstanceKey, InstanceSpec], known: Mapping[InstanceKey, InstanceStatus]
-) -> list[InstanceStatus]:
-    """Instances with an inventory in the cluster and no place in the fleet."""
+) -> Mapping[InstanceKey, str]:
+    """Instances with an inventory in the cluster and no place in the fleet, and what to say of each."""
     store = wiring.store()
-    found = []
+    found = {}
     for key, finding in report.findings.items():
         if key in specs or (key in known and known[key].reason in (LEFT, "Deleting", "LeavingHeld")):
             continue
@@ -206,7 +209,10 @@ def _left(
             f"no fleet file defines it any more; its {count} objects are kept. Put its Application back, or run "
             f"`undrift app delete {key.short} --yes`"
         )
-        status = known.get(key) or store.status.get(key)
-        found.append(status.model_copy(update={"sync": "Unknown", "phase": "Idle", "reason": LEFT, "message": message}))
+        found[key] = message
         store.events.append(store.clock.now(), "instance", str(key), LEFT, message)
     return found
+
+
+def _as_left(status: InstanceStatus, message: str) -> InstanceStatus:
+    return status.model_copy(update={"sync": "Unknown", "phase": "Idle", "reason": LEFT, "message": message})

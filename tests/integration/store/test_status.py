@@ -201,3 +201,31 @@ def test_an_instance_takes_less_than_two_kilobytes(store: Store, clock: ManualCl
     after = store.redis.info("memory")["used_memory"]  # type: ignore[index]
 
     assert (after - before) / len(specs) < 2048
+
+
+def test_what_was_written_meanwhile_is_not_overwritten(store: Store, spec: InstanceSpec) -> None:
+    """A scan, a look-up of refs and a rescue change statuses without the lease of their instance."""
+    key, other = spec.key, spec.key.__class__("default", "other", spec.key.cluster)
+    blank = store.status.get(key)
+
+    def meanwhile(one: InstanceKey, status: InstanceStatus) -> InstanceStatus:
+        if one == key:
+            store.status.put(blank.model_copy(update={"reason": "Synced"}))
+        return status.model_copy(update={"reason": "Proven"})
+
+    store.status.amend([key, other], meanwhile)
+
+    assert (store.status.get(key).reason, store.status.get(other).reason) == ("Synced", "Proven")
+    store.status.amend([key], lambda _, status: status.model_copy(update={"phase": "Queued"}))
+    assert (store.status.get(key).reason, store.status.get(key).phase) == ("Synced", "Queued")
+    store.status.amend([key], lambda *_: None)
+    assert store.status.get(key).phase == "Queued"
+
+
+def test_a_proof_found_by_a_scan_does_not_replace_that_of_a_sync(store: Store, spec: InstanceSpec) -> None:
+    first, second = memory(ManualClock()), Memory()
+
+    store.status.remember_first(spec.key, first)
+    store.status.remember_first(spec.key, second)
+
+    assert store.status.memory(spec.key) == first
