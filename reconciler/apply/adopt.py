@@ -13,6 +13,7 @@ from reconciler.model.instance import InstanceKey
 from reconciler.model.manifest import ObjectKey, Raw
 from reconciler.objects import applyset, managedfields
 from reconciler.objects.keys import PART_OF
+from reconciler.objects.kinds import controller
 
 OURS = "undrift:"
 _CLAIMS_BY_LABEL = {
@@ -102,9 +103,8 @@ def _our_other(live: Raw, key: InstanceKey) -> str:
 def _claims(live: Raw) -> Iterator[str]:
     """Who tracks the object besides us."""
     meta = live["metadata"]
-    for owner in meta.get("ownerReferences") or ():
-        if owner.get("controller"):
-            yield f"its controller {owner.get('kind')} {owner.get('name')}"
+    if owner := controller(live):
+        yield f"its controller {owner}"
     yield from _named(_CLAIMS_BY_LABEL, _labels(live))
     yield from _named(_CLAIMS_BY_ANNOTATION, meta.get("annotations") or {})
     for entry in managedfields.entries(live):

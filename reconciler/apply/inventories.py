@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from reconciler.apply import document, settle
@@ -28,14 +27,13 @@ from reconciler.errors import (
 )
 from reconciler.model.instance import InstanceKey
 from reconciler.model.inventory import Intent, Inventory, Member
-from reconciler.model.live import Resource
 from reconciler.model.manifest import GroupKind, ObjectKey, Raw
 from reconciler.objects import applyset, keys, managedfields
 from reconciler.objects.keys import SYSTEM_NAMESPACE
+from reconciler.objects.kinds import SECRETS, controller, created
 from reconciler.ports import ClusterApi
 
 TOOLING = "undrift/0.1.0"
-SECRET = Resource("", "v1", "Secret", "secrets", True)
 PART_SIZE = 700 * 1024
 """Bytes of one Secret's value before base64; the API server takes 1 MiB of data a Secret."""
 SWEEP_AGE_S = 600.0
@@ -52,7 +50,7 @@ class Inventories:
 
     def read(self, api: ClusterApi, key: InstanceKey) -> Inventory:
         """The inventory, an empty one when there is none. Raises InventoryError for another's, newer or damaged one."""
-        parent = api.get(SECRET, SYSTEM_NAMESPACE, key.inventory_name)
+        parent = api.get(SECRETS, SYSTEM_NAMESPACE, key.inventory_name)
         if parent is None:
             return Inventory(self.installation)
         return self._decoded(api, key, parent)
@@ -63,7 +61,7 @@ class Inventories:
 
     def read_all(self, api: ClusterApi) -> Mapping[InstanceKey, Inventory]:
         """Every readable inventory of ours on a cluster, by one list. A damaged one is for its own sync to name."""
-        listing = api.list(SECRET, namespace=SYSTEM_NAMESPACE, selector=keys.APPLYSET_ID)
+        listing = api.list(SECRETS, namespace=SYSTEM_NAMESPACE, selector=keys.APPLYSET_ID)
         found: dict[InstanceKey, Inventory] = {}
         for parent in listing.items:
             key = _key_of(parent, api.name)
@@ -77,7 +75,7 @@ class Inventories:
 
     def foreign(self, api: ClusterApi) -> Mapping[str, str]:
         """The inventories of other installations on a cluster: the installation's UUID by the parent's name."""
-        listing = api.list(SECRET, namespace=SYSTEM_NAMESPACE, selector=keys.APPLYSET_ID, metadata_only=True)
+        listing = api.list(SECRETS, namespace=SYSTEM_NAMESPACE, selector=keys.APPLYSET_ID, metadata_only=True)
         owners = {
             str(one["metadata"]["name"]): str((one["metadata"].get("annotations") or {}).get(keys.INSTALLATION, ""))
             for one in listing.items
@@ -93,7 +91,7 @@ class Inventories:
             {"op": "replace", "path": place, "value": self.installation},
         ]
         try:
-            api.patch_json(SECRET, SYSTEM_NAMESPACE, name, patch)
+            api.patch_json(SECRETS, SYSTEM_NAMESPACE, name, patch)
         except (PreconditionFailed, InvalidObject):
             return False
         return True
@@ -123,10 +121,6 @@ class Inventories:
                 raise InventoryNotRead(f"{key.short}: it has an inventory already") from error
             raise FencedOut(f"{key.short}: another run wrote the inventory", fence=read_fence(api, key)) from error
 
-    def fence(self, api: ClusterApi, key: InstanceKey) -> int:
-        """The fence that stands in the parent now; 0 when there is no parent. One request, metadata only."""
-        return read_fence(api, key)
-
     def flush(self, api: ClusterApi, key: InstanceKey, inventory: Inventory) -> Inventory:
         """Write results that a sync left in memory. Raises PreconditionFailed when another run wrote meanwhile."""
         return self._write(api, key, inventory)
@@ -149,17 +143,17 @@ class Inventories:
             if resource is None:
                 continue
             for live in api.list(resource, selector=selector, metadata_only=True).items:
-                if managedfields.owns_label(live, key.manager, keys.PART_OF) and not _is_controlled(live):
-                    members[ObjectKey.of(live)] = Member(_created(live), adopted=True)
+                if managedfields.owns_label(live, key.manager, keys.PART_OF) and not controller(live):
+                    members[ObjectKey.of(live)] = Member(created(live), adopted=True)
         return Inventory(self.installation, members=members, rebuilt=True)
 
     def delete(self, api: ClusterApi, key: InstanceKey, inventory: Inventory) -> None:
         """Forget an instance whose members are all gone. Raises PreconditionFailed when another run wrote meanwhile."""
-        parent = api.get(SECRET, SYSTEM_NAMESPACE, key.inventory_name, metadata_only=True)
+        parent = api.get(SECRETS, SYSTEM_NAMESPACE, key.inventory_name, metadata_only=True)
         if parent is None:
             return
         uid = str(parent["metadata"]["uid"])
-        api.delete(SECRET, SYSTEM_NAMESPACE, key.inventory_name, uid=uid, resource_version=inventory.resource_version)
+        api.delete(SECRETS, SYSTEM_NAMESPACE, key.inventory_name, uid=uid, resource_version=inventory.resource_version)
         self._sweep(api, key, keep=frozenset(), older_s=0.0)
 
     def _decoded(self, api: ClusterApi, key: InstanceKey, parent: Raw) -> Inventory:
@@ -186,7 +180,7 @@ class Inventories:
         return document.decode(first + rest, resource_version=str(meta["resourceVersion"]), subject=subject)
 
     def _part(self, api: ClusterApi, name: str, subject: str) -> bytes:
-        part = api.get(SECRET, SYSTEM_NAMESPACE, name)
+        part = api.get(SECRETS, SYSTEM_NAMESPACE, name)
         if part is None:
             raise InventoryError(f"{subject}: its part {name} is missing; nothing was changed", subject=subject)
         return document.from_data((part.get("data") or {}).get("part", ""), subject)
@@ -202,7 +196,7 @@ class Inventories:
         first, *rest = _pieces(document.encode(inventory), self._part_size)
         parts = [self._write_part(api, key, number, piece) for number, piece in enumerate(rest, start=1)]
         body = _parent(key, inventory, first, parts)
-        stored = api.replace(SECRET, body) if inventory.exists else api.create(SECRET, body)
+        stored = api.replace(SECRETS, body) if inventory.exists else api.create(SECRETS, body)
         if parts or (inventory.exists and _had_parts(inventory)):
             self._sweep(api, key, keep=frozenset(parts))
         return replace(inventory, resource_version=str(stored["metadata"]["resourceVersion"]))
@@ -221,23 +215,23 @@ class Inventories:
         }
         # The name holds the content's digest, so a part that is there already is this one.
         with contextlib.suppress(PreconditionFailed):
-            api.create(SECRET, body)
+            api.create(SECRETS, body)
         return name
 
     def _sweep(self, api: ClusterApi, key: InstanceKey, *, keep: Collection[str], older_s: float = SWEEP_AGE_S) -> None:
         """Delete parts that no parent names. Young ones stay: another run may be about to write the parent for them."""
         selector = f"{PART_LABEL}={applyset.part_of(key)}"
-        parts = api.list(SECRET, namespace=SYSTEM_NAMESPACE, selector=selector, metadata_only=True).items
+        parts = api.list(SECRETS, namespace=SYSTEM_NAMESPACE, selector=selector, metadata_only=True).items
         now = api.server_time() or self._clock.now()
         for part in parts:
             name = str(part["metadata"]["name"])
-            if name not in keep and (now - _created(part)).total_seconds() >= older_s:
-                api.delete(SECRET, SYSTEM_NAMESPACE, name, uid=str(part["metadata"]["uid"]))
+            if name not in keep and (now - created(part)).total_seconds() >= older_s:
+                api.delete(SECRETS, SYSTEM_NAMESPACE, name, uid=str(part["metadata"]["uid"]))
 
 
 def read_fence(api: ClusterApi, key: InstanceKey) -> int:
     """The fence that stands in the parent now; 0 when there is no parent. One request, metadata only."""
-    parent = api.get(SECRET, SYSTEM_NAMESPACE, key.inventory_name, metadata_only=True)
+    parent = api.get(SECRETS, SYSTEM_NAMESPACE, key.inventory_name, metadata_only=True)
     annotations = (parent["metadata"].get("annotations") or {}) if parent else {}
     text = str(annotations.get(keys.FENCE) or 0)
     if not text.isdecimal():
@@ -294,11 +288,3 @@ def _key_of(parent: Raw, cluster: str) -> InstanceKey | None:
         return replace(InstanceKey.parse(text), cluster=cluster)
     except ValueError:
         return None
-
-
-def _is_controlled(live: Raw) -> bool:
-    return any(owner.get("controller") for owner in live["metadata"].get("ownerReferences") or ())
-
-
-def _created(live: Raw) -> datetime:
-    return datetime.fromisoformat(str(live["metadata"]["creationTimestamp"]))

@@ -20,6 +20,7 @@ from reconciler.model.inventory import Inventory
 from reconciler.model.manifest import ObjectKey, Raw
 from reconciler.model.plan import Change
 from reconciler.objects import applyset, keys, managedfields
+from reconciler.objects.kinds import controller, created
 from reconciler.ports import ClusterApi
 
 HELM_POLICY = "helm.sh/resource-policy"
@@ -88,13 +89,13 @@ def why_not_ours(live: Raw, subject: ObjectKey, key: InstanceKey, inventory: Inv
     member = inventory.members.get(subject)
     if member is None:
         return "it is not in the inventory"
-    if member.adopted or _created(live) < member.since:
+    if member.adopted or created(live) < member.since:
         return "it existed before Undrift and is never pruned"
     if (meta.get("labels") or {}).get(keys.PART_OF) != applyset.part_of(key):
         return "it does not carry our part-of label any more"
     if not managedfields.owns_label(live, key.manager, keys.PART_OF):
         return "its part-of label was not put there by us"
-    if any(owner.get("controller") for owner in meta.get("ownerReferences") or ()):
+    if controller(live):
         return "a controller owns it"
     annotations = meta.get("annotations") or {}
     if annotations.get(keys.PRUNE) == "disabled":
@@ -102,10 +103,6 @@ def why_not_ours(live: Raw, subject: ObjectKey, key: InstanceKey, inventory: Inv
     if annotations.get(HELM_POLICY) == "keep":
         return f"annotated {HELM_POLICY}: keep"
     return ""
-
-
-def _created(live: Raw) -> datetime:
-    return datetime.fromisoformat(str(live["metadata"]["creationTimestamp"]))
 
 
 def _waits(live: Raw) -> str:

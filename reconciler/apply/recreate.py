@@ -17,11 +17,9 @@ from reconciler.model.inventory import Inventory
 from reconciler.model.live import Resource
 from reconciler.model.manifest import ObjectKey, Raw
 from reconciler.objects.keys import REPLACE
+from reconciler.objects.kinds import PRECIOUS
 from reconciler.ports import ClusterApi
 
-NEVER_REPLACED = frozenset(
-    {"Namespace", "PersistentVolume", "PersistentVolumeClaim", "CustomResourceDefinition", "StatefulSet"}
-)
 NO_SUCH_VERSION = "1"
 """No stored object has this resourceVersion: etcd's revisions begin above it. An apply that names it can only create."""
 LONGEST_WAIT_S = 10.0
@@ -31,7 +29,7 @@ LOOK_EVERY_S = 0.1
 def is_asked_for(body: Raw) -> bool:
     """Whether the manifest lets its object be replaced."""
     annotations = body["metadata"].get("annotations") or {}
-    return annotations.get(REPLACE) == "true" and body["kind"] not in NEVER_REPLACED
+    return annotations.get(REPLACE) == "true" and ObjectKey.of(body).group_kind not in PRECIOUS
 
 
 def recreate(api: ClusterApi, resource: Resource, body: dict[str, Any], key: InstanceKey, inventory: Inventory) -> Raw:

@@ -10,13 +10,11 @@ from reconciler.errors import PreconditionFailed, UnknownKind
 from reconciler.model.changeset import Outcome
 from reconciler.model.live import Discovery, Resource
 from reconciler.model.manifest import GroupKind, Manifest, ObjectKey, Raw
+from reconciler.objects.kinds import API_SERVICE, DEFINITION, NAMESPACES
 from reconciler.ports import ClusterApi
 
-DEFINITION = GroupKind("apiextensions.k8s.io", "CustomResourceDefinition")
-API_SERVICE = GroupKind("apiregistration.k8s.io", "APIService")
 LONGEST_WAIT_S = 3.0
 LOOK_EVERY_S = 0.1
-NAMESPACE = Resource("", "v1", "Namespace", "namespaces", False)
 
 
 def find_resource(api: ClusterApi, manifest: Manifest) -> Resource:
@@ -41,7 +39,7 @@ def require_namespace(api: ClusterApi, name: str) -> None:
     """Make a namespace that is missing. It is nobody's member, shared freely, and never pruned."""
     if name in api.known_namespaces:
         return
-    if api.get(NAMESPACE, "", name, metadata_only=True) is None:
+    if api.get(NAMESPACES, "", name, metadata_only=True) is None:
         make_namespace(api, name)
     api.known_namespaces.add(name)
 
@@ -49,7 +47,7 @@ def require_namespace(api: ClusterApi, name: str) -> None:
 def make_namespace(api: ClusterApi, name: str) -> None:
     """Create a namespace. Another sync may make it at the same moment, which is all we want."""
     with contextlib.suppress(PreconditionFailed):
-        api.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        api.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 
 
 def await_definitions(api: ClusterApi, outcomes: Iterable[Outcome]) -> None:

@@ -24,9 +24,9 @@ from reconciler.model.live import Resource
 from reconciler.model.manifest import GroupKind, ObjectKey, Raw
 from reconciler.objects import applyset, keys, order
 from reconciler.objects.clean import SERVER_METADATA
+from reconciler.objects.kinds import SECRETS
 from reconciler.ports import ClusterApi
 
-SECRET = Resource("", "v1", "Secret", "secrets", True)
 VOLUME = Resource("", "v1", "PersistentVolume", "persistentvolumes", False)
 CLAIM = GroupKind("", "PersistentVolumeClaim")
 KEPT = timedelta(days=7)
@@ -71,12 +71,12 @@ def keep(api: ClusterApi, live: Raw, key: InstanceKey, now: datetime) -> None:
         "data": {"object": data},
     }
     with contextlib.suppress(PreconditionFailed):  # a pass before this one kept it, and could not delete it
-        api.create(SECRET, body)
+        api.create(SECRETS, body)
 
 
 def kept(api: ClusterApi, key: InstanceKey) -> tuple[Kept, ...]:
     """What was deleted of an instance and is still in the trash, the newest first."""
-    listing = api.list(SECRET, namespace=keys.SYSTEM_NAMESPACE, selector=f"{OF}={applyset.part_of(key)}")
+    listing = api.list(SECRETS, namespace=keys.SYSTEM_NAMESPACE, selector=f"{OF}={applyset.part_of(key)}")
     return tuple(sorted((_decoded(one) for one in listing.items), key=lambda one: (one.at, one.key), reverse=True))
 
 
@@ -88,10 +88,10 @@ def restore(api: ClusterApi, found: Sequence[Kept]) -> tuple[Restored, ...]:
 
 def sweep(api: ClusterApi, now: datetime) -> int:
     """Empty the trash of what is older than a week; how much that was."""
-    listing = api.list(SECRET, namespace=keys.SYSTEM_NAMESPACE, selector=OF, metadata_only=True)
+    listing = api.list(SECRETS, namespace=keys.SYSTEM_NAMESPACE, selector=OF, metadata_only=True)
     old = [one for one in listing.items if now - _at(one) > KEPT]
     for one in old:
-        api.delete(SECRET, keys.SYSTEM_NAMESPACE, str(one["metadata"]["name"]), uid=str(one["metadata"]["uid"]))
+        api.delete(SECRETS, keys.SYSTEM_NAMESPACE, str(one["metadata"]["name"]), uid=str(one["metadata"]["uid"]))
     return len(old)
 
 
@@ -112,7 +112,7 @@ def _restore_one(api: ClusterApi, one: Kept) -> UndriftError | None:
     except UndriftError as error:
         return error
     with contextlib.suppress(UndriftError):  # what stays in the trash goes with its week
-        api.delete(SECRET, keys.SYSTEM_NAMESPACE, one.secret, uid=one.uid)
+        api.delete(SECRETS, keys.SYSTEM_NAMESPACE, one.secret, uid=one.uid)
     return None
 
 

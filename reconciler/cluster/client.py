@@ -41,6 +41,7 @@ from reconciler.errors import (
 )
 from reconciler.model.live import Discovery, Listing, Resource
 from reconciler.model.manifest import Raw
+from reconciler.objects.kinds import NAMESPACES
 from reconciler.ports import Guard
 
 if TYPE_CHECKING:
@@ -54,7 +55,6 @@ IDENTITY_KEPT_S = 60.0
 PAGE = 500
 CHUNK = 1 << 18
 APPLY_PATCH = "application/apply-patch+yaml"
-NAMESPACE = Resource("", "v1", "Namespace", "namespaces", False)
 METADATA = "as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST = "as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
@@ -79,10 +79,6 @@ class Client:
         return dict(self._codes)
 
     @property
-    def fence(self) -> int:
-        return self._guard.fence
-
-    @property
     def known_namespaces(self) -> set[str]:
         """Namespaces that this process knows to exist; shared by all clients of the cluster."""
         return self._connection.namespaces_made
@@ -91,7 +87,7 @@ class Client:
         is_old = self._connection.clock.boot_s() - self._connection.identified_s > IDENTITY_KEPT_S
         if refresh or is_old or self._connection.identity is None:
             try:
-                found = self.get(NAMESPACE, "", "kube-system", metadata_only=True)
+                found = self.get(NAMESPACES, "", "kube-system", metadata_only=True)
             except AccessDenied:
                 found = None
             self._connection.identity = str(found["metadata"]["uid"]) if found else ""

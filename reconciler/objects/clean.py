@@ -22,6 +22,7 @@ from typing import Any
 from reconciler.errors import InvalidManifest
 from reconciler.model.manifest import GroupKind, Manifest, ObjectKey, Raw
 from reconciler.objects.keys import PART_OF
+from reconciler.objects.kinds import SECRET
 
 SERVER_METADATA = frozenset(
     {
@@ -58,7 +59,7 @@ def to_send(manifest: Manifest, part_of: str) -> dict[str, Any]:
     body = without_nulls(manifest.body)
     body.pop("status", None)
     body["metadata"] = _metadata(manifest, body, part_of)
-    if manifest.key.group_kind == GroupKind("", "Secret"):
+    if manifest.key.group_kind == SECRET:
         _merge_string_data(manifest, body)
     for ports in _port_lists(manifest.key, body):
         for port in ports:

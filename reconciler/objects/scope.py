@@ -12,8 +12,7 @@ from dataclasses import replace
 from reconciler.errors import DuplicateObject, InvalidManifest, UnknownKind
 from reconciler.model.live import Discovery
 from reconciler.model.manifest import GroupKind, Manifest, ManifestSet, ObjectKey
-
-CRD = GroupKind("apiextensions.k8s.io", "CustomResourceDefinition")
+from reconciler.objects.kinds import DEFINITION
 
 
 def place(desired: ManifestSet, discovery: Discovery, namespace: str | None) -> ManifestSet:
@@ -40,7 +39,7 @@ def _scopes_defined_by(desired: ManifestSet) -> Mapping[GroupKind, bool]:
     """Whether each kind that a CRD of the set defines is namespaced."""
     found: dict[GroupKind, bool] = {}
     for manifest in desired:
-        if manifest.key.group_kind == CRD:
+        if manifest.key.group_kind == DEFINITION:
             spec = manifest.body.get("spec") or {}
             kind = (spec.get("names") or {}).get("kind", "")
             found[GroupKind(str(spec.get("group", "")), str(kind))] = spec.get("scope") == "Namespaced"

@@ -14,19 +14,11 @@ from reconciler.model.live import Observation
 from reconciler.model.manifest import GroupKind, ObjectKey
 from reconciler.model.plan import Hold, Plan
 from reconciler.model.rules import Guards
+from reconciler.objects.kinds import PRECIOUS
 from reconciler.plan.wording import named
 
 PERCENT_FROM = 3
 """A share of the members counts only from this many deletions on: one of two objects is no catastrophe."""
-PROTECTED = frozenset(
-    {
-        GroupKind("", "Namespace"),
-        GroupKind("", "PersistentVolume"),
-        GroupKind("", "PersistentVolumeClaim"),
-        GroupKind("apps", "StatefulSet"),
-        GroupKind("apiextensions.k8s.io", "CustomResourceDefinition"),
-    }
-)
 
 
 def holds(plan: Plan, inventory: Inventory, seen: Observation, guards: Guards) -> tuple[Hold, ...]:
@@ -55,7 +47,7 @@ def holds(plan: Plan, inventory: Inventory, seen: Observation, guards: Guards) -
 
 def is_protected(kind: GroupKind, guards: Guards) -> bool:
     """Whether even one deletion of the kind waits for a person."""
-    return kind in PROTECTED or any(rule.covers(kind) for rule in guards.protected_kinds)
+    return kind in PRECIOUS or any(rule.covers(kind) for rule in guards.protected_kinds)
 
 
 def _may_exist(key: ObjectKey, seen: Observation) -> bool:

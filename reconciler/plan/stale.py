@@ -16,10 +16,9 @@ from reconciler.model.manifest import GroupKind, ManifestSet, ObjectKey, Raw
 from reconciler.model.plan import Action, Cause, Change
 from reconciler.model.spec import InstanceSpec
 from reconciler.objects import keys, order
+from reconciler.objects.kinds import DEFINITION, NAMESPACE
 
 LeftAlone = tuple[tuple[ObjectKey, str], ...]
-NAMESPACE = GroupKind("", "Namespace")
-DEFINITION = GroupKind("apiextensions.k8s.io", "CustomResourceDefinition")
 
 
 def stale_members(

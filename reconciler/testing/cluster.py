@@ -16,12 +16,13 @@ from reconciler.clock import ManualClock
 from reconciler.errors import FieldConflict, ImmutableField, NamespaceMissing, PreconditionFailed, UndriftError
 from reconciler.model.live import Discovery, Resource
 from reconciler.model.manifest import GroupKind, ObjectKey, Raw
+from reconciler.objects.kinds import NAMESPACES, SECRETS
 from reconciler.testing import fields
 
 KINDS = (
-    Resource("", "v1", "Namespace", "namespaces", False),
+    NAMESPACES,
     Resource("", "v1", "ConfigMap", "configmaps", True),
-    Resource("", "v1", "Secret", "secrets", True),
+    SECRETS,
     Resource("", "v1", "Service", "services", True),
     Resource("apps", "v1", "Deployment", "deployments", True),
     Resource("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles", False),

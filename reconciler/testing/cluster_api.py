@@ -36,10 +36,6 @@ class FakeApi:
         return {"200": self._sent}
 
     @property
-    def fence(self) -> int:
-        return self._guard.fence
-
-    @property
     def known_namespaces(self) -> set[str]:
         return self._cluster.known_namespaces
 

@@ -11,7 +11,7 @@ from reconciler.errors import EmptyRender
 from reconciler.model.plan import Action, Plan
 from reconciler.model.record import Order
 from reconciler.objects.keys import PRUNE
-from reconciler.plan.brakes import PROTECTED
+from reconciler.objects.kinds import PRECIOUS
 from tests.properties.strategies import orders, worlds
 from tests.worlds import World, spec
 
@@ -105,7 +105,7 @@ def test_a_plan_that_is_not_held_is_within_every_limit(world: World, order: Orde
 
     doomed = [change.key for change in plan.prune if change.uid]
     existing = [key for key in world.members if key in world.live or key.group_kind in world.unseen]
-    assert not {key.group_kind for key in doomed} & PROTECTED
+    assert not {key.group_kind for key in doomed} & PRECIOUS
     assert not doomed or len(doomed) < len(existing)
     assert len(doomed) < 3 or len(doomed) <= 0.3 * len(existing)
     assert len(doomed) <= 50

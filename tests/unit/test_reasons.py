@@ -47,7 +47,6 @@ OTHER_WORDS = {
     "what is asked for": {"Delete", "Deletions", "HandOver", "Heal", "Ignore", "Manual", "Orphan", "Remove", "Report"},
     "results, and answers to requests": {"Deleted", "Moved", "Scanned", "Unchanged"},
     "events": {"Revived"},
-    "kinds": {"CustomResourceDefinition", "Namespace", "PersistentVolume", "PersistentVolumeClaim", "StatefulSet"},
 }
 
 OTHER_TOLD = {"reconciler/notify/book.py", "workers/store/notices.py", "workers/cli/planned.py"}

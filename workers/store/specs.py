@@ -125,9 +125,6 @@ class SpecStore:
         """Note a person's word to delete an instance that left."""
         self._redis.sadd(self._key("teardown"), str(key))
 
-    def wants_teardown(self, key: InstanceKey) -> bool:
-        return bool(self._redis.sismember(self._key("teardown"), str(key)))
-
     def cluster(self, name: str) -> ClusterTarget | None:
         raw = self._redis.hget(self._key("clusters"), name)
         return ClusterTarget.model_validate_json(raw) if raw else None

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from reconciler import apply
-from reconciler.apply import settle
 from reconciler.devcluster import Running
 from reconciler.model.instance import InstanceKey
 from reconciler.model.inventory import Applied, Intent, Inventory, Member, Proof
@@ -20,6 +19,7 @@ from reconciler.model.live import Resource
 from reconciler.model.manifest import ObjectKey
 from reconciler.model.plan import Action, Cause, Change
 from reconciler.objects.keys import PART_OF, PRUNE, REPLACE
+from reconciler.objects.kinds import NAMESPACES
 from tests.integration.apply.conftest import CONFIGS, World, api_of
 
 pytestmark = pytest.mark.cluster
@@ -348,7 +348,7 @@ def test_a_namespace_is_made_when_missing_and_asked_for_once(world: World) -> No
 
     assert [only(first), only(second)] == [("Created", ""), ("Configured", "")]
     assert (between - before, world.api.requests - between) == (3, 1)
-    assert world.api.get(settle.NAMESPACE, "", name) is not None
+    assert world.api.get(NAMESPACES, "", name) is not None
 
 
 # ── the whole way

@@ -124,7 +124,7 @@ def test_a_word_to_delete_does_not_outlive_a_return(two: Site) -> None:
     two.write("b.yaml", application("b"))
     look(two)
 
-    assert not two.store.specs.wants_teardown(B)
+    assert not two.store.briefs.get(B).wants_teardown
 
 
 def test_what_looks_like_a_rename_is_held(two: Site) -> None:

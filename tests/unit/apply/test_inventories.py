@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from reconciler import apply
 from reconciler.apply import document
-from reconciler.apply.inventories import PART_LABEL
+from reconciler.apply.inventories import PART_LABEL, read_fence
 from reconciler.errors import FencedOut, InventoryError, PreconditionFailed
 from reconciler.model.instance import InstanceKey
 from reconciler.model.inventory import Applied, HistoryEntry, Intent, Inventory, Member, Proof
@@ -111,7 +111,7 @@ def test_the_parent_is_an_applyset_with_the_superset_of_kinds_and_namespaces(fak
     assert meta["annotations"][keys.CONTAINS_GROUP_KINDS] == "ClusterRole.rbac.authorization.k8s.io,ConfigMap"
     assert meta["annotations"][keys.ADDITIONAL_NAMESPACES] == "shop"
     assert meta["annotations"][keys.TOOLING].startswith("undrift/")
-    assert inventories.fence(api, KEY) == 8
+    assert read_fence(api, KEY) == 8
 
 
 @pytest.mark.parametrize("fence", [6, 7])
@@ -168,7 +168,7 @@ def test_a_fence_that_is_no_number_is_refused(fake, api, inventories) -> None:
     annotate(fake, **{keys.FENCE: "high"})
 
     with pytest.raises(InventoryError):
-        inventories.fence(api, KEY)
+        read_fence(api, KEY)
 
 
 def test_a_large_inventory_is_split_and_read_back(fake, api, inventories) -> None:

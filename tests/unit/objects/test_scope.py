@@ -8,6 +8,7 @@ from reconciler.errors import DuplicateObject, InvalidManifest, UnknownKind
 from reconciler.model.live import Discovery, Resource
 from reconciler.model.manifest import GroupKind, Manifest
 from reconciler.objects import scope
+from reconciler.objects.kinds import DEFINITION
 from tests.worlds import desired, key, manifest
 
 CONFIG, ROLE = GroupKind("", "ConfigMap"), GroupKind("rbac.authorization.k8s.io", "ClusterRole")
@@ -31,7 +32,7 @@ CRD_DISCOVERY = replace(
     DISCOVERY,
     resources={
         **DISCOVERY.resources,
-        scope.CRD: (Resource(scope.CRD.group, "v1", scope.CRD.kind, "customresourcedefinitions", False),),
+        DEFINITION: (Resource(DEFINITION.group, "v1", DEFINITION.kind, "customresourcedefinitions", False),),
     },
 )
 

@@ -7,7 +7,7 @@ import pytest
 from reconciler.model.manifest import GroupKind
 from reconciler.model.record import Order
 from reconciler.model.rules import Guards, KindRule, ProjectRules
-from reconciler.plan.brakes import PROTECTED
+from reconciler.objects.kinds import PRECIOUS
 from tests.worlds import key, settled, spec
 
 MANY = [key(f"m{number:03}") for number in range(200)]
@@ -96,7 +96,7 @@ def test_the_last_existing_object_is_everything():
     assert reasons(world.plan()) == ["DeletesEverything"]
 
 
-@pytest.mark.parametrize("kind", sorted(PROTECTED), ids=str)
+@pytest.mark.parametrize("kind", sorted(PRECIOUS), ids=str)
 def test_a_single_object_of_a_protected_kind_is_held(kind: GroupKind):
     precious = key("precious", str(kind), "")
 
