@@ -91,12 +91,22 @@ def _applied(applied: Applied | None) -> Any:
         "proofs": {key.to_text(): [proof.manifest_digest, proof.fingerprint] for key, proof in applied.proofs.items()},
         "removed": sorted(key.to_text() for key in applied.removed),
         "adopted": sorted(key.to_text() for key in applied.adopted),
-        "closure": {
-            "paths": dict(applied.closure.paths),
-            "inputs": applied.closure.inputs,
-            "capabilities": dict(applied.closure.capabilities),
-        },
+        "closure": closure_to_json(applied.closure),
     }
+
+
+def closure_to_json(closure: Closure) -> dict[str, Any]:
+    """The stored form of a closure."""
+    return {
+        "paths": dict(closure.paths),
+        "inputs": closure.inputs,
+        "capabilities": dict(closure.capabilities),
+    }
+
+
+def closure_from_json(raw: Mapping[str, Any]) -> Closure:
+    """Read what `closure_to_json` gave."""
+    return Closure(dict(raw["paths"]), str(raw["inputs"]), dict(raw["capabilities"]))
 
 
 def applied_to_json(applied: Applied | None) -> Any:
@@ -108,7 +118,6 @@ def applied_from_json(document: Mapping[str, Any] | None) -> Applied | None:
     """Read what `applied_to_json` gave."""
     if document is None:
         return None
-    closure = document["closure"]
     return Applied(
         fence=int(document["fence"]),
         revision=str(document["revision"]),
@@ -119,7 +128,7 @@ def applied_from_json(document: Mapping[str, Any] | None) -> Applied | None:
         proofs={ObjectKey.from_text(key): Proof(str(one[0]), str(one[1])) for key, one in document["proofs"].items()},
         removed=frozenset(ObjectKey.from_text(key) for key in document["removed"]),
         adopted=frozenset(ObjectKey.from_text(key) for key in document["adopted"]),
-        closure=Closure(dict(closure["paths"]), str(closure["inputs"]), dict(closure["capabilities"])),
+        closure=closure_from_json(document["closure"]),
     )
 
 

@@ -18,7 +18,7 @@ from reconciler.model.health import Health
 from reconciler.model.instance import InstanceKey
 from reconciler.model.inventory import Applied, HistoryEntry
 from reconciler.model.manifest import ObjectKey
-from reconciler.model.revision import Revision
+from reconciler.model.revision import Closure, Revision
 
 
 class Sync(StrEnum):
@@ -61,6 +61,9 @@ class Memory:
     heals: Mapping[ObjectKey, Heals] = field(default_factory=dict)
     waiting_since: datetime | None = None
     """Since when the applied objects have not all been healthy."""
+    closure: Closure | None = None
+    """What the last pass read, where all that it rendered stands as desired; None where that is not known. It may be
+    younger than that of what was applied: a render that gives the same writes nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,9 +39,10 @@ class Checkout:
 class Closure:
     """What one render read.
 
-    `paths` maps a path from the repository's root to the Git object id found there (a blob's, or a listed folder's
-    tree id), or to `absent`. `inputs` is the digest of everything else that went in: options, values, renderer version.
-    `capabilities` maps each cluster capability that the render looked at to the digest of its value; empty when none.
+    `paths` maps a path from the repository's root to the Git object id found there (a blob's; a listed folder's tree id,
+    its path with a `/` at the end), or to `absent`. `inputs` is the digest of everything else that went in: options,
+    values, renderer version. `capabilities` maps each cluster capability that the render looked at to the digest of its
+    value; empty when none.
     Two renders with equal closures give equal manifests.
     """
 

@@ -172,6 +172,7 @@ class Notes:
                 unflushed_entry=entry if applied else self.memory.unflushed_entry,
                 heals=self._heals(now),
                 waiting_since=told.waiting_since,
+                closure=self.desired.closure if self.desired and verdict.is_complete(self) else None,
             ),
             wrote=self.wrote,
         )

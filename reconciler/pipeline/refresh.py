@@ -1,21 +1,26 @@
 """Looks at a repository once and tells which instances a new commit concerns.
 
-One look-up of refs serves all instances of a repository. A commit concerns an instance when something that its last
-render read is another object now: a comparison of Git ids, nothing is rendered. Where no closure is known, the new commit
-counts as concerning it.
+One look-up of refs serves all instances of a repository. Where a ref has moved, the two commits' trees are compared, and
+only the instances that read in a changed folder are asked whether anything that their last render read is another object
+now: a comparison of Git ids, nothing is rendered, and the cost grows with the change (`source.changes`). An instance whose
+closure is not known, since it failed or waits to be synced, is concerned by every commit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from reconciler.errors import RefNotFound, UndriftError
+import structlog
+
+from reconciler.errors import RefNotFound, SourceError, UndriftError
 from reconciler.model.instance import InstanceKey
 from reconciler.model.revision import Closure
 from reconciler.model.spec import Ref, RepositoryAccess
 from reconciler.pipeline.rooms import Rooms
-from reconciler.source import Refs, closure_matches
+from reconciler.source import Refs, changed_folders, closure_matches
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,42 +34,92 @@ class Watched:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a repository's instances.
+
+    `heads` is the commit through which all instances of a ref were judged, save for the `open` ones, which are judged
+    singly. `reading` gives those that read in one of some folders, or more; `everyone` gives all of them.
+    """
+
+    heads: Mapping[Ref, str] = field(default_factory=dict)
+    open: tuple[Watched, ...] = ()
+    reading: Callable[[Collection[str]], Iterable[Watched]] = lambda _: ()
+    everyone: Callable[[], Iterable[Watched]] = lambda: ()
+
+
+@dataclass(frozen=True, slots=True)
 class RefreshReport:
-    """`changed` must be synced at the commit; `moved` render the same at it; `missing` carries what is wrong."""
+    """`changed` must be synced at the commit; `moved` were looked at and render the same at it; `missing` carries what is
+    wrong, and `lost` are the refs that went. `heads` is the commit that each ref is judged through now, `looked` how many
+    instances were looked at singly."""
 
     changed: Mapping[InstanceKey, str] = field(default_factory=dict)
     moved: Mapping[InstanceKey, str] = field(default_factory=dict)
     missing: Mapping[InstanceKey, UndriftError] = field(default_factory=dict)
+    lost: Mapping[Ref, UndriftError] = field(default_factory=dict)
+    heads: Mapping[Ref, str] = field(default_factory=dict)
+    looked: int = 0
 
 
-def refresh(access: RepositoryAccess, watched: Iterable[Watched], rooms: Rooms) -> RefreshReport:
-    """Judge every watching instance by the repository as it is now.
+def refresh(access: RepositoryAccess, known: Known, rooms: Rooms) -> RefreshReport:
+    """Judge the instances of a repository by the repository as it is now.
 
     Raises the SourceErrors that concern the repository as a whole; a missing ref concerns only those that name it.
     """
     refs = rooms.source.refs(access)
-    news: dict[str, list[Watched]] = {}
-    missing: dict[InstanceKey, UndriftError] = {}
-    for one in watched:
+    commits, lost = _commits({*known.heads, *(one.ref for one in known.open)}, refs)
+    missing = {one.instance: lost[one.ref] for one in known.open if one.ref in lost}
+    # A known one may be named as open, too, when it is synced just now: its last word counts.
+    news = {one.instance: one for one in known.open if one.ref in commits and commits[one.ref] != one.commit}
+    moves = {ref: commit for ref, commit in commits.items() if known.heads.get(ref, commit) != commit}
+    if news or moves:
+        rooms.source.fetch(access, {*(commits[one.ref] for one in news.values()), *moves.values()}, refs)
+    opened = {one.instance for one in known.open}
+    for ref, commit in moves.items():
+        for one in _concerned(access, known, ref, known.heads[ref], commit, rooms):
+            if one.ref == ref and one.instance not in opened:
+                news[one.instance] = one
+    changed, moved = _compare(access, news.values(), commits, rooms)
+    return RefreshReport(changed, moved, missing, lost, commits, len(news))
+
+
+def _commits(wanted: Iterable[Ref], refs: Refs) -> tuple[dict[Ref, str], dict[Ref, UndriftError]]:
+    """What each ref means now, and what is wrong with those that mean nothing."""
+    found: dict[Ref, str] = {}
+    lost: dict[Ref, UndriftError] = {}
+    for ref in wanted:
         try:
-            commit = refs.commit_of(one.ref)
+            found[ref] = refs.commit_of(ref)
         except RefNotFound as error:
-            missing[one.instance] = error
-            continue
-        if commit != one.commit:
-            news.setdefault(commit, []).append(one)
-    changed, moved = _compare(access, refs, news, rooms)
-    return RefreshReport(changed, moved, missing)
+            lost[ref] = error
+    return found, lost
+
+
+def _concerned(
+    access: RepositoryAccess, known: Known, ref: Ref, before: str, after: str, rooms: Rooms
+) -> Iterator[Watched]:
+    """Those that may read what changed. Everybody where the older commit can't be had any more, as when a repository was
+    rewritten."""
+    try:
+        with rooms.source.tree(access, before) as old, rooms.source.tree(access, after) as new:
+            folders = changed_folders(old, new)
+    except SourceError as error:
+        log.info("no_closure_diff", url=access.url, ref=str(ref), before=before[:7], reason=error.reason)
+        yield from known.everyone()
+        return
+    if folders:
+        yield from known.reading(folders)
 
 
 def _compare(
-    access: RepositoryAccess, refs: Refs, news: Mapping[str, list[Watched]], rooms: Rooms
+    access: RepositoryAccess, news: Iterable[Watched], commits: Mapping[Ref, str], rooms: Rooms
 ) -> tuple[dict[InstanceKey, str], dict[InstanceKey, str]]:
     changed: dict[InstanceKey, str] = {}
     moved: dict[InstanceKey, str] = {}
-    if news:
-        rooms.source.fetch(access, news.keys(), refs)
-    for commit, interested in news.items():
+    by_commit: dict[str, list[Watched]] = {}
+    for one in news:
+        by_commit.setdefault(commits[one.ref], []).append(one)
+    for commit, interested in by_commit.items():
         with rooms.source.tree(access, commit) as tree:
             for one in interested:
                 same = one.closure is not None and closure_matches(tree, one.closure)

@@ -53,8 +53,10 @@ class Reading:
         """What stands at a path; its object id, or its absence, becomes part of the closure."""
         path = self.real(path)
         found = self._tree.entry(path)
-        if found is None or found.kind != "folder":
-            self._paths[path] = found.oid if found else ABSENT
+        if found is None:
+            self._paths[self._missing(path)] = ABSENT
+        elif found.kind != "folder":
+            self._paths[path] = found.oid
         return found
 
     def read(self, path: str) -> bytes:
@@ -93,7 +95,8 @@ class Reading:
     def closure(self) -> dict[str, str]:
         """The paths read so far; what lies below a folder that stands as a whole is left out."""
         folders = {path for path in self._paths if self._is_folder(path)}
-        return {path: oid for path, oid in sorted(self._paths.items()) if not _is_below(path, folders)}
+        kept = {path: oid for path, oid in sorted(self._paths.items()) if not _is_below(path, folders)}
+        return {f"{path}/" if path in folders else path: oid for path, oid in kept.items()}
 
     def _walk(self, path: str, real: str, above: frozenset[str]) -> Iterator[File]:
         for entry in self._tree.list(real):
@@ -134,6 +137,12 @@ class Reading:
                 self._paths[leading] = found.oid
                 return leading
         return None
+
+    def _missing(self, path: str) -> str:
+        """The shortest leading part of a path that is not there: whatever comes to stand there may hold the rest."""
+        parts = path.split("/")
+        leading = ("/".join(parts[:count]) for count in range(1, len(parts) + 1))
+        return next(one for one in leading if self._tree.entry(one) is None)
 
     def _follow(self, link: str) -> str:
         text = self._tree.read(link).decode(errors="replace")

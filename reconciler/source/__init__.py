@@ -1,5 +1,6 @@
 """Brings files from Git: looks refs up, keeps mirrors, and reads commits without a checkout. No git program is needed."""
 
+from reconciler.source.changes import changed_folders, folders_read
 from reconciler.source.closure import closure_matches
 from reconciler.source.fleet import open_fleet
 from reconciler.source.folder import FolderTree
@@ -7,4 +8,13 @@ from reconciler.source.refs import Refs
 from reconciler.source.room import SourceRoom
 from reconciler.source.tree import GitTree
 
-__all__ = ["FolderTree", "GitTree", "Refs", "SourceRoom", "closure_matches", "open_fleet"]
+__all__ = [
+    "FolderTree",
+    "GitTree",
+    "Refs",
+    "SourceRoom",
+    "changed_folders",
+    "closure_matches",
+    "folders_read",
+    "open_fleet",
+]

@@ -15,6 +15,7 @@ from reconciler.errors import FirstContact, UndriftError
 from reconciler.model.instance import InstanceKey
 from reconciler.model.plan import Change
 from reconciler.model.record import Order
+from reconciler.model.spec import InstanceSpec
 from reconciler.objects import managedfields, mask
 from reconciler.pipeline.preview import ObjectDiff, Preview, diffs, preview
 from workers import wiring
@@ -33,8 +34,9 @@ def plan(name: Name, chosen: Output = Format.TABLE) -> None:
     """Show what a sync would do: each change, each deletion, and what is held. Ends with 0 nothing, 1 changes, 4 held."""
     store = wiring.store()
     key = selecting.one(store, name)
+    spec = selecting.spec_of(store, key)
     with closing(wiring.rooms()) as rooms:
-        found = preview(selecting.spec_of(store, key), _order(store, key), store.status.memory(key), rooms)
+        found = preview(spec, _order(store, spec), store.status.memory(key), rooms)
     if chosen in (Format.JSON, Format.YAML):
         (output.show_json if chosen is Format.JSON else output.show_yaml)(_plan_json(found))
     else:
@@ -42,12 +44,12 @@ def plan(name: Name, chosen: Output = Format.TABLE) -> None:
     sys.exit(HELD if found.plan.holds else 0 if found.plan.is_noop else DIFFERENT)
 
 
-def _order(store: Store, key: InstanceKey) -> Order:
+def _order(store: Store, spec: InstanceSpec) -> Order:
     return Order(
         reasons=("preview",),
-        commit=store.status.judged([key]).get(key),
+        commit=store.closures.head(spec.source) or None,
         by_operator=True,
-        approved_plan=store.status.approval(key),
+        approved_plan=store.status.approval(spec.key),
     )
 
 
@@ -108,7 +110,7 @@ def diff(
     key = selecting.one(store, name)
     spec = selecting.spec_of(store, key)
     with closing(wiring.rooms()) as rooms:
-        found = preview(spec, _order(store, key), store.status.memory(key), rooms)
+        found = preview(spec, _order(store, spec), store.status.memory(key), rooms)
         changes = diffs(spec, found, rooms) if not foreign else ()
     if foreign:
         _print_foreign(store, key, found, chosen)
@@ -167,8 +169,9 @@ def manifests(name: Name, chosen: Output = Format.YAML) -> None:
     """Print what Git says, rendered for one cluster; values of Secrets are hidden."""
     store = wiring.store()
     key = selecting.one(store, name)
+    spec = selecting.spec_of(store, key)
     with closing(wiring.rooms()) as rooms:
-        found = preview(selecting.spec_of(store, key), _order(store, key), store.status.memory(key), rooms)
+        found = preview(spec, _order(store, spec), store.status.memory(key), rooms)
     bodies = [mask.masked(one.body) for one in found.desired]
     if chosen is Format.JSON:
         output.show_json(bodies)

@@ -14,6 +14,7 @@ from reconciler.model.record import Memory
 from reconciler.model.spec import InstanceSpec
 from reconciler.model.status import InstanceStatus
 from workers.store.brakes import widest
+from workers.store.closures import Closures
 from workers.store.events import Events
 from workers.store.meters import Meters
 from workers.store.outbox import Outbox
@@ -26,7 +27,7 @@ from workers.store.tombstones import Tombstone, decode
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """All that is known of an instance as its sync begins. `judged` is the commit by which it was last judged."""
+    """All that is known of an instance as its sync begins. `judged` is the commit through which its source was judged."""
 
     spec: InstanceSpec | None
     has_left: bool
@@ -77,6 +78,7 @@ class Results:
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._kept: Any = client.pipeline(transaction=False)  # never executed: it only collects the commands
         self.status = StatusStore(self._kept, prefix)
+        self.closures = Closures(self._kept, prefix)
         self.events = Events(self._kept, prefix)
         self.requests = Requests(self._kept, prefix)
         self.outbox = Outbox(self._kept, prefix)

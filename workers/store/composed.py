@@ -30,9 +30,14 @@ def statuses(store: Store) -> dict[InstanceKey, InstanceStatus]:
     due, scans, clusters = store.due.states(), store.status.scans(), store.specs.clusters()
     claimed = store.due.reasons(work for work, (state, _) in due.items() if state == "claimed")
     now, brakes, stones = store.clock.now(), store.brakes.all(), store.tombstones.all()
+    heads, sources = store.closures.heads(), store.specs.source_words()
+    opened = store.closures.open_anywhere({words.partition("\n")[0] for words in heads})
     found = {}
     for key in sorted(keys):
         status = known.get(key) or blank(key)
+        if status.sync == "Synced" and key not in opened and (head := heads.get(sources.get(key, ""))):
+            # What later commits did not concern is as they say, too.
+            status = status.model_copy(update={"applied_revision": head})
         status = _with_work(status, due.get(Work("sync", str(key))), now)
         if reasons := claimed.get(Work("sync", str(key))):
             status = status.model_copy(update={"message": f"syncing: {', '.join(reasons)}"})

@@ -22,7 +22,7 @@ look               string  somebody wants the fleet read now                    
 slots              hash    worker -> slots and when it was last heard of                   one a worker
 specs              hash    spec digest -> spec                                             specs in use
 instances          hash    instance -> spec digest                                         one an instance
-sources            hash    instance -> URL of its repository                               one an instance
+sources            hash    instance -> URL of its repository and ref                       one an instance
 left               hash    instance -> spec digest of what left the fleet                  until deleted
 teardown           set     instances that a person wants deleted                           until deleted
 clusters           hash    cluster -> target                                               one a cluster
@@ -30,7 +30,10 @@ repositories       hash    URL -> access                                        
 fleet              string  revision and problems of the fleet                              1
 status             hash    instance -> last record, as JSON                                one an instance
 memory             hash    instance -> what its next sync is given                         one an instance
-judged             hash    instance -> commit that its repository was last looked at       one an instance
+judged             hash    repository and ref -> commit through which its instances were judged  one a repository and ref
+open:<repo>        hash    instance that every commit concerns -> the one it was made due by   one an instance, mostly none
+readers:<folder>   set     instances that read in a folder of a repository                 one or two an instance
+whole:<repo>       string  all of a repository's instances were looked at lately           six hours
 unjudged           hash    instance -> why the next look-up makes it due, whatever it finds     one an instance
 scans              hash    cluster -> last scan                                            one a cluster
 lookups            hash    repository -> last look-up                                      one a repository

@@ -11,6 +11,7 @@ import redis
 
 from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import ClusterTarget, InstanceSpec, RepositoryAccess
+from workers.store.closures import Closures, source_words
 from workers.store.leader import Leader, NotLeading
 from workers.store.packed import pack, unpack
 
@@ -46,13 +47,16 @@ class SpecStore:
         Raises NotLeading when `leader` does not hold the lock: one that slept must not put an old fleet in force.
         """
         before, old = self._digests("instances"), self.clusters()
+        came_from = self.sources()
         relabelled = {name for name, one in clusters.items() if name in old and old[name].labels != one.labels}
         now = {key: _name(spec) for key, spec in specs.items()}
         gone = {key: before[key] for key in left if key in before}
         pipe = self._redis.pipeline()
         if leader is not None:
             leader.watch(pipe)
+        closures = Closures(pipe, self._prefix)
         for key in gone:
+            closures.forget(key, came_from.get(key, ""))
             pipe.hdel(self._key("instances"), str(key))
             pipe.hdel(self._key("sources"), str(key))
             pipe.hset(self._key("left"), str(key), gone[key])
@@ -62,7 +66,9 @@ class SpecStore:
                 pipe.hset(self._key("specs"), digest, pack(specs[key].to_json()))
             if before.get(key) != digest:
                 pipe.hset(self._key("instances"), str(key), digest)
-                pipe.hset(self._key("sources"), str(key), specs[key].source.repo.url)
+                pipe.hset(self._key("sources"), str(key), source_words(specs[key].source))
+                if came_from.get(key, "") not in ("", specs[key].source.repo.url):
+                    closures.forget(key, came_from[key])
             pipe.hdel(self._key("left"), str(key))
         if now:  # what came back is wanted again, whatever was asked while it was away
             pipe.srem(self._key("teardown"), *(str(key) for key in now))
@@ -94,13 +100,23 @@ class SpecStore:
 
     def using(self, url: str) -> Mapping[InstanceKey, InstanceSpec]:
         """The instances whose source is one repository; only these are read in full."""
-        users = {key for key, source in self._redis.hgetall(self._key("sources")).items() if source == url.encode()}
-        return self._read({key: one for key, one in self._digests("instances").items() if str(key).encode() in users})
+        users = {key for key, source in self.sources().items() if source == url}
+        return self._read({key: one for key, one in self._digests("instances").items() if key in users})
+
+    def many(self, keys: Iterable[InstanceKey]) -> Mapping[InstanceKey, InstanceSpec]:
+        """The specs of these, as far as they are of the fleet."""
+        wanted = list(keys)
+        raw = self._redis.hmget(self._key("instances"), [str(key) for key in wanted]) if wanted else []
+        return self._read({key: one.decode() for key, one in zip(wanted, raw, strict=True) if one})
 
     def sources(self) -> Mapping[InstanceKey, str]:
         """The URL of each instance's repository."""
+        return {key: words.partition("\n")[0] for key, words in self.source_words().items()}
+
+    def source_words(self) -> Mapping[InstanceKey, str]:
+        """Each instance's source, in the words of `Closures.heads`."""
         found = self._redis.hgetall(self._key("sources"))
-        return {InstanceKey.parse(key.decode()): url.decode() for key, url in found.items()}
+        return {InstanceKey.parse(key.decode()): words.decode() for key, words in found.items()}
 
     def _read(self, digests: Mapping[InstanceKey, str]) -> dict[InstanceKey, InstanceSpec]:
         if not digests:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -76,7 +76,7 @@ class StatusStore:
         self._redis.hdel(self._key("approvals"), str(key))
 
     def forget(self, key: InstanceKey) -> None:
-        for name in ("status", "memory", "judged", "unjudged", "approvals"):
+        for name in ("status", "memory", "unjudged", "approvals"):
             self._redis.hdel(self._key(name), str(key))
 
     def memory(self, key: InstanceKey) -> Memory:
@@ -104,20 +104,6 @@ class StatusStore:
 
     def remember(self, key: InstanceKey, memory: Memory) -> None:
         self._redis.hset(self._key("memory"), str(key), pack(orjson.dumps(_memory_json(memory))))
-
-    def judged(self, keys: Iterable[InstanceKey]) -> Mapping[InstanceKey, str]:
-        """The commit by which each instance was last judged."""
-        wanted = list(keys)
-        raw = self._redis.hmget(self._key("judged"), [str(key) for key in wanted]) if wanted else []
-        return {key: text.decode() for key, text in zip(wanted, raw, strict=True) if text}
-
-    def judge_first(self, key: InstanceKey, commit: str) -> None:
-        """Note by which commit an instance was synced, unless a look-up has judged it."""
-        self._redis.hsetnx(self._key("judged"), str(key), commit)
-
-    def judge(self, commits: Mapping[InstanceKey, str]) -> None:
-        if commits:
-            self._redis.hset(self._key("judged"), mapping={str(key): commit for key, commit in commits.items()})
 
     def unjudge(self, reasons: Mapping[InstanceKey, str]) -> None:
         """Let the next look-up of their repositories make instances due, for these reasons, whatever the commit."""
@@ -152,9 +138,9 @@ class StatusStore:
     def scans(self) -> Mapping[str, Mapping[str, Any]]:
         return {name.decode(): orjson.loads(raw) for name, raw in self._redis.hgetall(self._key("scans")).items()}
 
-    def note_lookup(self, url: str, at: datetime, error: str = "", reason: str = "") -> None:
-        """The last look at a repository."""
-        row = {"at": at.isoformat(), "error": error, "reason": reason}
+    def note_lookup(self, url: str, at: datetime, error: str = "", reason: str = "", lost: Sequence[str] = ()) -> None:
+        """The last look at a repository. `lost` are the refs that instances name and that it does not have."""
+        row = {"at": at.isoformat(), "error": error, "reason": reason, "lost": list(lost)}
         self._redis.hset(self._key("lookups"), url, orjson.dumps(row))
 
     def lookups(self) -> Mapping[str, Mapping[str, Any]]:
@@ -251,7 +237,15 @@ def _memory_json(memory: Memory) -> dict[str, Any]:
         else None,
         "heals": {key.to_text(): _heals_json(one) for key, one in memory.heals.items()},
         "waiting_since": memory.waiting_since.isoformat() if memory.waiting_since else None,
+        "closure": _closure_json(memory),
     }
+
+
+def _closure_json(memory: Memory) -> Any:
+    """Mostly it is that of what was applied last, which then is not told twice."""
+    if memory.unflushed is not None and memory.closure == memory.unflushed.closure:
+        return True
+    return document.closure_to_json(memory.closure) if memory.closure else None
 
 
 def _heals_json(heals: Heals) -> list[Any]:
@@ -263,9 +257,12 @@ def memory_from_json(text: bytes) -> Memory:
     """A memory as `remember` stored it."""
     raw = orjson.loads(text)
     entry = raw["entry"]
-    since = raw["waiting_since"]
+    since, closure = raw["waiting_since"], raw["closure"]
+    unflushed = document.applied_from_json(raw["unflushed"])
+    same = unflushed.closure if unflushed is not None and closure is True else None
     return Memory(
-        unflushed=document.applied_from_json(raw["unflushed"]),
+        closure=same or (document.closure_from_json(closure) if isinstance(closure, dict) else None),
+        unflushed=unflushed,
         unflushed_entry=HistoryEntry(
             datetime.fromisoformat(entry[0]), entry[1], entry[2], entry[3], entry[4], int(entry[5])
         )

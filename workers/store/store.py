@@ -11,6 +11,7 @@ from reconciler.clock import Clock
 from workers.store.brakes import Brakes
 from workers.store.brief import Briefs, Results
 from workers.store.clocks import Clocks
+from workers.store.closures import Closures
 from workers.store.due import DueQueue
 from workers.store.events import Events
 from workers.store.keys import PREFIX
@@ -45,6 +46,7 @@ class Store:
     due: DueQueue
     specs: SpecStore
     status: StatusStore
+    closures: Closures
     events: Events
     requests: Requests
     slots: WorkerSlots
@@ -80,6 +82,7 @@ def open_store(url: str, clock: Clock, *, prefix: str = PREFIX) -> Store:
         due=DueQueue(client, clock, prefix),
         specs=SpecStore(client, prefix),
         status=StatusStore(client, prefix),
+        closures=Closures(client, prefix),
         events=Events(client, prefix),
         requests=Requests(client, prefix),
         slots=WorkerSlots(client, prefix),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 
 import structlog
 
@@ -11,7 +11,8 @@ from reconciler.model.instance import InstanceKey
 from reconciler.model.record import Memory
 from reconciler.model.revision import Closure
 from reconciler.model.spec import InstanceSpec, RepositoryAccess
-from reconciler.pipeline.refresh import RefreshReport, Watched, refresh
+from reconciler.pipeline.refresh import Known, RefreshReport, Watched, refresh
+from reconciler.source import folders_read
 from workers import wiring
 from workers.messages import Grant, Lane, Mark, Work
 from workers.store.brief import Results
@@ -30,10 +31,11 @@ def _refresh(url: str, grant: Grant, results: Results) -> Mark | None:
     access = store.specs.repository(url)
     if access is None:
         return None
-    specs = store.specs.using(url)
-    unjudged = {key: reason for key, reason in store.status.unjudged().items() if key in specs}
+    unjudged = _unjudged(url)
+    is_whole = store.closures.is_whole(url)
+    known = _known(url, unjudged) if is_whole else _all_open(url, unjudged)
     try:
-        report = refresh(access, _watched(specs, unjudged), wiring.rooms())
+        report = refresh(access, known, wiring.rooms())
     except UndriftError as error:
         _note_failure(url, error)
         results.outcome = "Failed"
@@ -41,12 +43,21 @@ def _refresh(url: str, grant: Grant, results: Results) -> Mark | None:
         store.due.mark(Mark(Work("sync", str(key)), Lane.COMMIT, reason) for key, reason in unjudged.items())
         outcome: dict[str, object] = {"phase": "Failed", "reason": error.reason, "message": error.message}
     else:
-        store.status.note_lookup(url, store.clock.now())
-        _spread(report, unjudged)
-        outcome = {"phase": "Idle", "reason": "Looked", "changed": len(report.changed), "moved": len(report.moved)}
+        _spread(url, report, unjudged, known)
+        if not is_whole:
+            store.closures.note_whole(url)
+        outcome = {"phase": "Idle", "reason": "Looked", "changed": len(report.changed), "looked": report.looked}
     store.status.forget_unjudged(unjudged)
     results.requests.answer(grant.requests, url, outcome)
     return Mark(Work("refresh", url), Lane.COMMIT, "periodic", at_ms=store.due.now_ms() + _poll_ms(access))
+
+
+def _unjudged(url: str) -> Mapping[InstanceKey, str]:
+    """The instances of a repository that its look is to make due whatever it finds, and why."""
+    store = wiring.store()
+    waiting = store.status.unjudged()
+    mine = store.specs.many(waiting)
+    return {key: waiting[key] for key, spec in mine.items() if spec.source.repo.url == url}
 
 
 def _poll_ms(access: RepositoryAccess) -> int:
@@ -54,27 +65,69 @@ def _poll_ms(access: RepositoryAccess) -> int:
     return int(min(poll_s, wiring.settings().repository_poll_s or poll_s) * 1000)
 
 
-def _watched(specs: Mapping[InstanceKey, InstanceSpec], unjudged: Container[InstanceKey]) -> list[Watched]:
-    """The instances of a repository, but those of which nothing at all is known: after a loss of Redis it is the scan that
-    tells which of them need a sync."""
+def _known(url: str, unjudged: Mapping[InstanceKey, str]) -> Known:
+    """What is known of a repository, without a look at each of its instances."""
     store = wiring.store()
-    judged = store.status.judged(specs)
+    opened = store.closures.open(url)
+    specs = store.specs.many({*opened, *unjudged})
+    return Known(
+        heads=store.closures.heads_of(url),
+        open=tuple(_open_ones(specs, opened, unjudged)),
+        reading=lambda folders: _readers(url, folders),
+        everyone=lambda: _everyone(url),
+    )
+
+
+def _all_open(url: str, unjudged: Mapping[InstanceKey, str]) -> Known:
+    """Each instance of a repository is looked at, and what it reads is learnt anew: after a loss of Redis, and every few
+    hours."""
+    store = wiring.store()
+    specs, opened = store.specs.using(url), store.closures.open(url)
+    return Known(open=tuple(_open_ones(specs, {key: opened.get(key, "") for key in specs}, unjudged)))
+
+
+def _open_ones(
+    specs: Mapping[InstanceKey, InstanceSpec], opened: Mapping[InstanceKey, str], unjudged: Container[InstanceKey]
+) -> Iterator[Watched]:
+    """Those that are judged singly. One of which nothing at all is known is left out: after a loss of Redis it is the scan
+    that tells whether it needs a sync. One that waits to be synced at a commit is concerned by every other."""
+    store = wiring.store()
     memories = store.status.memories(specs)
-    unknown = [key for key in specs if not (key in unjudged or key in judged or key in memories)]
-    never = {key for key, status in store.status.many(unknown).items() if status.reason == NEVER_SYNCED}
-    return [
-        Watched(key, spec.source.ref)
-        if key in unjudged
-        else Watched(key, spec.source.ref, judged.get(key, ""), _closure(memories.get(key)))
-        for key, spec in specs.items()
-        if key not in never
-    ]
+    strange = [key for key in specs if not (key in unjudged or opened.get(key) or key in memories)]
+    never = {key for key, status in store.status.many(strange).items() if status.reason == NEVER_SYNCED}
+    for key, spec in specs.items():
+        ref = spec.source.ref
+        if key in unjudged:
+            yield Watched(key, ref)
+        elif commit := opened.get(key):
+            yield Watched(key, ref, commit)
+        elif key not in never:
+            yield Watched(key, ref, closure=_closure(memories.get(key)))
+
+
+def _readers(url: str, folders: Collection[str]) -> list[Watched]:
+    """The instances that read in these folders. Those that only did so once are forgotten there."""
+    store = wiring.store()
+    keys = store.closures.reading(url, folders)
+    specs = {key: one for key, one in store.specs.many(keys).items() if one.source.repo.url == url}
+    found = _with_closures(specs)
+    meant = [one for one in found if one.closure is None or folders_read(one.closure) & set(folders)]
+    store.closures.drop_readers(url, folders, keys - {one.instance for one in meant})
+    return meant
+
+
+def _everyone(url: str) -> list[Watched]:
+    return _with_closures(wiring.store().specs.using(url))
+
+
+def _with_closures(specs: Mapping[InstanceKey, InstanceSpec]) -> list[Watched]:
+    memories = wiring.store().status.memories(specs)
+    return [Watched(key, spec.source.ref, closure=_closure(memories.get(key))) for key, spec in specs.items()]
 
 
 def _closure(memory: Memory | None) -> Closure | None:
     """What the last complete render read. After a failure nothing is known, and any commit may mend it."""
-    applied = memory.unflushed if memory else None
-    return applied.closure if applied is not None and applied.complete else None
+    return memory.closure if memory else None
 
 
 def _note_failure(url: str, error: UndriftError) -> None:
@@ -86,28 +139,34 @@ def _note_failure(url: str, error: UndriftError) -> None:
     log.warning("lookup_failed", url=url, reason=error.reason)
 
 
-def _spread(report: RefreshReport, unjudged: Mapping[InstanceKey, str]) -> None:
-    """Make due what changed; what renders the same moves on to the new commit without a sync."""
+def _spread(url: str, report: RefreshReport, unjudged: Mapping[InstanceKey, str], known: Known) -> None:
+    """Make due what changed; what renders the same moves on to the new commit without a sync. The wishes stand before it is
+    noted that they were made: one too many does no harm."""
     store = wiring.store()
-    store.status.judge({**report.changed, **report.moved})
-    _move(report)
+    told = store.status.lookups().get(url, {}).get("lost") or []
+    store.status.note_lookup(url, store.clock.now(), lost=[str(ref) for ref in report.lost])
+    store.closures.reopen_all(url, report.changed)
     marks = [
         Mark(Work("sync", str(key)), Lane.COMMIT, unjudged.get(key, f"commit {commit[:7]}"), commit=commit)
         for key, commit in report.changed.items()
     ]
-    known = store.status.many(report.missing)
+    marks += [Mark(Work("sync", str(key)), Lane.COMMIT, "its ref is missing") for key in _missing(report, unjudged)]
+    fresh = {ref for ref in report.lost if str(ref) not in told}
+    if fresh:
+        without = (one.instance for one in known.everyone() if one.ref in fresh)
+        marks += [Mark(Work("sync", str(key)), Lane.COMMIT, "its ref is missing") for key in without]
+    store.due.mark(marks)
+    closures = {one.instance: one.closure for one in known.open}
+    same = {key: folders_read(closure) for key in report.moved if (closure := closures.get(key)) is not None}
+    store.closures.know_all(url, same)
+    store.closures.advance(url, report.heads, report.changed)
+    if report.changed or report.moved:
+        log.info("commit_spread", changed=len(report.changed), looked=report.looked)
+
+
+def _missing(report: RefreshReport, unjudged: Container[InstanceKey]) -> Iterator[InstanceKey]:
+    """The open instances whose ref is gone, that have not said so themselves yet."""
+    known = wiring.store().status.many(report.missing)
     for key, error in report.missing.items():
         if key in unjudged or known[key].reason != error.reason:
-            marks.append(Mark(Work("sync", str(key)), Lane.COMMIT, "its ref is missing"))
-    store.due.mark(marks)
-    if report.changed or report.moved:
-        log.info("commit_spread", changed=len(report.changed), moved=len(report.moved))
-
-
-def _move(report: RefreshReport) -> None:
-    wiring.store().status.amend(
-        report.moved,
-        lambda key, status: (
-            status.model_copy(update={"applied_revision": report.moved[key]}) if status.sync == "Synced" else None
-        ),
-    )
+            yield key

@@ -100,7 +100,7 @@ def _judge_all(
         if str(key) in busy or (status and status.last_sync and status.last_sync > report.began_at):
             continue
         finding = report.findings.get(key)
-        _restore(key, finding, memories)
+        _restore(spec, finding, memories)
         if mark := _mark(spec, finding, status, memories.get(key), store.clock.now()):
             marks.append(mark)
         if finding is not None:
@@ -113,10 +113,14 @@ def _judge_all(
     log.info("scanned", instances=len(report.findings), due=len(marks), requests=report.requests)
 
 
-def _restore(key: InstanceKey, finding: Finding | None, memories: Mapping[InstanceKey, Memory]) -> None:
+def _restore(spec: InstanceSpec, finding: Finding | None, memories: Mapping[InstanceKey, Memory]) -> None:
     """After a loss of Redis the inventory's proof is the memory again, so nothing is rendered to learn what it knows."""
-    if finding is not None and finding.applied is not None and key not in memories:
-        wiring.store().status.remember_first(key, Memory(unflushed=finding.applied))
+    if finding is None or finding.applied is None or spec.key in memories:
+        return
+    applied, store = finding.applied, wiring.store()
+    closure = applied.closure if applied.complete else None
+    store.status.remember_first(spec.key, Memory(unflushed=applied, closure=closure))
+    store.closures.reopen(spec.key, spec.source.repo.url)  # the next look compares what it read
 
 
 def _mark(

@@ -12,6 +12,7 @@ from reconciler.model.record import Order, Phase, SyncRecord
 from reconciler.model.spec import InstanceSpec
 from reconciler.model.status import InstanceStatus
 from reconciler.pipeline.sync import sync
+from reconciler.source import folders_read
 from workers import pinning, wiring
 from workers.messages import Grant, Lane, Mark, Work
 from workers.scheduler import due_times
@@ -112,8 +113,7 @@ def _keep(spec: InstanceSpec, record: SyncRecord, brief: Brief, grant: Grant, re
     results.status.put(status)
     if brief.approval and record.phase is not Phase.FAILED:
         results.status.drop_approval(key)
-    if record.revision is not None:
-        results.status.judge_first(key, record.revision.commit)
+    again = _note_closure(spec, record, again, results)
     if (status.phase, status.reason, status.message) != (before.phase, before.reason, before.message):
         results.events.append(record.finished_at, "instance", str(key), record.reason, record.message)
     if status.sync == "Synced":
@@ -137,6 +137,19 @@ def _keep(spec: InstanceSpec, record: SyncRecord, brief: Brief, grant: Grant, re
         seconds=round((record.finished_at - record.started_at).total_seconds(), 3),
         steps={name: round(seconds, 3) for name, seconds in record.durations_s.items()},
     )
+    return again
+
+
+def _note_closure(spec: InstanceSpec, record: SyncRecord, again: Mark, results: Results) -> Mark:
+    """Keep by which folders commits concern it from now on; due at once when the ref has moved on meanwhile."""
+    key, url, closure = spec.key, spec.source.repo.url, record.memory.closure
+    head, commit = wiring.store().closures.head(spec.source), record.revision.commit if record.revision else ""
+    if closure is not None and head and head == commit:
+        results.closures.know(key, url, folders_read(closure))
+    else:
+        results.closures.reopen(key, url, head if commit in (head, "") else "")
+    if head and commit and head != commit:
+        return Mark(again.work, Lane.COMMIT, f"commit {head[:7]}", commit=head)
     return again
 
 

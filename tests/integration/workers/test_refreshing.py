@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,8 +11,13 @@ import pytest
 
 from reconciler.fleet import expand
 from reconciler.model.instance import InstanceKey
+from reconciler.model.record import Memory
+from reconciler.model.revision import Closure
+from reconciler.model.spec import Ref
+from reconciler.source import folders_read
 from reconciler.testing.git import Repo
 from tests.fleets import application, cluster, documents, fleet
+from workers import wiring
 from workers.messages import Grant, Lane, Mark, Work
 from workers.store import Store
 from workers.tasks import refreshing
@@ -59,7 +66,8 @@ def test_new_instances_are_due_at_the_newest_commit_by_one_look(store: Store, lo
 
 
 def test_a_changed_spec_is_due_though_the_commit_is_the_same(store: Store, look: Work, repo: Repo):
-    store.status.judge({WEB: repo.head(), API: repo.head()})
+    store.closures.reopen(WEB, repo.url, repo.head())
+    store.closures.reopen(API, repo.url, repo.head())
     store.status.unjudge({WEB: "fleet changed"})
 
     assert {name: one.reasons for name, one in refresh(store, look).items()} == {"default/web@eu-1": ("fleet changed",)}
@@ -86,3 +94,118 @@ def test_a_missing_branch_is_told_by_those_that_name_it(store: Store, look: Work
     assert {name: one.reasons for name, one in refresh(store, look).items()} == {
         "default/web@eu-1": ("its ref is missing",)
     }
+
+
+def synced(store: Store, repo: Repo, *keys: InstanceKey) -> None:
+    """As a sync leaves them that rendered the folder of their name at the newest commit."""
+    specs = store.specs.many(keys)
+    with wiring.rooms().source.tree(specs[keys[0]].source.repo, repo.head()) as tree:
+        for key in keys:
+            folder = tree.entry(key.application)
+            assert folder is not None
+            closure = Closure({f"{key.application}/": folder.oid})
+            store.status.remember(key, Memory(closure=closure))
+            store.closures.know(key, repo.url, folders_read(closure))
+
+
+@pytest.fixture
+def known(store: Store, look: Work, repo: Repo) -> Work:
+    """Both applications were looked at and synced."""
+    store.status.unjudge({WEB: "new", API: "new"})
+    refresh(store, look)
+    synced(store, repo, WEB, API)
+    for key in (WEB, API):
+        done(store, key)
+    return look
+
+
+def done(store: Store, key: InstanceKey) -> None:
+    """Its sync was carried out."""
+    store.due.forget([Work("sync", str(key))])
+    store.redis.delete(f"{store.prefix}lease:sync {key}")
+
+
+def test_only_what_reads_in_a_changed_folder_is_due(store: Store, known: Work, repo: Repo):
+    repo.commit({"web/a.yaml": "kind: Secret", "README.md": "words"})
+
+    assert {name: (one.commit, one.reasons) for name, one in refresh(store, known).items()} == {
+        "default/web@eu-1": (repo.head(), (f"commit {repo.head()[:7]}",))
+    }
+    assert store.closures.open(repo.url) == {WEB: repo.head()}
+    assert refresh(store, known) == {}, "the same commit makes it due once"
+
+
+def test_what_waits_to_be_synced_is_due_by_every_later_commit(store: Store, known: Work, repo: Repo):
+    """Its render at the commit between is not known: what it reads may be what the next one changes."""
+    repo.commit({"web/a.yaml": "kind: Secret"})
+    refresh(store, known)
+    done(store, WEB)
+    repo.commit({"README.md": "words"})
+
+    assert refresh(store, known).keys() == {"default/web@eu-1"}
+
+
+def test_a_lost_index_is_made_anew_by_a_look_at_everything(store: Store, known: Work, repo: Repo):
+    for name in store.redis.keys(f"{store.prefix}readers:*"):
+        store.redis.delete(name)
+    store.redis.delete(*store.redis.keys(f"{store.prefix}whole:*"))
+    repo.commit({"web/a.yaml": "kind: Secret"})
+
+    assert refresh(store, known).keys() == {"default/web@eu-1"}
+    assert store.closures.reading(repo.url, ["api"]) == {API}
+    assert store.closures.is_whole(repo.url)
+
+
+def test_a_lost_head_is_found_again_by_a_look_at_everything(store: Store, known: Work, repo: Repo):
+    store.redis.delete(f"{store.prefix}judged", *store.redis.keys(f"{store.prefix}whole:*"))
+    repo.commit({"api/a.yaml": "kind: Secret"})
+
+    assert refresh(store, known).keys() == {"default/api@eu-1"}
+
+
+def test_a_stale_entry_of_the_index_makes_nothing_due_and_goes(store: Store, known: Work, repo: Repo):
+    store.closures.know(API, repo.url, ["web"])
+    repo.commit({"web/a.yaml": "kind: Secret"})
+
+    assert refresh(store, known).keys() == {"default/web@eu-1"}
+    assert store.closures.reading(repo.url, ["web"]) == {WEB}
+
+
+def test_a_repository_that_was_rewritten_in_place_is_looked_at_whole(store: Store, known: Work, repo: Repo):
+    """The commit of before is on no branch any more, and the mirror was made anew: no diff leads from there to here."""
+    shutil.rmtree(repo.path)
+    again = Repo(repo.path)
+    again.commit({"web/a.yaml": "kind: ConfigMap", "api/a.yaml": "kind: Other"}, "another history")
+    for mirror in (wiring.settings().home / "mirrors").glob("*.git"):
+        shutil.rmtree(mirror)
+    wiring.rooms.cache_clear()
+
+    assert refresh(store, known).keys() == {"default/api@eu-1"}
+    assert store.closures.heads_of(repo.url) == {Ref(branch="main"): again.head()}
+
+
+def test_a_branch_that_went_is_told_once_by_those_that_name_it(store: Store, known: Work, repo: Repo):
+    subprocess.run(["git", "-C", repo.path, "branch", "-m", "main", "trunk"], check=True)
+
+    assert {name: one.reasons for name, one in refresh(store, known).items()} == {
+        "default/web@eu-1": ("its ref is missing",),
+        "default/api@eu-1": ("its ref is missing",),
+    }
+    for key in (WEB, API):
+        done(store, key)
+    assert refresh(store, known) == {}
+
+
+def test_what_moves_to_another_repository_is_not_looked_for_in_the_old_one(
+    store: Store, known: Work, repo: Repo, tmp_path: Path
+):
+    other = Repo(tmp_path / "other.git")
+    other.commit({"web/a.yaml": "kind: ConfigMap"})
+    publish(
+        store,
+        application("web", source={"repo": other.url, "path": "web"}),
+        application("api", source={"repo": repo.url, "path": "api"}),
+    )
+    repo.commit({"web/a.yaml": "kind: Secret"})
+
+    assert refresh(store, known) == {}

@@ -65,7 +65,7 @@ def test_links_inside_the_repository_are_followed_in_a_plain_folder(render):
     found = render(tree, "link")
 
     assert [one.origin for one in found] == ["link/far/two.yaml#1", "link/one.yaml#1", "link/own.yaml#1"]
-    assert found.closure.paths.keys() == {"link", "app", "one.yaml", "far"}
+    assert found.closure.paths.keys() == {"link", "app/", "one.yaml", "far/"}
 
 
 def test_links_inside_the_repository_are_followed_by_kustomize_as_on_disk(render):
