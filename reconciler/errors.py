@@ -158,6 +158,10 @@ class TemplateFailed(RenderError):
     """The renderer said no."""
 
 
+class NotRepeatable(RenderError):
+    """Two renders of the same inputs differ."""
+
+
 class RemoteBase(RenderError):
     """The folder asks for a base, chart or resource outside the repository."""
 

@@ -56,7 +56,7 @@ def open_rooms(chosen: Settings, source: type[SourceRoom] = SourceRoom) -> Rooms
     credentials = Credentials(chosen.env, chosen.credentials)
     return Rooms(
         source=source(chosen.home / "mirrors", credentials, clock),
-        renderer=Renderer(chosen.home / "render" / str(os.getpid())),
+        renderer=Renderer(chosen.home / "render" / str(os.getpid()), cache=chosen.home / "renders"),
         clusters=Clusters(credentials, chosen.kubeconfigs, clock, is_read_only=chosen.observes),
         inventories=Inventories(chosen.installation(), clock),
         clock=clock,

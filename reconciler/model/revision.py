@@ -49,3 +49,16 @@ class Closure:
     paths: Mapping[str, str] = field(default_factory=dict)
     inputs: str = ""
     capabilities: Mapping[str, str] = field(default_factory=dict)
+
+    def matches(self, tree: SourceTree) -> bool:
+        """Whether every recorded path has the recorded object id in `tree`, and the absent ones are absent still.
+
+        One look-up per path; a folder stands by its tree id, so its contents are not walked. An empty closure proves
+        nothing and never matches.
+        """
+        return bool(self.paths) and all(_oid(tree, path) == oid for path, oid in self.paths.items())
+
+
+def _oid(tree: SourceTree, path: str) -> str:
+    entry = tree.entry(path.removesuffix("/"))
+    return entry.oid if entry is not None else ABSENT

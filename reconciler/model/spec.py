@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import math
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import Field, field_validator, model_validator
 
 from reconciler.model.drift import DriftPolicy, IgnoredDifference
 from reconciler.model.instance import InstanceKey
+from reconciler.model.manifest import ObjectKey
 from reconciler.model.rules import Guards, ProjectRules
 from reconciler.model.shape import Duration, Spec
 
@@ -104,6 +105,19 @@ class Source(Spec):
     path: str = "."
 
 
+class KeepGenerated(Spec):
+    """What a chart generates anew at each render, and that is to be generated once: the value that is live is kept."""
+
+    kind: str = Field(min_length=1)
+    name: str = Field(min_length=1)
+    paths: tuple[Annotated[str, Field(pattern=r"^(/[^/]+)+$")], ...] = Field(min_length=1)
+    """RFC 6901, as the refusal `NotRepeatable` names them, such as `/data/password`; `~1` stands for a slash."""
+
+    def concerns(self, key: ObjectKey) -> bool:
+        """Whether an object is the named one."""
+        return (key.kind, key.name) == (self.kind, self.name)
+
+
 class HelmOptions(Spec):
     """Inputs of a Helm render. `values` win over files, later files over earlier ones."""
 
@@ -114,6 +128,8 @@ class HelmOptions(Spec):
     release_name: str | None = None
     """The application's name when left out."""
     skip_crds: bool = False
+    keep_generated: tuple[KeepGenerated, ...] = ()
+    """Random values, certificates and times of the chart that are to be generated once. Any other fails the render."""
 
     @field_validator("values")
     @classmethod

@@ -18,6 +18,7 @@ from reconciler.model.changeset import Drift
 from reconciler.model.drift import ForeignRule
 from reconciler.model.manifest import ObjectKey, Raw
 from reconciler.objects import fieldpath, managedfields
+from reconciler.objects.pointer import escaped
 
 WANTED = (".spec.replicas", "kubectl.kubernetes.io/restartedAt")
 """Ends of paths that are never told of and never removed."""
@@ -67,7 +68,7 @@ def removal_patch(fields: Mapping[str, Any], live: Raw, kept: frozenset[str]) ->
 
 def _patch(pointers: set[tuple[str | int, ...]]) -> tuple[Operation, ...]:
     ordered = sorted(pointers, key=lambda one: [(isinstance(part, int), part) for part in one], reverse=True)
-    return tuple({"op": "remove", "path": "".join(f"/{_escaped(part)}" for part in one)} for one in ordered)
+    return tuple({"op": "remove", "path": "".join(f"/{escaped(part)}" for part in one)} for one in ordered)
 
 
 def _meant(live: Raw, ours: str, rules: Sequence[ForeignRule]) -> Iterator[tuple[Mapping[str, Any], str]]:
@@ -124,7 +125,3 @@ def _step(key: str, live: Any) -> str | int | None:
         if kind == "k" and isinstance(item, Mapping) and all(item.get(name) == value for name, value in wanted.items()):
             return index
     return None
-
-
-def _escaped(part: str | int) -> str:
-    return str(part).replace("~", "~0").replace("/", "~1")

@@ -16,6 +16,7 @@ import orjson
 from reconciler.model.drift import IgnoredDifference
 from reconciler.model.manifest import ObjectKey, Raw
 from reconciler.objects import managedfields
+from reconciler.objects.pointer import tokens
 
 Fields = Mapping[str, Any]
 NOTHING: Final = object()
@@ -33,8 +34,8 @@ def without(body: Raw, live: Raw, manager: str, rules: Sequence[IgnoredDifferenc
     others = [one for one in managedfields.entries(live) if one.get("manager") != manager]
     trees = [one.get("fieldsV1") or {} for one in others]
     # From the end, so that taking out an item of a list moves none that is still to be looked at.
-    for tokens in sorted({tuple(_tokens(text)) for rule in rules for text in rule.json_pointers}, reverse=True):
-        _leave(left, live, own, trees, tokens)
+    for parts in sorted({tuple(tokens(text)) for rule in rules for text in rule.json_pointers}, reverse=True):
+        _leave(left, live, own, trees, parts)
     named = {name for rule in rules for name in rule.managed_fields_managers}
     for entry in others:
         if entry.get("manager") in named:
@@ -47,7 +48,7 @@ def is_ignored(field: str, rules: Sequence[IgnoredDifference], manager: str = ""
     lists are known by index in Git and by key on the server, so they are not recognised here."""
     if any(manager and manager in rule.managed_fields_managers for rule in rules):
         return True
-    prefixes = ["".join(f".{token}" for token in _tokens(text)) for rule in rules for text in rule.json_pointers]
+    prefixes = ["".join(f".{token}" for token in tokens(text)) for rule in rules for text in rule.json_pointers]
     return any(field == prefix or field.startswith((f"{prefix}.", f"{prefix}[")) for prefix in prefixes)
 
 
@@ -55,9 +56,9 @@ def left_of(fields: Fields, body: Raw, rules: Sequence[IgnoredDifference]) -> di
     """The part of another writer's fieldsV1 that the rules' pointers leave to it. `body` is the manifest, by whose lists
     a pointer's indexes count."""
     left: dict[str, Any] = {}
-    for tokens in {tuple(_tokens(text)) for rule in rules for text in rule.json_pointers}:
-        keys = list(_keys_down(fields, body, tokens))
-        if keys and len(keys) == len(tokens):
+    for parts in {tuple(tokens(text)) for rule in rules for text in rule.json_pointers}:
+        keys = list(_keys_down(fields, body, parts))
+        if keys and len(keys) == len(parts):
             _graft(left, fields, keys)
     return left
 
@@ -91,11 +92,6 @@ def _concerns(rule: IgnoredDifference, key: ObjectKey) -> bool:
         and (not rule.name or rule.name == key.name)
         and (not rule.namespace or rule.namespace == key.namespace)
     )
-
-
-def _tokens(pointer: str) -> list[str]:
-    """The parts of a JSON pointer (RFC 6901)."""
-    return [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
 
 
 def _leave(body: dict[str, Any], live: Raw, own: Fields, others: Sequence[Fields], tokens: Sequence[str]) -> None:

@@ -18,7 +18,7 @@ from reconciler.model.instance import InstanceKey
 from reconciler.model.revision import Closure
 from reconciler.model.spec import Ref, RepositoryAccess
 from reconciler.pipeline.rooms import Rooms
-from reconciler.source import Refs, changed_folders, closure_matches
+from reconciler.source import Refs, changed_folders
 
 log = structlog.get_logger()
 
@@ -122,6 +122,6 @@ def _compare(
     for commit, interested in by_commit.items():
         with rooms.source.tree(access, commit) as tree:
             for one in interested:
-                same = one.closure is not None and closure_matches(tree, one.closure)
+                same = one.closure is not None and one.closure.matches(tree)
                 (moved if same else changed)[one.instance] = commit
     return changed, moved

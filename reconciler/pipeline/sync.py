@@ -21,7 +21,7 @@ from reconciler.model.record import Memory, Order, SyncRecord
 from reconciler.model.revision import Checkout
 from reconciler.model.spec import InstanceSpec
 from reconciler.objects import scope
-from reconciler.pipeline import contact
+from reconciler.pipeline import contact, generated
 from reconciler.pipeline.notes import Notes
 from reconciler.pipeline.rooms import Rooms
 from reconciler.ports import ClusterApi, Guard
@@ -98,9 +98,10 @@ def render(
         with notes.step("render"):
             desired = rooms.renderer.render(found, spec, api.discovery())
         try:
-            return scope.place(desired, api.discovery(), spec.namespace)
+            placed = scope.place(desired, api.discovery(), spec.namespace)
         except UnknownKind:  # its CRD may have come since we last looked
-            return scope.place(desired, api.discovery(refresh=True), spec.namespace)
+            placed = scope.place(desired, api.discovery(refresh=True), spec.namespace)
+        return generated.keep(api, placed, spec.render.helm.keep_generated)
 
 
 @contextmanager

@@ -19,23 +19,25 @@ from reconciler.model.live import Discovery
 from reconciler.model.manifest import Manifest
 from reconciler.model.revision import Checkout
 from reconciler.model.spec import InstanceSpec
-from reconciler.render import charts, documents, semver
+from reconciler.render import charts, documents, generated, hooks, semver
 from reconciler.render.helper_process import HelperProcess
 from reconciler.render.reading import Reading, join, leads_out
 
 _MAY_VARY = re.compile(
     rb"\b(rand[A-Z]\w*|uuidv4|gen(CA|PrivateKey|SelfSignedCert|SignedCert)\w*|shuffle|bcrypt|htpasswd|encryptAES|now|ago)\b"
 )
+_TELLS_TIME = re.compile(rb"\b(now|ago)\b")
 _LOOKS_AT_KINDS = re.compile(rb"APIVersions|Capabilities\s*(\||\}|\))")
 
 
 def render(
     checkout: Checkout, spec: InstanceSpec, discovery: Discovery, reading: Reading, helper: HelperProcess
-) -> tuple[list[Manifest], tuple[str, ...]]:
-    """The chart's CRDs, then its templates in the order of their names; and warnings.
+) -> tuple[list[Manifest], bool]:
+    """The chart's CRDs, then its templates in the order of their names; and whether the same would come again.
 
-    Raises TemplateFailed, InvalidManifest, RemoteBase, RenderLimit, and Unreachable when the chart asks for API versions
-    that the cluster could not tell: a chart that takes a kind for missing leaves objects out, which would prune them.
+    Raises NotRepeatable, TemplateFailed, InvalidManifest, RemoteBase, RenderLimit, and Unreachable when the chart asks for
+    API versions that the cluster could not tell: a chart that takes a kind for missing leaves objects out, which would
+    prune them.
     """
     path = checkout.path
     chart = charts.collect(path, reading)
@@ -49,21 +51,21 @@ def render(
         "values": _values(checkout, spec, reading),
         "kube_version": discovery.server_version,
         "api_versions": list(discovery.api_versions()),
-        # Rendering twice shows at once what would otherwise look like a change at every sync.
+        # Rendering twice shows at once what would otherwise look like a change at every sync; times tell seconds apart.
         "twice": any(_MAY_VARY.search(data) for data in chart.files.values()),
+        "pause_s": 1.0 if any(_TELLS_TIME.search(data) for data in chart.files.values()) else 0.0,
     }
     try:
         answer = helper.ask(request, {f"chart/{name}": data for name, data in chart.files.items()})
     except TemplateFailed as error:
         raise TemplateFailed(_in_the_repository(error.message, chart, path), subject=path, retry=error.retry) from error
-    return _manifests(answer, spec, path), tuple(_varying(name, path) for name in sorted(answer["varying"]))
-
-
-def _varying(template: str, path: str) -> str:
-    return (
-        f"{_origin(path, template)} gives another text each time (random values, or the time), so every render changes its "
-        "objects; put the value into the chart's values or into a Secret of its own"
-    )
+    found = _manifests(answer, spec, path)
+    if not answer["again"]:
+        return found, True
+    again = _manifests({**answer, "templates": {**answer["templates"], **answer["again"]}}, spec, path)
+    once, other = (hooks.without_hooks(one, spec.render)[0] for one in (found, again))
+    generated.require_repeatable(once, other, spec.render.helm.keep_generated, path)
+    return found, False
 
 
 def _manifests(answer: Mapping[str, Any], spec: InstanceSpec, path: str) -> list[Manifest]:

@@ -19,6 +19,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -117,16 +118,16 @@ def _helm(folder: Path, request: Mapping[str, Any]) -> dict[str, Any]:
             missing = _missing_dependencies(chart)
             if missing:
                 return {"error": f"Chart.yaml: dependencies not in charts/: {', '.join(missing)}"}
-            rendered = [
-                _native.call_string("helm_render", chart._raw(), values, options)
-                for _ in range(2 if request["twice"] else 1)
-            ]
+            rendered = [_native.call_string("helm_render", chart._raw(), values, options)]
+            if request["twice"]:
+                time.sleep(request["pause_s"])
+                rendered.append(_native.call_string("helm_render", chart._raw(), values, options))
             if len(rendered[0]) > request["output_bytes"]:
                 return {"limit": "output"}
             templates = json.loads(rendered[0])
             again = json.loads(rendered[-1])
-            varying = [name for name, text in templates.items() if again.get(name) != text]
-            return {"templates": templates, "crds": chart.crds, "varying": varying}
+            other = {name: again.get(name, "") for name, text in templates.items() if again.get(name) != text}
+            return {"templates": templates, "crds": chart.crds, "again": other}
     except helm_python.HelmError as error:
         return {"error": str(error)}
 

@@ -17,6 +17,7 @@ from reconciler.model.manifest import ManifestSet
 from reconciler.model.revision import Checkout, Closure
 from reconciler.model.spec import InstanceSpec, RenderOptions
 from reconciler.render import directory, documents, helm, hooks, kustomize
+from reconciler.render.cache import RenderCache
 from reconciler.render.helper_process import HelperProcess, RenderLimits
 from reconciler.render.reading import Reading, join
 
@@ -27,25 +28,39 @@ VERSION = "1"
 class Renderer:
     """Renders one checkout after another. `work` is a private folder for what Go programs need as files."""
 
-    def __init__(self, work: Path, limits: RenderLimits | None = None) -> None:
+    def __init__(self, work: Path, limits: RenderLimits | None = None, *, cache: Path | None = None) -> None:
+        """`cache` is a folder for what renders gave, shared by the processes of this host."""
         self._helper = HelperProcess(work, limits or RenderLimits())
+        self._cache = RenderCache(cache)
 
     def render(self, checkout: Checkout, spec: InstanceSpec, discovery: Discovery) -> ManifestSet:
-        """The manifests of an instance, with namespaces as written. Raises the RenderErrors, PathNotFound."""
+        """The manifests of an instance, with namespaces as written: those of an earlier render that read the same, or
+        else rendered now. Raises the RenderErrors, PathNotFound."""
+        name = _name(checkout.path, spec)
+        known = self._cache.find(name, checkout.tree, capabilities_of(discovery))
+        if known is not None:
+            return known
+        found, is_repeatable = self._rendered(checkout, spec, discovery)
+        if is_repeatable:
+            self._cache.keep(name, found)
+        return found
+
+    def _rendered(self, checkout: Checkout, spec: InstanceSpec, discovery: Discovery) -> tuple[ManifestSet, bool]:
+        """What is rendered now, and whether the same would come again."""
         reading = Reading(checkout.tree)
         kind = find_kind(reading, checkout.path, spec.render)
         capabilities: dict[str, str] = {}
-        warnings: tuple[str, ...] = ()
+        is_repeatable = True
         if kind == "Helm":
-            found, warnings = helm.render(checkout, spec, discovery, reading, self._helper)
-            capabilities = {"kubeVersion": discovery.server_version, "apiVersions": _digest(discovery.api_versions())}
+            found, is_repeatable = helm.render(checkout, spec, discovery, reading, self._helper)
+            capabilities = capabilities_of(discovery)
         elif kind == "Kustomize":
             found = kustomize.render(checkout, reading, self._helper)
         else:
             found = directory.render(checkout, spec.render.directory, reading)
         manifests, left_out = hooks.without_hooks(found, spec.render)
         closure = Closure(reading.closure(), _inputs(spec, kind), capabilities)
-        return ManifestSet(tuple(documents.unique(manifests)), closure, warnings + left_out)
+        return ManifestSet(tuple(documents.unique(manifests)), closure, left_out), is_repeatable
 
     def close(self) -> None:
         """End the helper process."""
@@ -66,6 +81,19 @@ def find_kind(reading: Reading, path: str, options: RenderOptions) -> str:
     if kind == "Kustomize" and not is_kustomization:
         raise InvalidManifest(f"render.kind is Kustomize, but {path or '/'} holds no kustomization.yaml", subject=path)
     return kind
+
+
+def capabilities_of(discovery: Discovery) -> dict[str, str]:
+    """What a render may ask of a cluster, each as a digest of the answer."""
+    return {"kubeVersion": discovery.server_version, "apiVersions": _digest(discovery.api_versions())}
+
+
+def _name(path: str, spec: InstanceSpec) -> str:
+    """By what a render is kept: all of its inputs but the files and the cluster."""
+    options = spec.render.model_dump(mode="json")
+    return hashlib.sha256(
+        orjson.dumps([VERSION, path, options, spec.namespace, spec.release_name], option=orjson.OPT_SORT_KEYS)
+    ).hexdigest()
 
 
 def _inputs(spec: InstanceSpec, kind: str) -> str:

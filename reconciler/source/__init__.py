@@ -1,7 +1,6 @@
 """Brings files from Git: looks refs up, keeps mirrors, and reads commits without a checkout. No git program is needed."""
 
 from reconciler.source.changes import changed_folders, folders_read
-from reconciler.source.closure import closure_matches
 from reconciler.source.fleet import open_fleet
 from reconciler.source.folder import FolderTree
 from reconciler.source.refs import Refs
@@ -14,7 +13,6 @@ __all__ = [
     "Refs",
     "SourceRoom",
     "changed_folders",
-    "closure_matches",
     "folders_read",
     "open_fleet",
 ]

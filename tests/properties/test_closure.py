@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from reconciler.model.manifest import ManifestSet
 from reconciler.model.revision import ABSENT
 from reconciler.render import Renderer
-from reconciler.source.closure import closure_matches
 from reconciler.testing.trees import MemoryTree, checkout_of
 from tests.renders import config_map, discovery, spec
 
@@ -78,7 +77,7 @@ def before(renderer: Renderer) -> Mapping[str, ManifestSet]:
 
 
 def check(renderer: Renderer, path: str, before: ManifestSet, after: MemoryTree) -> None:
-    matches = closure_matches(after, before.closure)
+    matches = before.closure.matches(after)
     event(f"matches: {matches}")
 
     if matches:

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.model.revision import ABSENT, Closure
-from reconciler.source import closure_matches
 from reconciler.testing.trees import MemoryTree
 
 PATHS = ("a.yaml", "web/one.yaml", "web/two.yaml", "web/deep/three.yaml", "base/four.yaml")
@@ -35,9 +34,9 @@ def test_it_matches_exactly_when_no_recorded_path_changed(
 
     unchanged = all(content(before, path) == content(after, path) for path in read)
 
-    assert closure_matches(MemoryTree(after), closure) == unchanged
+    assert closure.matches(MemoryTree(after)) == unchanged
 
 
 @given(TREES)
 def test_an_empty_closure_proves_nothing(files: dict[str, str]) -> None:
-    assert not closure_matches(MemoryTree(files), Closure())
+    assert not Closure().matches(MemoryTree(files))

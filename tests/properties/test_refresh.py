@@ -20,7 +20,7 @@ from reconciler.model.revision import Closure
 from reconciler.model.spec import Ref, RepositoryAccess
 from reconciler.pipeline.refresh import Known, RefreshReport, Watched, refresh
 from reconciler.render import Renderer
-from reconciler.source import Refs, changed_folders, closure_matches, folders_read
+from reconciler.source import Refs, changed_folders, folders_read
 from reconciler.testing.trees import MemoryTree, checkout_of
 from tests.renders import config_map, discovery, spec
 
@@ -181,7 +181,7 @@ def test_every_instance_whose_render_changed_is_due(renderer: Renderer, edits: A
         assert concerned <= due
         for one in due - concerned:  # more than had to be: it was not known, or what it read is another object now
             closure = closures.get(one)
-            assert one in opened or closure is None or not closure_matches(repository.trees[-1], closure)
+            assert one in opened or closure is None or not closure.matches(repository.trees[-1])
         before = after
 
 
@@ -224,5 +224,5 @@ def test_a_closure_that_does_not_match_is_found_by_a_folder_it_reads(
     found = {path: old.entry(path.removesuffix("/")) for path in read}
     closure = Closure({path: one.oid if one else "absent" for path, one in found.items()})
 
-    if not closure_matches(new, closure):
+    if not closure.matches(new):
         assert folders_read(closure) & changed_folders(old, new)

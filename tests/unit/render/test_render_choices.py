@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from reconciler.errors import NotRepeatable
 from reconciler.model.manifest import ManifestSet
 from reconciler.model.revision import ABSENT
 from reconciler.render import Renderer
@@ -114,18 +115,49 @@ def test_an_old_chart_keeps_its_dependencies_in_a_file_of_their_own(render):
     assert names(render(tree, "c")) == ["from-d"]
 
 
-def test_a_template_that_gives_another_text_each_time_is_named(render):
+VARYING = {
+    **CHART,
+    "c/templates/a.yaml": config_map("a", password="{{ randAlphaNum 20 | quote }}", fixed="x"),
+    "c/templates/b.yaml": config_map("b", now="{{ if false }}{{ now }}{{ end }}x"),
+}
+
+
+def kept(kind: str, name: str, *paths: str) -> dict[str, object]:
+    return {"helm": {"keepGenerated": [{"kind": kind, "name": name, "paths": list(paths)}]}}
+
+
+def test_a_chart_that_renders_otherwise_each_time_is_refused_with_each_path(render):
     """Its objects would change at every sync, and nobody would know why."""
-    tree = MemoryTree({
-        **CHART,
-        "c/templates/a.yaml": config_map("a", password='{{ randAlphaNum 20 | quote }}'),
-        "c/templates/b.yaml": config_map("b", now="{{ if false }}{{ now }}{{ end }}x"),
-    })  # fmt: skip
+    with pytest.raises(NotRepeatable) as refused:
+        render(MemoryTree(VARYING), "c")
 
-    found = render(tree, "c")
+    assert "ConfigMap a /data/password (c/templates/a.yaml#1)" in refused.value.message
+    assert "/data/fixed" not in refused.value.message
+    assert "ConfigMap b" not in refused.value.message
 
-    assert len(found) == 2
-    assert [one.partition(" (")[0] for one in found.warnings] == ["c/templates/a.yaml gives another text each time"]
+
+def test_a_path_that_is_to_be_generated_once_is_no_reason(render):
+    once, again = (render(MemoryTree(VARYING), "c", kept("ConfigMap", "a", "/data/password")) for _ in range(2))
+
+    assert len(once) == 2
+    assert once.digest != again.digest, "what varies is not kept by the cache"
+    with pytest.raises(NotRepeatable):
+        render(MemoryTree(VARYING), "c", kept("ConfigMap", "a", "/data/other"))
+
+
+@pytest.mark.parametrize(
+    ("line", "path"),
+    [
+        ("name: a-{{ randAlpha 5 | lower }}", "by its name"),
+        ("name: a\n  annotations: {at: {{ now | unixEpoch | quote }}}", "/metadata/annotations/at"),
+    ],
+    ids=["a name", "the time"],
+)
+def test_names_and_times_vary_too(render, line: str, path: str):
+    text = f"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  {line}\n"
+
+    with pytest.raises(NotRepeatable, match=path):
+        render(MemoryTree({**CHART, "c/templates/a.yaml": text}), "c")
 
 
 def test_values_are_merged_deep_and_a_null_stays():
