@@ -205,15 +205,18 @@ class Client:
         answer = self._send("GET", _path(resource, namespace), query, accept=accept)
         return self._body(answer, f"the list of {resource.plural}", resource)
 
-    def _read(self, path: str, accept: str) -> Mapping[str, Any]:
-        """A GET outside of resources, for discovery. A 404 there is never an API server's."""
-        answer = self._send("GET", path, accept=accept)
+    def _read(self, path: str, accept: str, known: str) -> tuple[str, Mapping[str, Any]] | None:
+        """A GET outside of resources, for discovery: the ETag and the document, None when it is the `known` one still. A
+        404 there is never an API server's."""
+        answer = self._send("GET", path, accept=accept, known=known)
+        if answer.status == 304 and known:
+            return None
         if answer.status == 404:
             raise Unreachable(
                 f"cluster {self.name}: answered 404 for {path}: no API server is there (a proxy in between?)",
                 subject=self.name,
             )
-        return self._body(answer, path, None)
+        return str(answer.headers.get("ETag") or ""), self._body(answer, path, None)
 
     def _body(self, answer: answers.Answer, subject: str, resource: Resource | None, sent: Raw | None = None) -> Raw:
         if answer.status < 300:
@@ -243,10 +246,13 @@ class Client:
         *,
         content: str = "application/json",
         accept: str = "application/json",
+        known: str = "",
     ) -> answers.Answer:
         url = self._connection.server + path + (f"?{urlencode(query)}" if query else "")
         payload = orjson.dumps(body) if body is not None else None
         headers = {"Accept": accept, "User-Agent": self._agent}
+        if known:
+            headers["If-None-Match"] = known
         if payload is not None:
             headers["Content-Type"] = content
         if authorization := self._authorization():

@@ -1,12 +1,14 @@
 """Which kinds a cluster serves: aggregated discovery, two requests and one for the version, cached per cluster.
 
-A group whose entry is stale (its aggregated API does not answer) is unknown, never absent. Format: APIGroupDiscoveryList
-of apidiscovery.k8s.io/v2.
+What is older than a minute is asked for again, by the ETag of the last answer: an API server that serves the same says so
+without a body. A group whose entry is stale (its aggregated API does not answer) is unknown, never absent. Format:
+APIGroupDiscoveryList of apidiscovery.k8s.io/v2.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -15,7 +17,11 @@ from reconciler.model.live import Discovery, Resource
 from reconciler.model.manifest import GroupKind
 
 ACCEPT = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-Read = Callable[[str, str], Mapping[str, Any]]
+CORE, GROUPS, VERSION = "/api", "/apis", "/version"
+FRESH_FOR_S = 60.0
+Document = Mapping[str, Any]
+Read = Callable[[str, str, str], tuple[str, Document] | None]
+"""(path, accept, ETag of the last answer or "") -> the ETag and the JSON, or None when it is the same still."""
 
 
 class DiscoveryCache:
@@ -23,19 +29,32 @@ class DiscoveryCache:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._answers: dict[str, tuple[str, Document]] = {}
         self._known: Discovery | None = None
+        self._looked_s = 0.0
 
     def get(self, read: Read, *, refresh: bool = False) -> Discovery:
-        """The kinds; asked anew when nothing is known or `refresh` is set. `read` is (path, accept) -> JSON."""
+        """The kinds; asked anew when what is known is a minute old, or `refresh` is set."""
         with self._lock:
-            if self._known is None or refresh:
-                self._known = _look(read)
+            begun_s = time.monotonic()
+            if self._known is None or refresh or begun_s - self._looked_s > FRESH_FOR_S:
+                is_other = [self._ask(read, path) for path in (CORE, GROUPS, VERSION)]
+                if self._known is None or any(is_other):
+                    self._known = _discovery(*(self._answers[path][1] for path in (CORE, GROUPS, VERSION)))
+                self._looked_s = begun_s
             return self._known
 
+    def _ask(self, read: Read, path: str) -> bool:
+        """Whether another document came than the last."""
+        known = self._answers.get(path)
+        answer = read(path, "application/json" if path == VERSION else ACCEPT, known[0] if known else "")
+        if answer is None:
+            return False
+        self._answers[path] = answer
+        return known is None or known[1] != answer[1]
 
-def _look(read: Read) -> Discovery:
-    core, groups = read("/api", ACCEPT), read("/apis", ACCEPT)
-    version = read("/version", "application/json")
+
+def _discovery(core: Document, groups: Document, version: Document) -> Discovery:
     resources: dict[GroupKind, tuple[Resource, ...]] = {}
     stale: set[str] = set()
     for document in (core, groups):

@@ -27,6 +27,7 @@ from reconciler.objects import foreign, managedfields
 from reconciler.objects.foreign import ForeignField
 from reconciler.pipeline.rooms import Rooms
 from reconciler.ports import ClusterApi, Guard
+from reconciler.render import capabilities_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,8 @@ class ScanReport:
     """Requests to the API server by the status of the answer."""
     identity: str = ""
     """Which cluster it was, by the uid of its `kube-system` namespace; empty when we may not read that."""
+    capabilities: Mapping[str, str] = field(default_factory=dict)
+    """What a render may ask of it, as a closure keeps it; empty while a part of its discovery does not answer."""
 
     @property
     def requests(self) -> int:
@@ -93,7 +96,9 @@ def scan(
         key: _judge(api, key, inventory, survey, (policies or {}).get(key)) for key, inventory in newest.items()
     }
     flushed = {key for key, inventory in newest.items() if _flush(api, key, stored[key], inventory, rooms)}
-    return ScanReport(target.name, began_at, findings, frozenset(flushed), api.codes, identity)
+    discovery = api.discovery()
+    capabilities = {} if discovery.stale_groups else capabilities_of(discovery)
+    return ScanReport(target.name, began_at, findings, frozenset(flushed), api.codes, identity, capabilities)
 
 
 def empty_old_trash(target: ClusterTarget, guard: Guard, rooms: Rooms) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
@@ -22,6 +23,9 @@ from workers.tasks.leased import run_leased
 
 log = structlog.get_logger()
 LEFT = "LeftTheFleet"
+SPREAD_S = 300.0
+"""Over how long the renders of a cluster that was upgraded are spread."""
+_dice = random.Random()
 MOST_TOLD = 20
 
 
@@ -101,8 +105,12 @@ def _judge_all(
             continue
         finding = report.findings.get(key)
         _restore(spec, finding, memories)
-        if mark := _mark(spec, finding, status, memories.get(key), store.clock.now()):
+        memory = memories.get(key)
+        if mark := _mark(spec, finding, status, memory, store.clock.now()):
             marks.append(mark)
+        elif memory is not None and _asked_otherwise(memory, report):
+            at_ms = store.due.now_ms() + int(_dice.uniform(0, SPREAD_S) * 1000)
+            marks.append(Mark(Work("sync", str(key)), Lane.PERIODIC, "its cluster serves other kinds", at_ms=at_ms))
         if finding is not None:
             looked[key] = finding
     store.status.amend(looked, lambda key, status: _seen(status, looked[key], report.began_at))
@@ -111,6 +119,12 @@ def _judge_all(
     _forget_gone(report, all_statuses)
     store.due.mark(marks)
     log.info("scanned", instances=len(report.findings), due=len(marks), requests=report.requests)
+
+
+def _asked_otherwise(memory: Memory, report: ScanReport) -> bool:
+    """Whether its render asked the cluster something that the cluster answers otherwise now: its version, its kinds."""
+    asked = memory.closure.capabilities if memory.closure else {}
+    return bool(report.capabilities) and any(report.capabilities.get(name) != said for name, said in asked.items())
 
 
 def _restore(spec: InstanceSpec, finding: Finding | None, memories: Mapping[InstanceKey, Memory]) -> None:
