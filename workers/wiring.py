@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import cache
 
 from reconciler.apply import Inventories
@@ -48,6 +49,23 @@ def journal_copy() -> JournalCopy | None:
     if chosen.journal_repo is None:
         return None
     return JournalCopy(journal(), chosen.journal_repo, Credentials(chosen.env, chosen.credentials), store())
+
+
+WATCHED_AT_ONCE = 256
+"""Kinds of one cluster that a watcher may follow; each holds a connection."""
+
+
+def open_watching_rooms(chosen: Settings) -> Rooms:
+    """Rooms for a watcher, which holds many requests open and writes nothing."""
+    clock = SystemClock()
+    clusters = Clusters(
+        Credentials(chosen.env, chosen.credentials),
+        chosen.kubeconfigs,
+        clock,
+        is_read_only=True,
+        pool_size=WATCHED_AT_ONCE,
+    )
+    return replace(open_rooms(chosen), clusters=clusters)
 
 
 def open_rooms(chosen: Settings, source: type[SourceRoom] = SourceRoom) -> Rooms:

@@ -11,7 +11,7 @@ import contextlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 READ_TIMEOUT_S = 15.0
 WRITE_TIMEOUT_S = 34.0  # the API server itself gives a PATCH 34 s
 CONNECT_TIMEOUT_S = 5.0
+WATCH_GRACE_S = 15.0
+"""How much longer than it was asked to a watch may be silent; bookmarks come about every minute."""
 IDENTITY_KEPT_S = 60.0
 """What answers at an address may become another cluster without the address' changing."""
 PAGE = 500
@@ -139,6 +141,30 @@ class Client:
             token = str(meta.get("continue") or "")
             if not token:
                 return Listing(tuple(items), version)
+
+    def watch(self, resource: Resource, *, selector: str, version: str, lasts_s: int) -> Iterator[Mapping[str, Any]]:
+        """The events of one watch from a version on, metadata only, as they come; ends by itself after `lasts_s`.
+
+        Raises PreconditionFailed when the API server has forgotten the version, and what other requests raise.
+        """
+        query = {
+            "watch": "1",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": version,
+            "timeoutSeconds": str(lasts_s),
+            "labelSelector": selector,
+        }
+        what = f"the watch of {resource.plural}"
+        for line in self._lines(
+            _path(resource, ""), query, f"application/json;{METADATA}", lasts_s + WATCH_GRACE_S, what
+        ):
+            event = answers.parsed(answers.Answer(200, {}, line), self.name)
+            if event.get("type") == "ERROR":
+                code = int((event.get("object") or {}).get("code") or 500)
+                raise answers.error_of(
+                    answers.Answer(code, {}, orjson.dumps(event["object"])), cluster=self.name, subject=what
+                )
+            yield {**event, "object": _with_type(event["object"], resource)}
 
     def apply(self, resource: Resource, body: Raw, *, manager: str, force: bool, dry_run: bool = False) -> Raw:
         meta = body["metadata"]
@@ -263,6 +289,37 @@ class Client:
             self._require_writable()
         try:
             return self._tried(method, url, payload, headers, tries=tries)
+        except HTTPError as error:
+            raise self._unreachable(error) from error
+
+    def _lines(self, path: str, query: Mapping[str, str], accept: str, within_s: float, what: str) -> Iterator[bytes]:
+        """The lines of an answer that goes on for as long as it is followed."""
+        url = f"{self._connection.server}{path}?{urlencode(query)}"
+        headers = {"Accept": accept, "User-Agent": self._agent}
+        if authorization := self._authorization():
+            headers["Authorization"] = authorization
+        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=within_s)
+        try:
+            response = self._connection.pool.request(
+                "GET",
+                url,
+                headers=headers,
+                timeout=timeout,
+                redirect=False,
+                preload_content=False,
+                pool_timeout=within_s,
+            )
+            try:
+                if response.status != 200:
+                    answer = answers.Answer(response.status, response.headers, response.read())
+                    raise answers.error_of(answer, cluster=self.name, subject=what)
+                left = b""
+                for chunk in response.stream(CHUNK):
+                    *lines, left = (left + chunk).split(b"\n")
+                    yield from (line for line in lines if line)
+            finally:
+                response.close()
+                response.release_conn()
         except HTTPError as error:
             raise self._unreachable(error) from error
 

@@ -28,7 +28,7 @@ from reconciler.cluster.discovery import DiscoveryCache
 from reconciler.credentials import CredentialMissing, Credentials
 from reconciler.errors import Unreachable
 from reconciler.model.spec import ClusterTarget
-from reconciler.ports import ClusterApi, Guard
+from reconciler.ports import Guard
 
 MOST_CLUSTERS = 64
 POOL_SIZE = 16
@@ -75,16 +75,23 @@ class Clusters:
     """The clusters that this process has connected to."""
 
     def __init__(
-        self, credentials: Credentials, folder: Path | None, clock: Clock, *, is_read_only: bool = False
+        self,
+        credentials: Credentials,
+        folder: Path | None,
+        clock: Clock,
+        *,
+        is_read_only: bool = False,
+        pool_size: int = POOL_SIZE,
     ) -> None:
         """`folder` is where kubeconfigs named by `file` lie, when that is not the credentials folder. `is_read_only`
-        refuses every write to any cluster."""
+        refuses every write to any cluster. `pool_size` is how many requests of this process a cluster is sent at once."""
+        self._pool_size = pool_size
         self._credentials, self._clock, self._is_read_only = credentials, clock, is_read_only
         self._folder = folder
         self._connections: OrderedDict[str, Connection] = OrderedDict()
         self._lock = threading.Lock()
 
-    def api(self, target: ClusterTarget, guard: Guard, *, agent: str) -> ClusterApi:
+    def api(self, target: ClusterTarget, guard: Guard, *, agent: str) -> Client:
         """The cluster, bound to a guard and a User-Agent. Connects at its first request, not here.
 
         Raises CredentialMissing, and Unreachable for a kubeconfig that can't be used.
@@ -106,7 +113,7 @@ class Clusters:
         if known is not None and known.way_in == way_in:
             self._connections.move_to_end(target.name)
             return known
-        self._connections[target.name] = opened = _open(target, text, way_in, self._clock)
+        self._connections[target.name] = opened = _open(target, text, way_in, self._clock, self._pool_size)
         if len(self._connections) > MOST_CLUSTERS:
             _, oldest = self._connections.popitem(last=False)
             oldest.pool.clear()
@@ -132,10 +139,10 @@ def _context(target: ClusterTarget) -> str | None:
     return target.access.kubeconfig.context if target.access.kubeconfig else None
 
 
-def _open(target: ClusterTarget, text: str, way_in: str, clock: Clock) -> Connection:
+def _open(target: ClusterTarget, text: str, way_in: str, clock: Clock, pool_size: int) -> Connection:
     try:
         configuration = _configuration(target, text)
-        pool = _pool(configuration)
+        pool = _pool(configuration, pool_size)
     except yaml.YAMLError as error:  # its text quotes the file, which holds credentials
         line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
         message = f"cluster {target.name}: its kubeconfig is no YAML (line {line})"
@@ -192,7 +199,7 @@ def _authorization(configuration: Any) -> str | None:
     return found if token or configuration.username else None
 
 
-def _pool(configuration: Any) -> urllib3.PoolManager:
+def _pool(configuration: Any, size: int) -> urllib3.PoolManager:
     context = ssl.create_default_context(cafile=configuration.ssl_ca_cert or None)
     if not configuration.verify_ssl:
         context.check_hostname = False
@@ -201,7 +208,7 @@ def _pool(configuration: Any) -> urllib3.PoolManager:
         context.load_cert_chain(configuration.cert_file, configuration.key_file)
     options: dict[str, Any] = {
         "num_pools": 2,
-        "maxsize": POOL_SIZE,
+        "maxsize": size,
         "block": True,
         "retries": False,
         "ssl_context": context,

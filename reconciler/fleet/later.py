@@ -24,7 +24,6 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "spec.overrides.source.ref.semver": "version ranges",
     },
     "Cluster": {
-        "spec.watch": "watches",
         "spec.impersonate": "impersonation",
     },
     "Project": {
@@ -33,8 +32,4 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "spec.windows": "sync windows",
     },
     "Repository": {"spec.verify": "signature checks"},
-}
-
-VALUES: Mapping[str, Mapping[str, Mapping[object, str]]] = {
-    "Cluster": {"spec.drift.detect": {"Watch": "watches"}},
 }

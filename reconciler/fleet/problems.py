@@ -117,7 +117,7 @@ def _message(one: ErrorDetails, model: type[BaseModel]) -> str:
     if kind == "missing":
         return "is missing"
     if kind == "literal_error":
-        return _not_among(one, model)
+        return _not_among(one)
     context = one.get("ctx", {})
     if kind == "string_pattern_mismatch":
         return f"expected {_PATTERNS.get(context['pattern'], context['pattern'])}{_found(one)}"
@@ -155,12 +155,8 @@ def _found(one: ErrorDetails) -> str:
     return f", found {value!r}" if len(str(value)) <= 100 else ", found a longer text"
 
 
-def _not_among(one: ErrorDetails, model: type[BaseModel]) -> str:
-    plain = _without_indices(one["loc"])
+def _not_among(one: ErrorDetails) -> str:
     value = one["input"]
-    known_later = later.VALUES.get(model.__name__, {}).get(plain, {})
-    if isinstance(value, str) and value in known_later:
-        return f"{known_later[value]} are not supported yet; expected {_choices(one)}"
     accepted = [word.strip("'") for word in _choices(one).replace(" or ", ", ").split(", ")]
     hint = near(value, accepted) if isinstance(value, str) else ""
     return f"expected {_choices(one)}{_found(one)}" + (

@@ -214,7 +214,8 @@ class ClusterAccess(Spec):
 class ClusterDrift(Spec):
     """How drift is looked for on a cluster."""
 
-    detect: Literal["Scan"] = "Scan"
+    detect: Literal["Scan", "Watch"] = "Scan"
+    """`Watch`: an `undrift watcher` is told of each change as it happens; scans go on besides."""
     every: Duration = Field(timedelta(minutes=3), ge=timedelta(seconds=1))
 
 

@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "up": ("workers.cli.up", "up_app", "Run everything on this machine; Ctrl-C stops all."),
     "scheduler": ("workers.cli.processes", "scheduler_app", "Run a scheduler: makes work due and hands it out."),
     "worker": ("workers.cli.processes", "worker_app", "Run a worker: syncs, scans, looks at repositories."),
+    "watcher": ("workers.cli.processes", "watcher_app", "Run a watcher: edits by hand are seen as they happen."),
     "flower": ("workers.cli.processes", "flower_app", "Run Flower: the tasks, live, in a browser."),
     "version": ("workers.cli.processes", "version_app", "Print the version."),
     "fleet": ("workers.cli.fleet", "fleet_app", "Look at fleet files before you push them."),

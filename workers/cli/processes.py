@@ -1,4 +1,4 @@
-"""The processes: `scheduler`, `worker`, `flower`, and `version`."""
+"""The processes: `scheduler`, `worker`, `watcher`, `flower`, and `version`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _app() -> typer.Typer:
     return typer.Typer(pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
 
 
-scheduler_app, worker_app, flower_app, version_app = _app(), _app(), _app(), _app()
+scheduler_app, worker_app, watcher_app, flower_app, version_app = _app(), _app(), _app(), _app(), _app()
 
 
 @version_app.command()
@@ -82,6 +82,25 @@ def worker(
     the_app().worker_main(
         ["worker", "--hostname", node, "--without-mingle", "--without-gossip", "--loglevel", "WARNING", "-E"]
     )
+
+
+@watcher_app.command(epilog="Example: undrift watcher")
+def watcher(
+    every_cluster: Annotated[
+        bool, typer.Option("--all", help="Watch every cluster, not only those with `drift: {detect: Watch}`.")
+    ] = False,
+) -> None:
+    """Run a watcher: what others change of ours is healed at once. Any number may run; they share the clusters."""
+    from workers import logs, wiring
+    from workers.watchers import Watcher
+
+    logs.set_up("watcher")
+    name = f"{socket.gethostname()}-{os.getpid()}"
+    made = Watcher(wiring.store(), wiring.open_watching_rooms(wiring.settings()), name, watches_all=every_cluster)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    made.run(stop)
 
 
 @flower_app.command(epilog="Example: UNDRIFT_FLOWER_ACTIONS=1 undrift flower --port 5555")

@@ -214,6 +214,7 @@ def _children(chosen: Settings, wanted: Wanted, url: str) -> list[Child]:
             child(f"worker-{n}", "worker", "--name", f"worker-{n}@{host}", grace_s=WORKER_GRACE_S)
             for n in range(1, wanted.workers + 1)
         ),
+        child("watcher", "watcher", "--all", grace_s=WORKER_GRACE_S),
         child("flower", "flower", grace_s=FLOWER_GRACE_S),
     ]
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 
 import structlog
 
 from reconciler.errors import ClusterIdentityChanged, Frozen, LeaseError, UndriftError
-from reconciler.model.changeset import Drift
 from reconciler.model.instance import InstanceKey
 from reconciler.model.record import Memory
 from reconciler.model.spec import ClusterTarget, InstanceSpec
 from reconciler.model.status import DriftEntry, InstanceStatus
 from reconciler.pipeline.scan import Finding, ScanReport, empty_old_trash, scan
-from workers import pinning, wiring
+from workers import drifts, pinning, wiring
 from workers.messages import Grant, Lane, Mark, Work
 from workers.store.brief import Results
 from workers.store.guard import RedisGuard
@@ -144,24 +143,16 @@ def _mark(
     never = status is None or status.last_sync is None
     if finding is not None and finding.drift and spec.drift.action != "Ignore":
         # Each proof stands for its own object, also where the whole is held or failed.
-        return Mark(work, Lane.DRIFT, "drift", at_ms=_when(finding.drift, memory, now))
+        return Mark(work, Lane.DRIFT, "drift", at_ms=drifts.due_at_ms((one.key for one in finding.drift), memory, now))
     if finding is None or not finding.known:
         # Failed ones come due again by their own back-off; one that was never synced has none.
         return Mark(work, Lane.PERIODIC, "no proof") if never else None
     if finding.applied is not None and finding.applied.spec_digest != spec.digest and never:
         return Mark(work, Lane.COMMIT, "fleet changed")
-    removable = [Drift(key, one.field, one.manager) for key, one in finding.foreign if one.action == "Remove"]
+    removable = [key for key, one in finding.foreign if one.action == "Remove"]
     if removable and spec.drift.action == "Heal":
-        return Mark(work, Lane.DRIFT, "foreign fields", at_ms=_when(removable, memory, now))
+        return Mark(work, Lane.DRIFT, "foreign fields", at_ms=drifts.due_at_ms(removable, memory, now))
     return None
-
-
-def _when(drift: Iterable[Drift], memory: Memory | None, now: datetime) -> int | None:
-    """Now, unless everything that drifted is being fought over and waits."""
-    heals = memory.heals if memory else {}
-    untils = [heals[one.key].until if one.key in heals else None for one in drift]
-    waits = [until for until in untils if until is not None and until > now]
-    return int(min(waits).timestamp() * 1000) if waits and len(waits) == len(untils) else None
 
 
 def _seen(status: InstanceStatus, finding: Finding, at: datetime) -> InstanceStatus | None:
