@@ -34,8 +34,8 @@ lint: venv  ## The static part of check.
 soak: venv  ## The kill and wipe tests, many times over (about half an hour).
 	@UNDRIFT_SOAK=1 $(BIN)/pytest tests/acceptance -k "kill or wipe or flushall"
 
-bench: venv  ## The benchmarks; ratios in one run, into benchmarks/results/.
-	@$(BIN)/python -m benchmarks
+bench: venv  ## The benchmarks; ratios in one run, into docs/benchmarks.md. FULL=1: all sizes and repeats.
+	@$(BIN)/python -m benchmarks $(if $(FULL),--full)
 
 venv: $(STAMP)  ## Just the virtual environment .venv.
 

@@ -2,7 +2,10 @@
 
 first-sync   200 applications of 3 objects on one bare cluster, by Celery workers, against the same objects applied
              raw by 8 threads to the same API server in the same minutes; rounds alternate
-idle         1,000 synced applications at production defaults: the CPU of all of Undrift's processes, and a scan's cost
+commits      one application of 100, 1,000 (and 10,000) in one repository changes: push to applied
+edits        an edit by hand, seen by a watch: edit to healed
+scans        a scan that proves 1,000 applications, against one full re-apply of them
+idle         600 synced applications at production defaults: the CPU of all of Undrift's processes, Valkey and Flower
 memory       a worker child and its render helper before and after 1,000 syncs
 """
 
@@ -17,10 +20,17 @@ from typing import Any
 
 import orjson
 
-from benchmarks import first_sync, idle, memory
+from benchmarks import commits, edits, first_sync, idle, memory, page, scans
 from benchmarks.site import Site
 
-WORKLOADS = {"first-sync": first_sync.run, "idle": idle.run, "memory": memory.run}
+WORKLOADS = {
+    "first-sync": first_sync.run,
+    "commits": commits.run,
+    "edits": edits.run,
+    "scans": scans.run,
+    "idle": idle.run,
+    "memory": memory.run,
+}
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -28,17 +38,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("workloads", nargs="*", choices=[[], *WORKLOADS], default=[])
     parser.add_argument("--quick", action="store_true", help="a tenth of the size, to try the runner")
+    parser.add_argument("--full", action="store_true", help="all sizes and repeats (over an hour)")
     options = parser.parse_args()
     file = RESULTS / ("quick.json" if options.quick else "latest.json")
     found: dict[str, Any] = orjson.loads(file.read_bytes()) if file.exists() else {}
     for name in options.workloads or WORKLOADS:
         about = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "python": platform.python_version()}
         with tempfile.TemporaryDirectory(prefix="undrift-bench-") as folder, Site(Path(folder)) as site:
-            found[name] = about | WORKLOADS[name](site, quick=options.quick)
+            found[name] = about | WORKLOADS[name](site, quick=options.quick, full=options.full)
         print(f"{name}: {orjson.dumps(found[name]).decode()}", flush=True)
         RESULTS.mkdir(exist_ok=True)
         file.write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2) + b"\n")
     print(f"written to {file}")
+    if not options.quick:
+        print(f"written to {page.write(found)}")
 
 
 if __name__ == "__main__":

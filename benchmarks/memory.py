@@ -18,7 +18,7 @@ TEMPLATE = (
 )
 
 
-def run(site: Site, *, quick: bool) -> dict[str, Any]:
+def run(site: Site, *, quick: bool, full: bool = False) -> dict[str, Any]:
     """Megabytes resident after 50 syncs and at the end. One worker with one child, so all syncs are its own."""
     syncs = 100 if quick else SYNCS
     site.write_fleet("memory", 1)

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -14,7 +14,7 @@ import psutil
 from reconciler import devcluster, process
 from reconciler.clock import SystemClock
 from reconciler.devcluster.folders import cache_folder
-from reconciler.testing.git import Repo
+from reconciler.testing.git import GitServer, Repo
 from workers import embedded
 from workers.store import Store, composed, open_store
 
@@ -30,7 +30,8 @@ class Site:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.home = folder / "home"
-        self.repo = Repo(folder / "apps.git")
+        self.repo = Repo(folder / "git" / "apps.git")
+        self.server = GitServer(folder / "git")
         self.children: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Site:
@@ -39,6 +40,7 @@ class Site:
             ["bench"], self.folder, cache=cache_folder(os.environ), env=os.environ, bare=True, bound=True
         )
         self.cluster = started[0]
+        self.server.__enter__()
         self.valkey = embedded.start(self.folder / "valkey.log")
         self.store: Store = open_store(self.valkey.url, SystemClock())
         return self
@@ -47,10 +49,11 @@ class Site:
         self.stop()
         self.store.redis.close()
         self.valkey.stop()
+        self.server.__exit__(None, None, None)
         devcluster.stop(self.folder, "bench")
 
-    def start(self, *, workers: int, concurrency: int, **env: str) -> None:
-        """Start a scheduler and workers over the fleet as it is written."""
+    def start(self, *, workers: int, concurrency: int, also: Sequence[str] = (), **env: str) -> None:
+        """Start a scheduler and workers over the fleet as it is written; `also` are other processes of ours."""
         given = {
             **os.environ,
             "UNDRIFT_HOME": str(self.home),
@@ -62,6 +65,7 @@ class Site:
         }
         names = [("scheduler", ["scheduler", "--fresh"])]
         names += [(f"worker-{n}", ["worker", "--name", f"worker-{n}@bench"]) for n in range(workers)]
+        names += [(word, word.split()) for word in also]
         for name, words in names:
             with (self.folder / f"{name}.log").open("ab") as log:
                 self.children[name] = process.spawn([*COMMAND, *words], env=given, stdout=log, stderr=log)
@@ -72,9 +76,10 @@ class Site:
             process.kill_group(child)
         self.children.clear()
 
-    def write_fleet(self, prefix: str, count: int) -> None:
+    def write_fleet(self, prefix: str, count: int, parts: Sequence[str] = PARTS) -> None:
         """`count` applications of three ConfigMaps each, in one namespace, one commit."""
-        self.repo.commit({path: text for n in range(count) for path, text in files(prefix, n).items()})
+        self.repo.commit({path: text for n in range(count) for path, text in files(prefix, n, parts).items()})
+        url = self.server.url("apps.git")
         fleet, credentials = self.folder / "fleet", self.folder / "credentials"
         fleet.mkdir(exist_ok=True)
         credentials.mkdir(exist_ok=True)
@@ -85,7 +90,7 @@ class Site:
         ]
         documents += [
             f"apiVersion: undrift.dev/v1alpha1\nkind: Application\nmetadata: {{name: {prefix}-{n}}}\n"
-            f"spec: {{source: {{repo: '{self.repo.url}', path: {prefix}-{n}}}, clusters: {{names: [bench]}}, "
+            f"spec: {{source: {{repo: '{url}', path: {prefix}-{n}}}, clusters: {{names: [bench]}}, "
             f"namespace: {prefix}, sync: {{createNamespace: true}}}}\n"
             for n in range(count)
         ]
@@ -101,16 +106,41 @@ class Site:
 
     def cpu_s(self) -> float:
         """CPU seconds that Undrift's processes have used so far."""
-        return sum(sum(one.cpu_times()[:2]) for one in self.processes())
+        return _used(self.processes())
+
+    def redis_cpu_s(self) -> float:
+        """The same of Valkey."""
+        return _used([psutil.Process(self.valkey.process.pid)])
+
+    def cluster_cpu_s(self) -> float:
+        """The same of the API server and etcd."""
+        names = ("kube-apiserver", "etcd")
+        mine = [
+            one
+            for one in psutil.process_iter(["name", "cwd"])
+            if (one.info["name"] or "").startswith(names) and str(self.folder) in (one.info["cwd"] or "")
+        ]
+        return _used(mine)
 
 
-def files(prefix: str, number: int) -> Mapping[str, str]:
+def _used(processes: Iterable[psutil.Process]) -> float:
+    return float(sum(sum(one.cpu_times()[:2]) for one in processes))
+
+
+def quantiles(values: Sequence[float]) -> dict[str, float]:
+    """The median, the 99th percentile and the largest, in the values' unit."""
+    ordered = sorted(values)
+    at = [ordered[min(len(ordered) - 1, int(share * len(ordered)))] for share in (0.5, 0.99)]
+    return {"p50": round(at[0], 3), "p99": round(at[1], 3), "max": round(ordered[-1], 3)}
+
+
+def files(prefix: str, number: int, parts: Sequence[str] = PARTS, value: str = "") -> Mapping[str, str]:
     name = f"{prefix}-{number}"
     return {
         f"{name}/{part}.yaml": (
-            f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}-{part}}}\ndata: {{value: '{part * 200}'}}\n"
+            f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}-{part}}}\ndata: {{value: '{value or part * 200}'}}\n"
         )
-        for part in PARTS
+        for part in parts
     }
 
 
