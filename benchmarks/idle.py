@@ -1,4 +1,4 @@
-"""What a quiet fleet costs: the CPU of all of Undrift's processes, Valkey and Flower included, and the requests of a scan."""
+"""What a quiet fleet costs: the CPU of all our processes, Valkey and Flower included, and the requests of a scan."""
 
 from __future__ import annotations
 
