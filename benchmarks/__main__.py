@@ -6,6 +6,7 @@ commits      one application of 100, 1,000 (and 10,000) in one repository change
 edits        an edit by hand, seen by a watch: edit to healed
 scans        a scan that proves 1,000 applications, against one full re-apply of them
 idle         600 synced applications at production defaults: the CPU of all of Undrift's processes, Valkey and Flower
+scheduling   a scheduler over 20,000 (100,000) instances with simulated syncs: lateness, fairness, memory
 memory       a worker child and its render helper before and after 1,000 syncs
 """
 
@@ -20,7 +21,7 @@ from typing import Any
 
 import orjson
 
-from benchmarks import commits, edits, first_sync, idle, memory, page, scans
+from benchmarks import commits, edits, first_sync, idle, memory, page, scans, scheduling
 from benchmarks.site import Site
 
 WORKLOADS = {
@@ -29,6 +30,7 @@ WORKLOADS = {
     "edits": edits.run,
     "scans": scans.run,
     "idle": idle.run,
+    "scheduling": scheduling.run,
     "memory": memory.run,
 }
 RESULTS = Path(__file__).parent / "results"

@@ -42,7 +42,7 @@ def test_everything_runs_when_it_says_ready(run_up: Run):
     assert note["flower"] in "".join(terminal.lines)
     assert terminal.settings.flower_login()[1] in "".join(terminal.lines)
     logs = {path.stem for path in (terminal.home / "logs").iterdir()}
-    assert logs == {"up", "valkey", "scheduler", "worker-1", "worker-2", "flower"}
+    assert logs == {"up", "valkey", "scheduler", "worker-1", "worker-2", "watcher", "flower"}
     assert stat.S_IMODE(terminal.home.stat().st_mode) == 0o700
 
 
