@@ -3,7 +3,7 @@
 What `kubectl apply` or `kubectl create` wrote (client-side) becomes ours, as kubectl itself does when it moves to
 server-side apply (csaupgrade in client-go); else a field removed from Git later would stay, still owned by kubectl. The
 apply that follows takes away what Git does not declare of it. So that is judged before anything is written: an object
-that would lose something waits for a person, and fields that are ignored stay kubectl's.
+that would lose something waits for a person; fields that are ignored stay kubectl's, and so does its own annotation.
 
     judge      dry runs: nothing of others is overwritten, nothing is lost      one or two requests
     fold       kubectl's entry in managedFields becomes ours, no value changes  one request, where there is one
@@ -21,18 +21,22 @@ from typing import Any
 from reconciler.apply import adopt
 from reconciler.apply.job import Job
 from reconciler.errors import FieldConflict, FirstContact, InvalidObject, PreconditionFailed
+from reconciler.model.drift import IgnoredDifference
 from reconciler.model.live import Resource
 from reconciler.model.manifest import Raw
 from reconciler.model.plan import Action
 from reconciler.objects import diff, foreign, ignored, managedfields
 from reconciler.objects.diff import Difference
 from reconciler.objects.keys import LAST_APPLIED
+from reconciler.objects.pointer import escaped
 from reconciler.ports import ClusterApi
 
 KUBECTL_MANAGERS = frozenset({"kubectl-client-side-apply", "kubectl-create"})
 TRIES = 3
 """Times to begin anew when somebody writes between our look and our write: controllers do, to a status."""
 MOST_NAMED = 3
+_ITS_OWN = IgnoredDifference(kind="*", json_pointers=(f"/metadata/annotations/{escaped(LAST_APPLIED)}",))
+"""What kubectl alone writes and reads. Taken away it would count as a change of a Deployment (its generation)."""
 
 
 def judge(job: Job, live: Raw) -> Raw:
@@ -104,7 +108,6 @@ def lost(job: Job, live: Raw, would_be: Raw) -> tuple[Difference, ...]:
     kept = [ours_after, *(one for one in entries if one is not ours)]
     kept_paths = frozenset().union(*(managedfields.paths(one.get("fieldsV1") or {}) for one in kept))
     patch = foreign.removal_patch(ours.get("fieldsV1") or {}, live, kept_paths)
-    patch = tuple(one for one in patch if one["path"] != _LAST_APPLIED_POINTER)
     if not patch:
         return ()
     try:
@@ -112,9 +115,6 @@ def lost(job: Job, live: Raw, would_be: Raw) -> tuple[Difference, ...]:
     except InvalidObject:  # what is left is no whole object: then each of them counts
         return tuple(Difference(one["path"].replace("/", "."), "a value", None) for one in patch)
     return tuple(one for one in diff.differences(live, left) if one.before or one.after)
-
-
-_LAST_APPLIED_POINTER = f"/metadata/annotations/{LAST_APPLIED.replace('/', '~1')}"
 
 
 def hand_over(job: Job, live: Raw, former_manager: str) -> None:
@@ -134,7 +134,7 @@ def _fold(job: Job, live: Raw) -> None:
 def _folded(job: Job, live: Raw) -> list[dict[str, Any]] | None:
     """The managedFields with kubectl's entries in ours, save for what is ignored. None when there is nothing to fold."""
     named = {name for rule in job.ignored for name in rule.managed_fields_managers}
-    left = partial(ignored.left_of, body=job.body, rules=job.ignored)
+    left = partial(ignored.left_of, body=job.body, rules=(*job.ignored, _ITS_OWN))
     return managedfields.absorb(live, KUBECTL_MANAGERS - named, job.key.manager, left)
 
 

@@ -18,9 +18,10 @@ from reconciler.model.changeset import Drift
 from reconciler.model.drift import ForeignRule
 from reconciler.model.manifest import ObjectKey, Raw
 from reconciler.objects import fieldpath, managedfields
+from reconciler.objects.keys import LAST_APPLIED
 from reconciler.objects.pointer import escaped
 
-WANTED = (".spec.replicas", "kubectl.kubernetes.io/restartedAt")
+WANTED = (".spec.replicas", "kubectl.kubernetes.io/restartedAt", LAST_APPLIED)
 """Ends of paths that are never told of and never removed."""
 Operation = dict[str, Any]
 

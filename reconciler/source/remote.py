@@ -20,7 +20,14 @@ from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 import urllib3
-from dulwich.client import GitClient, HTTPUnauthorized, LocalGitClient, SSHGitClient, Urllib3HttpGitClient
+from dulwich.client import (
+    GitClient,
+    HTTPUnauthorized,
+    LocalGitClient,
+    SSHGitClient,
+    StrangeHostname,
+    Urllib3HttpGitClient,
+)
 from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
 from dulwich.object_store import GraphTraversalReachability
 from dulwich.repo import Repo
@@ -62,6 +69,8 @@ def opened(access: RepositoryAccess, credentials: Credentials) -> Iterator[Remot
             yield _remote(access, credentials, cleanup)
         except SourceError:
             raise
+        except StrangeHostname as error:
+            raise GitUnreachable(f"{url}: a host or user does not begin with `-`", subject=url) from error
         except HTTPUnauthorized as error:
             raise GitDenied(f"{url}: the Git host wants other credentials (401)", subject=url) from error
         except NotGitRepository as error:
