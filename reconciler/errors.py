@@ -113,6 +113,10 @@ class GitUnreachable(SourceError):
     """The Git host did not answer, or not as Git."""
 
 
+class GitBusy(GitUnreachable):
+    """The Git host asked us to come back later; `retry` is when."""
+
+
 class GitDenied(SourceError):
     """The Git host refused our credentials, or showed another host key than the known one."""
 

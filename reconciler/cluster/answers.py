@@ -47,6 +47,10 @@ NO_SUCH_PATH = b"404 page not found"
 others: who gets it asks discovery whether that is so."""
 
 
+LONGEST_WAIT_S = 600.0
+"""A cluster that asks for more is asked again all the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     status: int
@@ -171,7 +175,7 @@ def _manager(text: str) -> str:
 
 def _later(answer: Answer, message: str, cluster: str) -> ClusterError:
     after = answer.headers.get("Retry-After", "")
-    retry = float(after) if after.isdigit() else 5.0
+    retry = min(max(float(after), 1.0), LONGEST_WAIT_S) if after.isdigit() else 5.0
     return TooManyRequests(f"cluster {cluster}: asks us to come back later: {message}", subject=cluster, retry=retry)
 
 

@@ -33,11 +33,12 @@ from dulwich.object_store import GraphTraversalReachability
 from dulwich.repo import Repo
 
 from reconciler.credentials import Credentials
-from reconciler.errors import GitDenied, GitUnreachable, SourceError
+from reconciler.errors import GitBusy, GitDenied, GitUnreachable, SourceError
 from reconciler.model.spec import RepositoryAccess
 
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5.0, 30.0
 MOST_REDIRECTS = 5
+LONGEST_BUSY_S = 3600.0
 _SCP_LIKE = re.compile(r"^(?:(?P<user>[^@/]+)@)?(?P<host>[^:/]+):(?P<path>(?!//).+)$")
 _DENIED_BY_SSH = ("Permission denied", "Host key verification failed", "REMOTE HOST IDENTIFICATION HAS CHANGED")
 
@@ -150,6 +151,9 @@ class _SameHostPool(urllib3.PoolManager):
         origin = urlsplit(url)
         for _ in range(MOST_REDIRECTS):
             response = super().urlopen(method, url, redirect=False, **options)
+            if response.status in (429, 503):
+                response.drain_conn()
+                raise _busy(url, response.status, response.headers.get("Retry-After", ""))
             target = response.get_redirect_location() if redirect else None
             if not target:
                 if response.status >= 400:
@@ -161,6 +165,15 @@ class _SameHostPool(urllib3.PoolManager):
                 raise GitDenied(f"{shown(url)}: redirects to another host ({host}), which is not followed", subject=url)
             url = target
         raise GitUnreachable(f"{shown(url)}: redirects in circles", subject=url)
+
+
+def _busy(url: str, status: int, after: str) -> GitBusy:
+    """Retry-After in seconds; a date there, or nothing, counts as a minute."""
+    wait_s = min(max(float(after), 1.0), LONGEST_BUSY_S) if after.isdigit() else 60.0
+    host = urlsplit(url).netloc
+    return GitBusy(
+        f"{host}: the Git host asks us to come back in {wait_s:.0f} s ({status})", subject=host, retry=wait_s
+    )
 
 
 def _ssh(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import threading
 from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -209,3 +212,40 @@ def test_what_moves_to_another_repository_is_not_looked_for_in_the_old_one(
     repo.commit({"web/a.yaml": "kind: Secret"})
 
     assert refresh(store, known) == {}
+
+
+class Busy(BaseHTTPRequestHandler):
+    """A Git host that wants to be left be."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        self.send_response(429)
+        self.send_header("Retry-After", "120")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        return None
+
+
+def test_a_host_that_asks_for_time_gets_it_for_all_its_repositories(store: Store):
+    Busy.asked.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Busy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        base = f"http://127.0.0.1:{server.server_port}"
+        looks = [Work("refresh", f"{base}/{name}.git") for name in ("web", "api")]
+        publish(
+            store, *(application(name, source={"repo": f"{base}/{name}.git", "path": "."}) for name in ("web", "api"))
+        )
+
+        for look in looks:
+            refresh(store, look)
+        server.shutdown()
+
+    assert len(Busy.asked) == 1, "the second repository was not asked for at all"
+    assert store.status.lookups()[looks[0].subject]["reason"] == "GitBusy"
+    assert "come back in 120 s (429)" in store.status.lookups()[looks[0].subject]["error"]
+    due_ms = {work: at for work, (_, at) in store.due.states().items()}
+    assert due_ms[looks[1]] > store.due.now_ms() + 100_000
