@@ -163,16 +163,10 @@ def _move(job: Job, live: Raw, former: InstanceKey) -> Outcome:
 def _leave_to_others(job: Job, live: Raw) -> Outcome:
     """Apply with the ignored fields left to their owners. Drift in those alone is none."""
     outcome = _apply(job, None)
-    is_same = outcome.live is not None and _declared(outcome.live) == _declared(live)
+    is_same = outcome.live is not None and clean.meant(outcome.live) == clean.meant(live)
     if is_same and not outcome.drift and outcome.result in (Result.HEALED, Result.CONFIGURED):
         return replace(outcome, result=Result.UNCHANGED)
     return outcome
-
-
-def _declared(live: Raw) -> Raw:
-    """What writers can mean: all but who owns what, and what the server counts."""
-    meta = {key: value for key, value in live["metadata"].items() if key not in clean.SERVER_METADATA}
-    return {**{key: value for key, value in live.items() if key != "status"}, "metadata": meta}
 
 
 def _apply(job: Job, result: Result | None) -> Outcome:

@@ -74,6 +74,12 @@ def without_nulls(value: Raw) -> dict[str, Any]:
     return {key: _cleaned(below) for key, below in value.items() if below is not None}
 
 
+def meant(live: Raw) -> Raw:
+    """What of an object writers can mean: all but its status, who owns what, and what the server counts."""
+    meta = {key: value for key, value in live["metadata"].items() if key not in SERVER_METADATA}
+    return {**{key: value for key, value in live.items() if key != "status"}, "metadata": meta}
+
+
 def _cleaned(value: Any) -> Any:
     if isinstance(value, Mapping):
         return without_nulls(value)

@@ -24,7 +24,7 @@ from reconciler.model.plan import DRIFTED, Action, Cause, Change, Plan
 from reconciler.model.record import Heals, Memory, ObjectStatus, Order, Sync, SyncRecord
 from reconciler.model.revision import Revision
 from reconciler.model.spec import InstanceSpec
-from reconciler.objects import foreign, managedfields
+from reconciler.objects import clean, foreign, managedfields
 from reconciler.pipeline import verdict
 from reconciler.plan import contest
 
@@ -107,7 +107,18 @@ class Notes:
     def applied(self, changes: ChangeSet) -> None:
         """Add outcomes; a later outcome of the same object replaces the earlier one."""
         fresh = {outcome.key for outcome in changes}
-        self._outcomes = [outcome for outcome in self._outcomes if outcome.key not in fresh] + list(changes)
+        told = [self._without_mere_ownership(outcome) for outcome in changes]
+        self._outcomes = [outcome for outcome in self._outcomes if outcome.key not in fresh] + told
+
+    def _without_mere_ownership(self, outcome: Outcome) -> Outcome:
+        """A heal that changed no value took back the ownership of a field that somebody had set to what it was: no news."""
+        before = self.seen.live.get(outcome.key) if self.seen else None
+        if outcome.result is not Result.HEALED or outcome.drift or before is None or outcome.live is None:
+            return outcome
+        if before["metadata"].get("uid") != outcome.live["metadata"].get("uid"):
+            return outcome
+        same = clean.meant(before) == clean.meant(outcome.live)
+        return replace(outcome, result=Result.UNCHANGED) if same else outcome
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:

@@ -62,7 +62,8 @@ def carry_out(world: World, edit: tuple[str, str, str, str]) -> None:
     if web is not None and verb in ("image", "env", "scale", "status"):
         change_web(world, verb, manager, value)
     elif verb == "put" and one is not None:
-        patch(world, CONFIG_MAP, "one", {"op": "add", "path": f"/data/{what}", "value": value})
+        data = {**one.get("data", {}), what: value}
+        patch(world, CONFIG_MAP, "one", {"op": "add", "path": "/data", "value": data})
     elif verb == "apply":
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "one", "namespace": world.name}}
         world.api.apply(CONFIG_MAP, {**body, "data": {what: value}}, manager=manager, force=True)
@@ -93,7 +94,12 @@ def change_web(world: World, verb: str, manager: str, value: str) -> None:
         )
     elif verb == "scale":
         body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": world.name}}
-        world.api.apply(DEPLOYMENT, {**body, "spec": {"replicas": int(value)}}, manager=f"{manager}-scaler", force=True)
+        world.api.apply(
+            DEPLOYMENT,
+            {**body, "spec": {"replicas": int(value)}},
+            manager="autoscaler" if manager.startswith("undrift") else manager,
+            force=True,
+        )
     else:
         patch(world, DEPLOYMENT, "web", {"op": "add", "path": "/metadata/annotations/seen", "value": value})
 
@@ -102,19 +108,19 @@ def patch(world: World, resource: Any, name: str, *operations: dict[str, Any]) -
     world.api.patch_json(resource, world.name, name, operations)
 
 
-def values_differ(world: World) -> bool:
-    """Whether our apply would change a value now, by the API server's own word."""
+def values_differ(world: World) -> list[Any]:
+    """What our apply would change of values now, by the API server's own word."""
     spec, inventory = world.spec(), world.inventory()
-    with world.rooms.source.checkout(spec.source) as found:
-        desired = world.rooms.renderer.render(found, spec, world.api.discovery())
+    with world.rooms.source.checkout(spec.source) as files:
+        desired = world.rooms.renderer.render(files, spec, world.api.discovery())
+    found: list[Any] = []
     for manifest in desired:
         key = type(manifest.key)(manifest.key.group, manifest.key.kind, world.name, manifest.key.name)
         change = Change(key, Action.APPLY, Cause.CHANGED, type(manifest)(key, manifest.body, manifest.origin))
         job = make_job(world.api, change, inventory=inventory, **apply_options(spec))
         live = job.look()
-        if live is None or takeover.differences(job, live):
-            return True
-    return False
+        found += takeover.differences(job, live)
+    return found
 
 
 def shown(world: World) -> list[Any]:
@@ -140,12 +146,13 @@ def test_an_instance_is_due_whenever_an_owned_value_differs(world: World, script
 
     report = scan(world.target, {world.key: world.memory}, OpenLease(), world.rooms)
     finding = report.findings[world.key]
-    event(f"differs: {differs}, due: {bool(finding.drift)}")
+    event(f"differs: {bool(differs)}, due: {bool(finding.drift)}")
     if differs:
-        assert finding.drift, script
+        assert finding.drift, (script, differs)
 
     record = world.sync(reasons=("drift",), by_operator=False)
     changed = any(diff.differences(old, new) for old, new in zip(before, shown(world), strict=True))
-    assert not values_differ(world)
+    left = values_differ(world)
+    assert not left, (script, record.message, left)
     if not changed:
         assert (record.drift, record.memory.heals) == ((), {}), (script, record.drift)
