@@ -57,6 +57,7 @@ def _phases(site: Site, steady_s: float, instances: int, empty: int) -> dict[str
     time.sleep(5.0)
     before, begun = sum(scheduler.cpu_times()[:2]), time.monotonic()
     _reset(site)
+    _expect_all(site)
     time.sleep(steady_s)
     steady = (sum(scheduler.cpu_times()[:2]) - before) / (time.monotonic() - begun)
     errors = _late(site)
@@ -154,6 +155,12 @@ def _expect(site: Site, work: Work) -> None:
     site.store.redis.hset("bench:expected", str(work), site.store.due.now_ms())
 
 
+def _expect_all(site: Site) -> None:
+    rows = {str(work): at for work, (state, at) in site.store.due.states().items() if state == "due"}
+    if rows:
+        site.store.redis.hset("bench:expected", mapping=rows)
+
+
 def _reset(site: Site) -> None:
     site.store.redis.delete("bench:late", "bench:expected")
 
@@ -162,7 +169,10 @@ def _late(site: Site, prefix: str = "") -> list[float]:
     """How many seconds after its due time each work was granted."""
     rows: list[bytes] = site.store.redis.lrange("bench:late", 0, -1)  # type: ignore[assignment]  # synchronous
     found = [orjson.loads(row) for row in rows]
-    return [late for work, late in found if work.startswith(prefix)] or [0.0]
+    late = [each for work, each in found if work.startswith(prefix)]
+    if not late:
+        raise RuntimeError("nothing was granted while it was measured")
+    return late
 
 
 def simulate(url: str) -> None:

@@ -45,6 +45,7 @@ activated          set     clusters of `up --context` that may be written to    
 tombstones         hash    instance -> when it is deleted after it left the fleet            until deleted
 leavings           zset    instance -> when it left the fleet                                  an hour
 meters             hash    counters and histograms of all workers together                 one a series
+kinds:<cluster>    set     kinds of objects that instances own on a cluster                 one a cluster
 watched:<cluster>  string  which watcher watches a cluster, expiring                     one a cluster
 watcher:<name>     string  a watcher that runs, expiring                                   one a watcher
 leader-clock       string  how far the leading scheduler's clock is ahead of Redis', in seconds  1

@@ -12,7 +12,7 @@ import redis
 from reconciler.apply import document
 from reconciler.model.instance import InstanceKey
 from reconciler.model.inventory import HistoryEntry
-from reconciler.model.manifest import ObjectKey
+from reconciler.model.manifest import GroupKind, ObjectKey
 from reconciler.model.record import Heals, Memory, SyncRecord
 from reconciler.model.status import DriftEntry, InstanceStatus, ObjectEntry, RevisionStatus
 from workers.store.packed import pack, unpack
@@ -130,6 +130,17 @@ class StatusStore:
         else:
             row["seen"] = at.isoformat()
         self._redis.hset(self._key("scans"), cluster, orjson.dumps(row))
+
+    def note_kinds(self, cluster: str, objects: Iterable[ObjectKey]) -> None:
+        """Note which kinds of objects instances own on a cluster: what there is to watch."""
+        kinds = {f"{key.group}|{key.kind}" for key in objects}
+        if kinds:
+            self._redis.sadd(self._key(f"kinds:{cluster}"), *sorted(kinds))
+
+    def kinds(self, cluster: str) -> frozenset[GroupKind]:
+        """The kinds that were noted."""
+        rows = (raw.decode().partition("|") for raw in self._redis.smembers(self._key(f"kinds:{cluster}")))
+        return frozenset(GroupKind(group, kind) for group, _, kind in rows)
 
     def is_trash_day(self, cluster: str, now: datetime) -> bool:
         """Whether nobody has emptied a cluster's trash today; the day is taken."""

@@ -56,6 +56,8 @@ def _scan(name: str, grant: Grant, guard: RedisGuard, results: Results) -> Mark 
     else:
         store.status.note_scan(name, report.began_at, requests=report.requests)
         results.meters.count_answers(name, report.answers)
+        applied = [one.applied for one in report.findings.values() if one.applied is not None]
+        store.status.note_kinds(name, (key for one in applied for key in one.proofs))
         _judge_all(report, specs, memories)
         if store.status.is_trash_day(name, store.clock.now()):
             _empty_old_trash(target, guard)

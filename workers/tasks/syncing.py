@@ -113,6 +113,8 @@ def _keep(spec: InstanceSpec, record: SyncRecord, brief: Brief, grant: Grant, re
     results.status.put(status)
     if brief.approval and record.phase is not Phase.FAILED:
         results.status.drop_approval(key)
+    if record.wrote and record.memory.unflushed is not None:
+        results.status.note_kinds(key.cluster, record.memory.unflushed.proofs)
     again = _note_closure(spec, record, again, results)
     if (status.phase, status.reason, status.message) != (before.phase, before.reason, before.message):
         results.events.append(record.finished_at, "instance", str(key), record.reason, record.message)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 
 import redis
 import structlog
@@ -15,9 +14,9 @@ from reconciler.errors import UndriftError
 from reconciler.model.instance import InstanceKey
 from reconciler.model.live import Resource
 from reconciler.model.manifest import GroupKind, ObjectKey
-from reconciler.model.spec import ClusterTarget, InstanceSpec
+from reconciler.model.spec import ClusterTarget
 from reconciler.objects import keys
-from reconciler.objects.sightings import Sight, Sightings
+from reconciler.objects.sightings import MANAGER, Sight, Sightings
 from reconciler.pipeline.rooms import Rooms
 from workers import drifts
 from workers.messages import Lane, Mark, Work
@@ -36,16 +35,10 @@ class ClusterWatch:
         self._lock = threading.Lock()
         self._sightings = Sightings()
         self._followers: dict[GroupKind, threading.Thread] = {}
-        self._specs: Mapping[InstanceKey, InstanceSpec] = {}
-        self._by_manager: Mapping[str, InstanceKey] = {}
 
     def tend(self) -> None:
         """Watch the kinds that are new, and those whose watch has ended. A scan looks at what was before the first."""
-        self._specs = self._store.specs.on_cluster(self._target.name)
-        self._by_manager = {key.manager: key for key in self._specs}
-        memories = self._store.status.memories(self._specs).values()
-        applied = (one.unflushed for one in memories if one.unflushed is not None)
-        wanted = {key.group_kind for one in applied for key in one.proofs}
+        wanted = self._store.status.kinds(self._target.name)
         missing = {kind for kind in wanted if not (kind in self._followers and self._followers[kind].is_alive())}
         if not missing:
             return
@@ -94,12 +87,13 @@ class ClusterWatch:
 
     def _make_due(self, drifted: list[tuple[str, ObjectKey]]) -> None:
         by_instance: dict[InstanceKey, list[ObjectKey]] = {}
-        for manager, key in drifted:
-            instance = self._by_manager.get(manager)
-            if instance is not None and self._specs[instance].drift.action != "Ignore":
-                by_instance.setdefault(instance, []).append(key)
         try:
-            memories = self._store.status.memories(by_instance)
+            for manager, key in drifted:
+                if (instance := self._instance_of(manager)) is not None:
+                    by_instance.setdefault(instance, []).append(key)
+            specs = self._store.specs.many(by_instance)
+            meant = {key: by_instance[key] for key, spec in specs.items() if spec.drift.action != "Ignore"}
+            memories = self._store.status.memories(meant)
             now = self._store.clock.now()
             self._store.due.mark(
                 Mark(
@@ -108,9 +102,17 @@ class ClusterWatch:
                     "drift",
                     at_ms=drifts.due_at_ms(objects, memories.get(instance), now),
                 )
-                for instance, objects in by_instance.items()
+                for instance, objects in meant.items()
             )
         except redis.RedisError as error:  # the next scan finds it, too
             log.warning("drift_not_told", cluster=self._target.name, error=type(error).__name__)
             return
-        log.info("drift_seen", cluster=self._target.name, instances=len(by_instance))
+        log.info("drift_seen", cluster=self._target.name, instances=len(meant))
+
+    def _instance_of(self, manager: str) -> InstanceKey | None:
+        """Whose applies have a field manager's name. One that was too long for the API server is hashed, and looked for."""
+        project, slash, application = manager.removeprefix(MANAGER).partition("/")
+        if slash:
+            return InstanceKey(project, application, self._target.name)
+        mine = (key for key in self._store.specs.instance_keys() if key.cluster == self._target.name)
+        return next((key for key in mine if key.manager == manager), None)
