@@ -16,6 +16,7 @@ from reconciler.devcluster import Running
 from reconciler.fleet import expand
 from reconciler.model.instance import InstanceKey
 from reconciler.model.live import Resource
+from reconciler.objects.kinds import SECRETS
 from reconciler.ports import ClusterApi
 from reconciler.testing.git import Repo
 from tests.fleets import application, cluster, documents, fleet
@@ -151,6 +152,22 @@ def test_a_sync_that_ended_during_the_scan_is_not_overwritten(site: Site, monkey
 
     assert site.due() == []
     assert (site.store.status.get(site.key).sync, site.store.status.get(site.key).reason) == ("Synced", "Healed")
+
+
+def test_an_inventory_that_was_deleted_is_made_anew(site: Site) -> None:
+    site.synced()
+    site.scan()
+    parent = site.api.get(SECRETS, "undrift-system", site.key.inventory_name) or {}
+    site.api.delete(SECRETS, "undrift-system", site.key.inventory_name, uid=str(parent["metadata"]["uid"]))
+
+    site.scan()
+    (due,) = site.due()
+    syncing.run(due.work.subject, due.fence)
+
+    assert "its inventory is gone" in due.reasons
+    assert site.api.get(SECRETS, "undrift-system", site.key.inventory_name) is not None
+    site.scan()
+    assert (site.due(), site.store.status.get(site.key).sync) == ([], "Synced")
 
 
 def test_after_a_loss_of_redis_the_inventory_proves_it_and_a_look_knows_what_it_read(site: Site) -> None:
