@@ -22,6 +22,7 @@
     │   └── EmptyRender              nothing rendered while objects are owned
     ├── ClusterError
     │   ├── Unreachable              nothing is concluded from what was not seen; Unknown; retried with back-off
+    │   │   └── NoAnswer             no connection or no answer at all: only a scan asks again, until it is answered
     │   ├── ClusterIdentityChanged   another cluster answers under a known name: Held, every proof is dropped
     │   ├── AccessDenied             401 or 403 of the API server on what we need
     │   ├── UnknownKind              not served (yet): comes due again
@@ -188,6 +189,14 @@ class ClusterError(UndriftError):
 
 class Unreachable(ClusterError):
     """The cluster did not answer as a Kubernetes API server does."""
+
+
+class NoAnswer(Unreachable):
+    """Nobody answered at all, so whatever else is asked of the cluster now would wait as long, in vain."""
+
+    @property
+    def reason(self) -> str:
+        return Unreachable.__name__
 
 
 class AccessDenied(ClusterError):

@@ -42,6 +42,21 @@ class Work:
         """What fairness is measured by: an instance's project; every other kind shares one."""
         return self.subject.partition("/")[0] if self.kind == "sync" else f"({self.kind})"
 
+    @property
+    def destination(self) -> str:
+        """What it keeps busy: the cluster of a sync, `git HOST` of a look-up; empty for all else. As `queue.lua` has it."""
+        if self.kind == "sync":
+            return self.subject.rpartition("@")[2]
+        host = git_host(self.subject) if self.kind == "refresh" else ""
+        return f"git {host}" if host else ""
+
+
+def git_host(url: str) -> str:
+    """The host of a repository's URL, with its port when it names one; empty for a folder."""
+    _, is_url, rest = url.partition("://")
+    host = rest.partition("/")[0] if is_url else url.partition("/")[0].partition(":")[0]
+    return host.rpartition("@")[2].lower()
+
 
 DELIVER = Work("deliver", "webhook")
 

@@ -44,6 +44,8 @@ class Settings:
     """How long a lease lasts without being extended, at most 60 s (`UNDRIFT_LEASE`)."""
     concurrency: int
     """Children of a worker process (`UNDRIFT_CONCURRENCY`)."""
+    syncs_per_cluster: int
+    """How many syncs of one cluster run or wait in the broker at once, over all workers (`UNDRIFT_SYNCS_PER_CLUSTER`)."""
     fleet_poll_s: float
     """How often the fleet is looked at (`UNDRIFT_FLEET_POLL`)."""
     flower_actions: bool
@@ -119,6 +121,7 @@ def from_env(env: Mapping[str, str]) -> Settings:
         cache=Path(env.get("UNDRIFT_CACHE") or default_cache(env)).expanduser(),
         lease_s=variables.number(env, "UNDRIFT_LEASE", 30.0, most=LONGEST_LEASE_S),
         concurrency=int(variables.number(env, "UNDRIFT_CONCURRENCY", 4, most=64)),
+        syncs_per_cluster=int(variables.number(env, "UNDRIFT_SYNCS_PER_CLUSTER", 32, most=1000)),
         fleet_poll_s=variables.number(env, "UNDRIFT_FLEET_POLL", 60.0, most=86400),
         flower_actions=env.get("UNDRIFT_FLOWER_ACTIONS") == "1",
         flower_port=int(variables.number(env, "UNDRIFT_FLOWER_PORT", 5555, most=65535)),

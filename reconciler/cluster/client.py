@@ -34,6 +34,7 @@ from reconciler.errors import (
     AccessDenied,
     Frozen,
     LeaseLost,
+    NoAnswer,
     PreconditionFailed,
     UndriftError,
     UnknownKind,
@@ -386,7 +387,7 @@ class Client:
             for chunk in response.stream(CHUNK):
                 chunks.append(chunk)
                 if time.monotonic() > ends_at:
-                    raise Unreachable(
+                    raise NoAnswer(
                         f"cluster {self.name}: its answer did not end in time; nothing is concluded from it",
                         subject=self.name,
                     )
@@ -397,7 +398,7 @@ class Client:
         response.release_conn()
         return b"".join(chunks)
 
-    def _unreachable(self, error: HTTPError) -> Unreachable:
+    def _unreachable(self, error: HTTPError) -> NoAnswer:
         if isinstance(error, SSLError):
             what = f"TLS: its certificate is not accepted, or ours is not: {error}"
         elif isinstance(error, NameResolutionError):
@@ -411,7 +412,7 @@ class Client:
         else:
             what = f"{type(error).__name__}: {error}"
         where = self._connection.server
-        return Unreachable(
+        return NoAnswer(
             f"cluster {self.name} ({where}) is unreachable: {what}; what runs there stays as it is", subject=self.name
         )
 

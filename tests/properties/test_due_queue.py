@@ -1,7 +1,8 @@
 """Due queue and leases against a plain model, on a real Valkey, with crashes, clock jumps and an emptied Redis.
 
 The model holds what DESIGN.md promises, not how Lua does it: a work is granted once at a time, under rising fences; a
-holder that judges its lease by its own clock is never one of two; nothing that was wished for is forgotten.
+holder that judges its lease by its own clock is never one of two; nothing that was wished for is forgotten; a cluster or Git
+host is given no more at once than it takes, and nothing but an operator's wishes while it is shut.
 """
 
 from __future__ import annotations
@@ -19,10 +20,16 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from reconciler.clock import ManualClock
 from workers import embedded
 from workers.messages import Grant, Lane, Mark, Work
-from workers.store.due import MOST_ATTEMPTS, DueQueue
+from workers.store.due import MOST_ATTEMPTS, DueQueue, Most
 
 LEASE_S = 30.0
-WORKS = [Work("sync", "a/app@c0"), Work("sync", "b/app@c0"), Work("scan", "c0")]
+GIT = "https://git@git.example.com:8443/apps.git"
+WORKS = [
+    *(Work("sync", one) for one in ("a/app@c0", "b/app@c0", "a/web@c0", "a/app@c1")),
+    *(Work("scan", "c0"), Work("refresh", GIT), Work("refresh", GIT.replace("apps", "web"))),
+]
+DESTINATIONS = ["c0", "c1", "git git.example.com:8443"]
+MOST = Most(syncs=2, looks=1)
 works = st.sampled_from(WORKS)
 lanes = st.sampled_from(list(Lane))
 moments = st.one_of(st.none(), st.integers(0, 90))
@@ -100,13 +107,16 @@ class Queue(RuleBasedStateMachine):
 
     @rule(budget=st.integers(0, 4))
     def grant(self, budget: int) -> None:
-        found = self.queue.grant(budget, LEASE_S)
+        shut = self.queue.shut_until()
+        found = self.queue.grant(budget, LEASE_S, MOST)
 
         assert len(found) <= budget
         lanes = [one.lane for one in found]
         assert lanes == sorted(lanes)
         for one in found:
             self.take(one)
+            is_shut = shut.get(one.work.destination, 0) > self.queue.now_ms()
+            assert one.lane is Lane.OPERATOR or not is_shut, "granted for what is shut"
         if found and len(found) < budget:
             assert not [work for work in self.grantable() if self.wishes[work].at_ms <= self.queue.now_ms()]
 
@@ -121,6 +131,7 @@ class Queue(RuleBasedStateMachine):
         assert one.fence > self.fences.get(one.work, 0)
         self.fences[one.work] = one.fence
         self.granted[one.work] = one
+        assert not self.is_full(one.work, spare=-1), "granted more than its destination takes"
 
     @precondition(lambda self: self.granted)
     @rule(data=st.data())
@@ -219,6 +230,22 @@ class Queue(RuleBasedStateMachine):
         if work not in self.granted:
             self.fences.pop(work, None)
 
+    @rule(destination=st.sampled_from(DESTINATIONS), seconds=st.sampled_from([5, 40, 7000]))
+    def shut(self, destination: str, seconds: int) -> None:
+        was_open = destination not in self.queue.shut_until()
+
+        assert self.queue.shut(destination, seconds) == was_open
+
+        assert self.queue.shut_until()[destination] == self.queue.now_ms() + min(seconds, 3600) * 1000
+
+    @rule(destination=st.sampled_from(DESTINATIONS))
+    def open(self, destination: str) -> None:
+        was_shut = destination in self.queue.shut_until()
+
+        assert self.queue.open(destination) == was_shut
+
+        assert destination not in self.queue.shut_until()
+
     @rule(seconds=st.sampled_from([1, 5, 11, 29, 31, 61]))
     def time_passes(self, seconds: int) -> None:
         self.clock.advance(seconds)
@@ -253,6 +280,12 @@ class Queue(RuleBasedStateMachine):
         claimed = {work for work, (state, _) in states.items() if state == "claimed"}
         assert self.queue.waiting_in_broker() == len(self.granted) - len(claimed)
 
+    @invariant()
+    def what_is_leased_is_counted_where_it_goes(self) -> None:
+        for destination in DESTINATIONS:
+            counted = {Work.parse(one.decode()) for one in self.client.smembers(f"undrift:running:{destination}")}  # type: ignore[union-attr]  # not the asynchronous client
+            assert counted == {work for work in self.granted if work.destination == destination}
+
     # ── the model's own words
 
     def wish(self, work: Work, wish: Wish) -> None:
@@ -276,7 +309,16 @@ class Queue(RuleBasedStateMachine):
     def grantable(self) -> set[Work]:
         """Wished for, and not blocked: as Redis tells when it is due, since quarantine is its affair."""
         blocked = {work for work, at in self.blocked().items() if at > self.queue.now_ms()}
-        return set(self.wishes) - set(self.granted) - blocked
+        free = set(self.wishes) - set(self.granted) - blocked
+        return {work for work in free if not self.is_full(work) and not self.may_be_shut(work)}
+
+    def is_full(self, work: Work, spare: int = 0) -> bool:
+        here = sum(other.destination == work.destination for other in self.granted)
+        most = {"sync": MOST.syncs, "refresh": MOST.looks}.get(work.kind, len(WORKS))
+        return here + spare >= most
+
+    def may_be_shut(self, work: Work) -> bool:
+        return self.wishes[work].lane is not Lane.OPERATOR and work.destination in self.queue.shut_until()
 
     def blocked(self) -> dict[Work, float]:
         rows = self.client.zrange("undrift:quarantine", 0, -1, withscores=True)

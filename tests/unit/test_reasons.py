@@ -58,6 +58,7 @@ NEVER_SHOWN = {
     "JournalBroken",  # an event, and in `doctor`
     "InventoryNotRead",  # the pipeline reads it, then
     "FleetError",  # of the fleet's files, in `status`
+    "NoAnswer",  # told as Unreachable
 }  # fmt: skip
 
 

@@ -44,13 +44,20 @@ def scheduler(
     from workers.scheduler.fleet import FleetKeeper
     from workers.scheduler.loop import Pace
     from workers.scheduler.records import Records
+    from workers.store.due import Most
 
     logs.set_up("scheduler")
     chosen = wiring.settings()
     location = fleet or chosen.fleet
     if not location:
         raise BadSetting("no fleet: give --fleet DIR|URL, or set UNDRIFT_FLEET")
-    pace = Pace(chosen.lease_s, chosen.fleet_poll_s, chosen.repository_poll_s, tells=chosen.webhook is not None)
+    pace = Pace(
+        chosen.lease_s,
+        chosen.fleet_poll_s,
+        chosen.repository_poll_s,
+        most=Most(syncs=chosen.syncs_per_cluster),
+        tells=chosen.webhook is not None,
+    )
     store = wiring.store()
     keeper = FleetKeeper(location, wiring.rooms().source, chosen.dev_clusters, chosen.contexts, store.pins.activated)
     records = Records(store, wiring.journal(), wiring.journal_copy())

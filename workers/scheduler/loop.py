@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import redis
 import structlog
@@ -25,6 +25,7 @@ from workers.scheduler.fleet import FleetKeeper, sentences
 from workers.scheduler.records import Records
 from workers.scheduler.rescue import rescue
 from workers.store import Store
+from workers.store.due import Most
 from workers.store.leader import NotLeading
 
 log = structlog.get_logger()
@@ -50,6 +51,8 @@ class Pace:
     lease_s: float
     fleet_poll_s: float
     repository_poll_s: float | None = None
+    most: Most = field(default_factory=Most)
+    """How much one cluster or Git host is asked at once."""
     tells: bool = False
     """Whether there is a webhook, so that `deliver` comes around."""
 
@@ -241,7 +244,7 @@ class Scheduler:
         """Lease what the workers can take and hand it to them; how many more they could have taken."""
         slots = sum(self._store.slots.alive(self._clock.now()).values())
         room = MESSAGES_PER_SLOT * slots - self._store.due.waiting_in_broker()
-        grants = self._store.due.grant(min(room, GRANTS_A_TURN), self._pace.lease_s)
+        grants = self._store.due.grant(min(room, GRANTS_A_TURN), self._pace.lease_s, self._pace.most)
         if grants:
             self._send(grants)
         return room - len(grants)

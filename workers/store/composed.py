@@ -32,13 +32,14 @@ def statuses(store: Store) -> dict[InstanceKey, InstanceStatus]:
     now, brakes, stones = store.clock.now(), store.brakes.all(), store.tombstones.all()
     heads, sources = store.closures.heads(), store.specs.source_words()
     opened = store.closures.open_anywhere({words.partition("\n")[0] for words in heads})
+    opens_ms = {name: _opens_ms(until, due.get(Work("scan", name))) for name, until in store.due.shut_until().items()}
     found = {}
     for key in sorted(keys):
         status = known.get(key) or blank(key)
         if status.sync == "Synced" and key not in opened and (head := heads.get(sources.get(key, ""))):
             # What later commits did not concern is as they say, too.
             status = status.model_copy(update={"applied_revision": head})
-        status = _with_work(status, due.get(Work("sync", str(key))), now)
+        status = _with_work(status, due.get(Work("sync", str(key))), now, opens_ms.get(key.cluster, 0))
         if reasons := claimed.get(Work("sync", str(key))):
             status = status.model_copy(update={"message": f"syncing: {', '.join(reasons)}"})
         if key in left and status.reason != "Deleting":
@@ -55,11 +56,18 @@ def _brake(key: InstanceKey, brakes: Mapping[str, Brake], now: datetime) -> Brak
     return next((one for one in found if one is not None and not one.is_over(now)), None)
 
 
-def _with_work(status: InstanceStatus, work: tuple[str, int] | None, now: datetime) -> InstanceStatus:
-    """The phase by what the queue says, and when it is tried next."""
+def _opens_ms(until_ms: int, scan: tuple[str, int] | None) -> int:
+    """When a cluster that is spared is asked again: by its scan, or when the time is over that it asked for."""
+    return min(until_ms, scan[1]) if scan else until_ms
+
+
+def _with_work(status: InstanceStatus, work: tuple[str, int] | None, now: datetime, opens_ms: int) -> InstanceStatus:
+    """The phase by what the queue says, and when it is tried next; not before its cluster is asked again."""
     if work is None:
         return status if status.phase != "Syncing" else status.model_copy(update={"phase": "Queued"})
     state, at_ms = work
+    if state == "due":
+        at_ms = max(at_ms, opens_ms)
     at = datetime.fromtimestamp(at_ms / 1000, UTC)
     if state == "claimed":
         return status.model_copy(update={"phase": "Syncing"})

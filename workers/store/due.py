@@ -25,6 +25,8 @@ from workers.store.scripts import QUEUE, script
 
 MOST_ATTEMPTS = 3
 JUMP_S = 1.0
+FAR_MS = 3_600_000
+"""No destination is shut for longer; `queue.lua` holds the clock's jumps against it."""
 MARKS_A_STEP = 500
 """A script blocks Redis while it runs: five hundred wishes take it about 10 ms."""
 
@@ -39,6 +41,16 @@ class Expired:
     attempts: int
     is_parked: bool = False
     requests: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Most:
+    """How much is leased at once for one destination, so that many workers do not run one cluster or Git host over."""
+
+    syncs: int = 32
+    """Of one cluster."""
+    looks: int = 8
+    """At repositories of one Git host."""
 
 
 class DueQueue:
@@ -64,11 +76,12 @@ class DueQueue:
         for start in range(0, len(rows), MARKS_A_STEP):
             self._run("mark", now_ms, orjson.dumps(rows[start : start + MARKS_A_STEP]))
 
-    def grant(self, budget: int, lease_s: float) -> list[Grant]:
-        """Lease up to `budget` due works, most urgent lane first, projects in turn."""
+    def grant(self, budget: int, lease_s: float, most: Most = Most()) -> list[Grant]:
+        """Lease up to `budget` due works, most urgent lane first, projects in turn. A destination that has `most` leased,
+        or is shut, is passed over."""
         if budget <= 0 or self._clock_jumped(lease_s):
             return []
-        raw = self._run("grant", self.now_ms(), budget, int(lease_s * 1000))
+        raw = self._run("grant", self.now_ms(), budget, int(lease_s * 1000), most.syncs, most.looks)
         return [_grant(row) for row in orjson.loads(raw)]
 
     def claim(self, work: Work, fence: int, lease_s: float) -> Grant | None:
@@ -115,6 +128,21 @@ class DueQueue:
         """
         return bool(self._run("release", self.now_ms(), str(work), fence))
 
+    def shut(self, destination: str, for_s: float) -> bool:
+        """Grant nothing for a destination but what an operator wants: it does not answer, or asked for time. True when it
+        was not shut before."""
+        now_ms = self.now_ms()
+        return not self._run("shut", now_ms, destination, now_ms + min(int(for_s * 1000), FAR_MS))
+
+    def open(self, destination: str) -> bool:
+        """Grant again for a destination. False when it was not shut."""
+        return bool(self._run("shut", self.now_ms(), destination, 0))
+
+    def shut_until(self) -> Mapping[str, int]:
+        """Destinations that are shut, and until when, in ms."""
+        rows = self._redis.zrange(f"{self._prefix}shut", 0, -1, withscores=True)
+        return {name.decode(): int(until) for name, until in rows}
+
     def expire(self, lease_s: float) -> list[Expired]:
         """Take back the leases that ended without completion."""
         self._clock_jumped(lease_s)
@@ -143,12 +171,13 @@ class DueQueue:
         return bool(self._redis.delete(f"{self._prefix}look"))
 
     def next_ms(self, *, has_room: bool = True) -> int | None:
-        """When the next thing happens by itself: a lease ends, or something comes due that there is room for."""
+        """When the next thing happens by itself: a lease ends, or something comes due, or a destination opens, that there
+        is room for."""
         pipe = self._redis.pipeline(transaction=False)
         pipe.get(f"{self._prefix}grants-from")
         pipe.zrange(f"{self._prefix}leases", 0, 0, withscores=True)
-        for lane in Lane:
-            pipe.zrange(f"{self._prefix}heads:{int(lane)}", 0, 0, withscores=True)
+        for name in ("shut", *(f"heads:{int(lane)}" for lane in Lane)):
+            pipe.zrange(f"{self._prefix}{name}", 0, 0, withscores=True)
         grants_from, leases, *heads = pipe.execute()
         due = [max(rows[0][1], float(grants_from or 0)) for rows in heads if rows and has_room]
         moments = [rows[0][1] for rows in (leases,) if rows] + due
@@ -192,11 +221,7 @@ class DueQueue:
 
     def _queues(self) -> list[str]:
         """The keys of all queues that hold something."""
-        pipe = self._redis.pipeline(transaction=False)
-        for lane in Lane:
-            pipe.zrange(f"{self._prefix}heads:{int(lane)}", 0, -1)
-        rows = zip(Lane, pipe.execute(), strict=True)
-        return [f"{self._prefix}due:{int(lane)}:{name.decode()}" for lane, names in rows for name in names]
+        return [f"{self._prefix}due:{name.decode()}" for name in self._redis.smembers(f"{self._prefix}queues")]
 
     def is_known(self) -> bool:
         """Whether this Redis is the one that was seen before."""

@@ -1,8 +1,13 @@
 """Every key in Redis, in one table. All begin with the prefix (`undrift:` by default); nothing else is ever touched.
 
 key                type    meaning                                                         bound
-due:<lane>:<proj>  zset    work -> due time, ms                                            one entry a work, one lane
-heads:<lane>       zset    project -> due time of its earliest work, ms                    one a project with due work
+due:<lane>:<project>:<destination>  zset  work -> due time, ms                             one entry a work, one lane
+heads:<lane>       zset    project -> due time of its earliest work that may go, ms        one a project with due work
+heads:<lane>:<project>  zset  destination -> the same                                      one a destination with due work
+queues             set     `<lane>:<project>:<destination>` of those that hold something    one a destination with due work
+running:<destination>  set  leased syncs of a cluster, look-ups of a Git host               UNDRIFT_SYNCS_PER_CLUSTER, 8
+aside:<destination>  set   `<lane> <project>` with due work there, while it takes no more   one a project
+shut               zset    destination that does not answer, or asked for time -> until, ms  ends by itself
 served, turn       hash,   project -> the turn in which it was given work last, and the    one a project
                    string  number of turns so far
 want:<work>        hash    why and how a due work is wanted                                one a due work
@@ -36,7 +41,6 @@ readers:<folder>   set     instances that read in a folder of a repository      
 whole:<repo>       string  all of a repository's instances were looked at lately           six hours
 unjudged           hash    instance -> why the next look-up makes it due, whatever it finds     one an instance
 scans              hash    cluster -> last scan                                            one a cluster
-busy:<host>        string  a Git host asked us to come back later, expiring                  one a host
 lookups            hash    repository -> last look-up                                      one a repository
 approvals          hash    instance -> plan id                                             one an instance
 pins               hash    cluster -> uid of the cluster that its name was first used for    one a cluster

@@ -154,14 +154,6 @@ class StatusStore:
         row = {"at": at.isoformat(), "error": error, "reason": reason, "lost": list(lost)}
         self._redis.hset(self._key("lookups"), url, orjson.dumps(row))
 
-    def leave_host_be(self, host: str, for_s: float) -> None:
-        """A Git host has asked not to be asked for a while: none of its repositories is looked at."""
-        self._redis.set(self._key(f"busy:{host}"), b"1", px=int(for_s * 1000))
-
-    def busy_ms(self, host: str) -> int:
-        """For how long a Git host is to be left be; 0 when it is not."""
-        return max(int(self._redis.pttl(self._key(f"busy:{host}"))), 0)
-
     def lookups(self) -> Mapping[str, Mapping[str, Any]]:
         return {url.decode(): orjson.loads(raw) for url, raw in self._redis.hgetall(self._key("lookups")).items()}
 

@@ -7,7 +7,6 @@ from collections.abc import Collection, Container, Iterator, Mapping
 import structlog
 
 from reconciler.errors import GitBusy, UndriftError
-from reconciler.fleet import urls
 from reconciler.model.instance import InstanceKey
 from reconciler.model.record import Memory
 from reconciler.model.revision import Closure
@@ -32,9 +31,6 @@ def _refresh(url: str, grant: Grant, results: Results) -> Mark | None:
     access = store.specs.repository(url)
     if access is None:
         return None
-    host = urls.parse(url).host
-    if (busy_ms := store.status.busy_ms(host)) and not grant.by_operator:
-        return Mark(grant.work, Lane.COMMIT, "its host is busy", at_ms=store.due.now_ms() + busy_ms)
     unjudged = _unjudged(url)
     is_whole = store.closures.is_whole(url)
     known = _known(url, unjudged) if is_whole else _all_open(url, unjudged)
@@ -44,7 +40,7 @@ def _refresh(url: str, grant: Grant, results: Results) -> Mark | None:
         _note_failure(url, error)
         results.outcome = "Failed"
         if isinstance(error, GitBusy) and isinstance(error.retry, float):
-            store.status.leave_host_be(host, error.retry)
+            store.due.shut(grant.work.destination, error.retry)
         # Each of these says for itself what is wrong, and tries again by its own back-off.
         store.due.mark(Mark(Work("sync", str(key)), Lane.COMMIT, reason) for key, reason in unjudged.items())
         outcome: dict[str, object] = {"phase": "Failed", "reason": error.reason, "message": error.message}

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import structlog
 
-from reconciler.errors import ClusterIdentityChanged, Frozen, LeaseError, UndriftError
+from reconciler.errors import ClusterIdentityChanged, Frozen, LeaseError, NoAnswer, TooManyRequests, UndriftError
 from reconciler.model.instance import InstanceKey
 from reconciler.model.record import Memory
 from reconciler.model.spec import ClusterTarget, InstanceSpec
@@ -22,6 +22,7 @@ from workers.tasks.leased import run_leased
 
 log = structlog.get_logger()
 LEFT = "LeftTheFleet"
+SHUT_FOR_INTERVALS = 3
 SPREAD_S = 300.0
 """Over how long the renders of a cluster that was upgraded are spread."""
 _dice = random.Random()
@@ -49,11 +50,13 @@ def _scan(name: str, grant: Grant, guard: RedisGuard, results: Results) -> Mark 
         raise
     except UndriftError as error:
         _note_failure(target, error)
+        _spare(target, error)
         results.outcome = "Failed"
         if isinstance(error, ClusterIdentityChanged):
             store.pins.note_stranger(name, error.message)
             store.status.forget_memories(specs)
     else:
+        store.due.open(name)
         store.status.note_scan(name, report.began_at, requests=report.requests)
         results.meters.count_answers(name, report.answers)
         applied = [one.applied for one in report.findings.values() if one.applied is not None]
@@ -89,6 +92,23 @@ def _note_failure(target: ClusterTarget, error: UndriftError) -> None:
     if known != error.message:
         store.events.append(store.clock.now(), "cluster", target.name, error.reason, error.message)
     log.warning("scan_failed", cluster=target.name, reason=error.reason)
+
+
+def spared_s(target: ClusterTarget) -> float:
+    """For how long nothing is tried of a cluster that did not answer, unless a scan is answered before."""
+    return SHUT_FOR_INTERVALS * _every_ms(target) / 1000
+
+
+def _spare(target: ClusterTarget, error: UndriftError) -> None:
+    """Let no sync wait in vain for a cluster that does not answer, or bother one that asked for time: what is due there
+    stays due. An operator's own wish is tried all the same."""
+    store = wiring.store()
+    if isinstance(error, NoAnswer):
+        store.due.shut(target.name, spared_s(target))
+    elif isinstance(error, TooManyRequests) and isinstance(error.retry, float):
+        store.due.shut(target.name, error.retry)
+    else:
+        store.due.open(target.name)
 
 
 def _judge_all(

@@ -6,10 +6,17 @@ import random
 
 import structlog
 
-from reconciler.errors import ClusterIdentityChanged, Frozen, LeaseError, UndriftError
+from reconciler.errors import (
+    ClusterIdentityChanged,
+    Frozen,
+    LeaseError,
+    TooManyRequests,
+    UndriftError,
+    Unreachable,
+)
 from reconciler.model.instance import InstanceKey
 from reconciler.model.record import Order, Phase, SyncRecord
-from reconciler.model.spec import InstanceSpec
+from reconciler.model.spec import ClusterTarget, InstanceSpec
 from reconciler.model.status import InstanceStatus
 from reconciler.pipeline.sync import sync
 from reconciler.source import folders_read
@@ -21,6 +28,7 @@ from workers.store.brief import Brief, Results
 from workers.store.guard import RedisGuard
 from workers.tasks.leased import run_leased
 from workers.tasks.leaving import leave
+from workers.tasks.scanning import spared_s
 
 log = structlog.get_logger()
 _dice = random.Random()
@@ -124,6 +132,7 @@ def _keep(spec: InstanceSpec, record: SyncRecord, brief: Brief, grant: Grant, re
         _tell_those_that_were_refused(key)
     results.requests.answer(grant.requests, str(key), _outcome(record))
     results.outcome = str(record.phase)
+    _spare(spec.cluster, record)
     results.meters.count_answers(key.cluster, record.answers)
     if "apply" in record.durations_s:
         results.meters.observe("undrift_apply_seconds", record.durations_s["apply"])
@@ -140,6 +149,18 @@ def _keep(spec: InstanceSpec, record: SyncRecord, brief: Brief, grant: Grant, re
         steps={name: round(seconds, 3) for name, seconds in record.durations_s.items()},
     )
     return again
+
+
+def _spare(target: ClusterTarget, record: SyncRecord) -> None:
+    """A cluster that asked for time gets it from all its instances; of one that does not answer at all none is tried again
+    until a scan was answered."""
+    due = wiring.store().due
+    if record.reason == TooManyRequests.__name__ and isinstance(record.retry, float):
+        due.shut(target.name, record.retry)
+    elif (
+        record.reason == Unreachable.__name__ and record.answers.get("none") and due.shut(target.name, spared_s(target))
+    ):
+        due.mark([Mark(Work("scan", target.name), Lane.DRIFT, "it did not answer a sync")])
 
 
 def _note_closure(spec: InstanceSpec, record: SyncRecord, again: Mark, results: Results) -> Mark:

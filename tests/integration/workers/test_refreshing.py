@@ -240,12 +240,15 @@ def test_a_host_that_asks_for_time_gets_it_for_all_its_repositories(store: Store
             store, *(application(name, source={"repo": f"{base}/{name}.git", "path": "."}) for name in ("web", "api"))
         )
 
-        for look in looks:
-            refresh(store, look)
+        refresh(store, looks[0])
+        store.due.mark([Mark(looks[1], Lane.COMMIT, "periodic")])
+        assert looks[1] not in {one.work for one in store.due.grant(10, 5.0)}
         server.shutdown()
 
     assert len(Busy.asked) == 1, "the second repository was not asked for at all"
     assert store.status.lookups()[looks[0].subject]["reason"] == "GitBusy"
     assert "come back in 120 s (429)" in store.status.lookups()[looks[0].subject]["error"]
-    due_ms = {work: at for work, (_, at) in store.due.states().items()}
-    assert due_ms[looks[1]] > store.due.now_ms() + 100_000
+    assert store.due.shut_until()[looks[1].destination] > store.due.now_ms() + 100_000
+
+    store.due.mark([Mark(looks[1], Lane.OPERATOR, "operator")])
+    assert looks[1] in {one.work for one in store.due.grant(10, 5.0)}, "a person's wish is tried all the same"

@@ -1,13 +1,26 @@
 -- What the scripts of the due queue share; put before each of them. P is the prefix, NOW the caller's time in ms.
--- Due work stands in one sorted set per lane and project, and each lane keeps the earliest time of each project, so that
--- fair turns cost one look per project, however much one project has due.
+-- Due work stands in one sorted set per lane, project and destination. Each lane keeps the earliest time of each project, and
+-- each project of a lane that of each destination, so that fair turns cost one look per project, and a destination that takes
+-- no more is passed over once, however much is due there: it is set aside until something ends there or it opens again.
 local P, NOW = ARGV[1], tonumber(ARGV[2])
 local LAST_LANE, MOST_REASONS = 3, 8
 -- No lease or quarantine lasts longer than a minute: a later end was written by a clock that has since been set back.
 local LONGEST_MS = 60000
+-- Nor is a destination shut for longer than an hour.
+local LONGEST_SHUT_MS = 3600000
 
 local function project(work)
   return string.match(work, '^sync ([^/]*)/') or '(' .. (string.match(work, '^(%a+) ') or '') .. ')'
+end
+
+-- What the work keeps busy: the cluster of a sync, the Git host of a look-up; nothing for all else.
+local function destination(work)
+  if string.sub(work, 1, 5) == 'sync ' then return string.match(work, '@([^@]*)$') or '' end
+  local url = string.match(work, '^refresh (.*)$')
+  if not url then return '' end
+  local host = string.match(url, '^%a[%w+.-]*://([^/]*)') or string.match(url, '^[^/:]*')
+  host = string.lower(string.match(host, '([^@]*)$'))
+  return host ~= '' and 'git ' .. host or ''
 end
 
 local function words(key)
@@ -25,8 +38,8 @@ local function wake()
   redis.call('LTRIM', P .. 'wake', 0, 0)
 end
 
-local function note_head(lane, name)
-  local head = redis.call('ZRANGE', P .. 'due:' .. lane .. ':' .. name, 0, 0, 'WITHSCORES')
+local function note_project(lane, name)
+  local head = redis.call('ZRANGE', P .. 'heads:' .. lane .. ':' .. name, 0, 0, 'WITHSCORES')
   if head[2] then
     redis.call('ZADD', P .. 'heads:' .. lane, head[2], name)
   else
@@ -34,23 +47,45 @@ local function note_head(lane, name)
   end
 end
 
+local function note_head(lane, name, where)
+  local queue, heads = lane .. ':' .. name .. ':' .. where, P .. 'heads:' .. lane .. ':' .. name
+  local head = redis.call('ZRANGE', P .. 'due:' .. queue, 0, 0, 'WITHSCORES')
+  if head[2] then
+    redis.call('ZADD', heads, head[2], where)
+    redis.call('SADD', P .. 'queues', queue)
+  else
+    redis.call('ZREM', heads, where)
+    redis.call('SREM', P .. 'queues', queue)
+  end
+  note_project(lane, name)
+end
+
 local function place(work, lane, at)
-  local name = project(work)
-  redis.call('ZADD', P .. 'due:' .. lane .. ':' .. name, whole(at), work)
-  note_head(lane, name)
+  local name, where = project(work), destination(work)
+  redis.call('ZADD', P .. 'due:' .. lane .. ':' .. name .. ':' .. where, whole(at), work)
+  note_head(lane, name, where)
 end
 
 -- Takes work out of the lane that it waits in. Answers since when it was due, or nil when it was not.
 local function displace(work)
   local lane = redis.call('HGET', P .. 'want:' .. work, 'lane')
   if not lane then return nil end
-  local name = project(work)
-  local due = P .. 'due:' .. lane .. ':' .. name
+  local name, where = project(work), destination(work)
+  local due = P .. 'due:' .. lane .. ':' .. name .. ':' .. where
   local at = redis.call('ZSCORE', due, work)
   if not at then return nil end
   redis.call('ZREM', due, work)
-  note_head(lane, name)
+  note_head(lane, name, where)
   return tonumber(at)
+end
+
+-- What was set aside for a destination is looked at again.
+local function reopen(where)
+  for _, one in ipairs(redis.call('SMEMBERS', P .. 'aside:' .. where)) do
+    local lane, name = string.match(one, '^(%d+) (.*)$')
+    note_head(lane, name, where)
+  end
+  redis.call('DEL', P .. 'aside:' .. where)
 end
 
 local function joined(known, more, most)
@@ -79,6 +114,11 @@ local function drop_lease(work)
   redis.call('DEL', P .. 'lease:' .. work)
   redis.call('ZREM', P .. 'leases', work)
   redis.call('SREM', P .. 'granted', work)
+  local where = destination(work)
+  if where ~= '' then
+    redis.call('SREM', P .. 'running:' .. where, work)
+    reopen(where)
+  end
 end
 
 -- What a lease took over is wanted again; what was wished meanwhile is newer, so its commit stays.
