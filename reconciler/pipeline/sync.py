@@ -96,7 +96,7 @@ def render(
     with notes.step("fetch"), checkout(spec, order, inventory, rooms) as found:
         notes.fetched(found.revision)
         with notes.step("render"):
-            desired = rooms.renderer.render(found, spec, api.discovery())
+            desired = rooms.renderer.render(found, spec, api.discovery(), is_anew=order.full)
         try:
             placed = scope.place(desired, api.discovery(), spec.namespace)
         except UnknownKind:  # its CRD may have come since we last looked

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
+
 from reconciler.apply import Inventories
 from reconciler.model.brake import Brake
 from reconciler.model.changeset import Drift
@@ -90,6 +92,14 @@ def test_foreign_fields_stay(world: World) -> None:
     live = world.config_map() or {}
     assert (live["metadata"]["annotations"], live["data"]) == ({"team": "web"}, {"a": "1", "extra": "theirs"})
     assert record.sync is Sync.SYNCED
+
+
+def test_a_full_pass_is_rendered_anew(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.write({"a.yaml": config_map("one")})
+    world.sync()
+    monkeypatch.setattr(world.rooms.renderer._cache, "find", lambda *_: pytest.fail("answered by the cache"))
+
+    assert world.sync(full=True).counts == {"Unchanged": 1}
 
 
 def test_a_removed_file_is_pruned(world: World) -> None:
