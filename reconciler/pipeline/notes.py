@@ -225,15 +225,17 @@ class Notes:
         """The health of every desired object, by the newest answer about it."""
         if self.desired is None or self.seen is None:
             return HealthReport({})
-        return health.report({key: self._live(key) for key in self._keys()}, now)
+        answered = {
+            outcome.key: outcome.live
+            for outcome in self._outcomes
+            if outcome.live is not None and outcome.change.action is not Action.DELETE
+        }
+        return health.report({key: answered.get(key) or self._seen_live(key) for key in self._keys()}, now)
 
     def _keys(self) -> list[ObjectKey]:
         return [manifest.key for manifest in self.desired] if self.desired else []
 
-    def _live(self, key: ObjectKey) -> Raw | None:
-        for outcome in self._outcomes:
-            if outcome.key == key and outcome.live is not None and outcome.change.action is not Action.DELETE:
-                return outcome.live
+    def _seen_live(self, key: ObjectKey) -> Raw | None:
         return self.exists.get(key) or (self.seen.live.get(key) if self.seen else None)
 
     def _applied(self, now: datetime) -> Applied | None:
