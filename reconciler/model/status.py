@@ -43,6 +43,7 @@ class DriftEntry(_Shown):
     theirs: str = ""
     at: datetime | None = None
     """When it was seen or put back."""
+    healed: bool = False
 
 
 class InstanceStatus(_Shown):

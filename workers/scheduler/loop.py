@@ -199,7 +199,7 @@ class Scheduler:
             left=expansion.left,
             leader=self._store.leader,
         )
-        self._store.specs.note_fleet(self._fleet.revision, sentences(expansion.problems))
+        self._store.specs.note_fleet(self._fleet.revision, sentences(expansion.problems), sentences(expansion.notes))
         self._store.status.forget_unjudged(expansion.left)
         unjudged = {} if self._rebuilds else dict.fromkeys(stored.new, "new")
         unjudged |= dict.fromkeys(stored.changed, "fleet changed")
