@@ -78,5 +78,8 @@ class InstanceStatus(_Shown):
     """Syncs failed in a row, for the back-off."""
     fence: int = 0
     digest: str = ""
+    """Of the manifests that were applied last."""
+    wanted: str = ""
+    """Of those that were rendered last: only where both are equal can it be in sync."""
     counts: dict[str, int] = {}
     requests: int = 0

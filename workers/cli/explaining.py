@@ -8,6 +8,7 @@ from reconciler.model.status import InstanceStatus
 from workers.cli import output
 from workers.store import Store
 
+MOST_NAMED = 5
 SYNC_WORDS = {
     "Synced": "What runs equals what Git says, as far as was looked at last.",
     "OutOfSync": "What runs differs from what Git says.",
@@ -35,7 +36,7 @@ def sentences(store: Store, key: InstanceKey, status: InstanceStatus) -> list[st
         source = spec.source
         lines.append(f"  It comes from {source.repo.url}, {source.ref}, folder {source.path}.")
     lines += _commits(store, key, status)
-    for one in status.drift[:5]:
+    for one in status.drift[:MOST_NAMED]:
         writer = one.manager or "somebody"
         what = "was deleted" if one.field == "(deleted)" else f"{one.field or 'a field'} was changed by {writer}"
         values = f" from {one.ours} to {one.theirs}" if one.ours and one.theirs else ""
@@ -44,8 +45,10 @@ def sentences(store: Store, key: InstanceKey, status: InstanceStatus) -> list[st
             f"  Last drift, {output.ago(one.at, now)} ago: {ObjectKey.from_text(one.key)}: {what}{values}{since}."
         )
     unwell = [one for one in status.objects if one.health not in ("Healthy", "Suspended")]
-    for entry in unwell[:5]:
+    for entry in unwell[:MOST_NAMED]:
         lines.append(f"  {ObjectKey.from_text(entry.key)} is {entry.health}: {entry.message or 'no reason given'}.")
+    if len(unwell) > MOST_NAMED:
+        lines.append(f"  So are {len(unwell) - MOST_NAMED} more: `undrift app get {key.short}` names all.")
     for one in status.foreign[:5]:
         what = f"{one.manager} added {one.field}, which Git does not declare (`drift.foreignFields`)"
         lines.append(f"  {ObjectKey.from_text(one.key)}: {what}.")

@@ -60,6 +60,16 @@ def one(store: Store, name: str) -> InstanceKey:
     return key
 
 
+def of_trash(store: Store, name: str) -> InstanceKey:
+    """One instance, also one that nothing is known of any more, as long as its cluster is in the fleet."""
+    try:
+        return one(store, name)
+    except NotFound:
+        if "@" not in name:
+            raise
+        return InstanceKey.parse(name)
+
+
 def spec_of(store: Store, key: InstanceKey) -> InstanceSpec:
     """The instance's spec. Raises NotFound when the fleet does not define it any more."""
     spec = store.specs.get(key)

@@ -227,6 +227,7 @@ def from_record(record: SyncRecord, before: InstanceStatus) -> InstanceStatus:
             "failures": before.failures + 1 if failed else 0,
             "fence": record.fence,
             "digest": applied.digest if applied else before.digest,
+            "wanted": record.digest or before.wanted,
             "counts": dict(record.counts),
             "requests": record.requests,
         }

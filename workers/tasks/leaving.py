@@ -3,6 +3,7 @@ over or brought down only once those that it became stand."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -41,6 +42,7 @@ def leave(brief: Brief, grant: Grant, guard: RedisGuard, results: Results) -> Ma
     except UndriftError as error:
         wait_ms = LOOK_MS if error.retry == BACKOFF else LONG_LOOK_MS
         return _not_left_yet(brief, grant, error.reason, error.message, results, wait_ms)
+    _journal(key, grant, report, policy, results)
     if not report.is_done and policy == "HandOver":
         _keep(brief, key, report, stone, results)
         return None
@@ -59,6 +61,20 @@ def leave(brief: Brief, grant: Grant, guard: RedisGuard, results: Results) -> Ma
     results.events.append(store.clock.now(), "instance", str(key), reason, message)
     results.requests.answer(grant.requests, str(key), {"phase": "Idle", "reason": reason, "message": message})
     return None
+
+
+def _journal(key: InstanceKey, grant: Grant, report: TeardownReport, policy: str, results: Results) -> None:
+    """What this pass did, object by object: the last word of an instance, which nothing else keeps."""
+    done = {str(one.key): str(one.result) for one in report.changes.outcomes}
+    if not done and not report.is_done:
+        return
+    kind = {"Delete": "delete", "Orphan": "release", "HandOver": "hand-over"}[policy]
+    counts = ", ".join(f"{count} {word.lower()}" for word, count in sorted(Counter(done.values()).items()))
+    left = f"; {len(report.remaining)} remain" if report.remaining else ""
+    message = f"{counts or 'its inventory is deleted'}{left}"
+    results.outbox.put(
+        wiring.store().clock.now(), kind, str(key), reasons=list(grant.reasons), message=message, objects=done
+    )
 
 
 def _not_standing(stone: Tombstone) -> Sequence[InstanceKey]:

@@ -184,14 +184,16 @@ def _seen(status: InstanceStatus, finding: Finding, at: datetime) -> InstanceSta
     if status.last_sync is not None and status.last_sync > at:
         return None
     update: dict[str, object] = {"observed_at": at, "foreign": _told(finding)}
-    if finding.is_proven:
+    # What waits behind a pause is rendered, and not applied.
+    is_wanted = finding.applied is not None and status.wanted in ("", finding.applied.digest)
+    if finding.is_proven and is_wanted:
         update["in_sync_at"] = at
     if finding.drift:
         entries = tuple(
             DriftEntry(key=one.key.to_text(), field=one.field, manager=one.manager, at=at) for one in finding.drift
         )
         update |= {"sync": "OutOfSync", "drift": entries}
-    elif finding.is_proven and finding.applied is not None and status.reason != "Contested":
+    elif finding.is_proven and finding.applied is not None and is_wanted and status.reason != "Contested":
         update |= {"sync": "Synced"}
         if status.last_sync is None:
             update |= {

@@ -14,6 +14,7 @@ import pytest
 from reconciler.cluster import OpenGuard, discovery
 from reconciler.devcluster import Running
 from reconciler.fleet import expand
+from reconciler.model.brake import Brake
 from reconciler.model.instance import InstanceKey
 from reconciler.model.live import Resource
 from reconciler.objects.kinds import SECRETS
@@ -133,6 +134,25 @@ def test_what_was_changed_by_hand_is_due_and_healed(site: Site) -> None:
     assert (told.sync, told.drift[0].key) == ("OutOfSync", f"|ConfigMap|{site.name}|one")
     assert site.live()["data"] == {"a": "1"}
     assert site.store.status.get(site.key).reason == "Healed"
+
+
+def test_what_waits_behind_a_freeze_is_not_told_as_synced(site: Site) -> None:
+    site.synced()
+    site.scan()
+    site.store.brakes.put(Brake("all", "hold on", "ann", site.store.clock.now()))
+    site.write({"a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\ndata: {a: '2'}\n"})
+    site.run(Work("refresh", site.repo.url))
+    (due,) = site.due()
+    syncing.run(due.work.subject, due.fence)
+    before = site.store.status.get(site.key)
+    assert (before.sync, before.phase) == ("OutOfSync", "Paused")
+
+    site.scan()
+
+    after = site.store.status.get(site.key)
+    assert (after.sync, after.applied_revision) == ("OutOfSync", before.applied_revision)
+    assert after.in_sync_at == before.in_sync_at
+    assert site.live()["data"] == {"a": "1"}
 
 
 def test_a_sync_that_ended_during_the_scan_is_not_overwritten(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
