@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from reconciler.model.inventory import HistoryEntry
 from reconciler.model.manifest import GroupKind, ObjectKey
 from reconciler.model.record import Heals, Memory, SyncRecord
 from reconciler.model.status import DriftEntry, InstanceStatus, ObjectEntry, RevisionStatus
+from workers.store.batches import at_most
 from workers.store.packed import pack, unpack
 from workers.store.scripts import script
 
@@ -116,9 +117,8 @@ class StatusStore:
         return {InstanceKey.parse(key.decode()): reason.decode() for key, reason in found.items()}
 
     def forget_unjudged(self, keys: Iterable[InstanceKey]) -> None:
-        names = [str(key) for key in keys]
-        if names:
-            self._redis.hdel(self._key("unjudged"), *names)
+        for some in at_most(keys):
+            self._redis.hdel(self._key("unjudged"), *(str(key) for key in some))
 
     def note_scan(
         self, cluster: str, at: datetime, error: str = "", requests: int = 0, *, reason: str = "Unreachable"
@@ -149,9 +149,9 @@ class StatusStore:
     def scans(self) -> Mapping[str, Mapping[str, Any]]:
         return {name.decode(): orjson.loads(raw) for name, raw in self._redis.hgetall(self._key("scans")).items()}
 
-    def note_lookup(self, url: str, at: datetime, error: str = "", reason: str = "", lost: Sequence[str] = ()) -> None:
-        """The last look at a repository. `lost` are the refs that instances name and that it does not have."""
-        row = {"at": at.isoformat(), "error": error, "reason": reason, "lost": list(lost)}
+    def note_lookup(self, url: str, at: datetime, error: str = "", reason: str = "") -> None:
+        """The last look at a repository."""
+        row = {"at": at.isoformat(), "error": error, "reason": reason}
         self._redis.hset(self._key("lookups"), url, orjson.dumps(row))
 
     def lookups(self) -> Mapping[str, Mapping[str, Any]]:
