@@ -102,13 +102,14 @@ def _hold(brief: Brief, grant: Grant, message: str, results: Results) -> Mark:
 def _order(brief: Brief, grant: Grant) -> Order:
     return Order(
         reasons=grant.reasons,
-        commit=grant.commit or brief.judged,
+        # Not the wish's own commit: that may be of the ref that was named before, or one that the look has passed since.
+        commit=brief.judged,
         full=grant.full or grant.reasons == ("periodic",),
         by_operator=grant.by_operator,
         approved_plan=brief.approval,
         cluster_uid=brief.cluster_uid,
         brake=brief.brake,
-        is_first=bool(grant.commit) and "new" in grant.reasons and brief.is_unknown,
+        is_first=bool(brief.judged) and "new" in grant.reasons and brief.is_unknown,
     )
 
 
