@@ -126,7 +126,7 @@ class StatusStore:
         """The last scan of a cluster: when it was, and why it failed if it did."""
         row = {"at": at.isoformat(), "error": error, "requests": requests, "reason": reason if error else ""}
         if error:
-            row["seen"] = self.scans().get(cluster, {}).get("seen", "")
+            row["seen"] = self.scan(cluster).get("seen", "")
         else:
             row["seen"] = at.isoformat()
         self._redis.hset(self._key("scans"), cluster, orjson.dumps(row))
@@ -145,6 +145,11 @@ class StatusStore:
     def is_trash_day(self, cluster: str, now: datetime) -> bool:
         """Whether nobody has emptied a cluster's trash today; the day is taken."""
         return bool(self._redis.set(self._key(f"trash:{cluster}"), now.isoformat(), nx=True, ex=86400))
+
+    def scan(self, cluster: str) -> Mapping[str, Any]:
+        """The last scan of a cluster; empty when none is known."""
+        raw = self._redis.hget(self._key("scans"), cluster)
+        return dict(orjson.loads(raw)) if raw else {}
 
     def scans(self) -> Mapping[str, Mapping[str, Any]]:
         return {name.decode(): orjson.loads(raw) for name, raw in self._redis.hgetall(self._key("scans")).items()}

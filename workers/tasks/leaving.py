@@ -8,13 +8,16 @@ from dataclasses import replace
 
 from reconciler.errors import BACKOFF, LeaseError, UndriftError
 from reconciler.model.instance import InstanceKey
+from reconciler.model.status import InstanceStatus
 from reconciler.pipeline.teardown import TeardownReport, hand_over, release, teardown
 from workers import wiring
-from workers.messages import Grant, Lane, Mark
+from workers.messages import Grant, Lane, Mark, Work
+from workers.store import composed
 from workers.store.brief import Brief, Results
 from workers.store.guard import RedisGuard
 from workers.store.tombstones import Tombstone
 
+STANDS = frozenset({"Healthy", "Suspended"})
 LOOK_MS = 3000
 LONG_LOOK_MS = 60_000
 """An heir that stands makes its former due at once; this is for one that stood before, and for what time won't mend."""
@@ -31,7 +34,7 @@ def leave(brief: Brief, grant: Grant, guard: RedisGuard, results: Results) -> Ma
         if stone.due > store.clock.now():
             return Mark(grant.work, Lane.PERIODIC, "leaving", at_ms=int(stone.due.timestamp() * 1000))
         if missing := _not_standing(stone):
-            return _waits_for_heirs(brief, grant, missing, results)
+            return _waits_for_heirs(brief, grant, stone, missing, results)
     policy = "Delete" if stone is None or brief.wants_teardown else stone.policy
     carry_out = {"Delete": teardown, "Orphan": release, "HandOver": hand_over}[policy]
     try:
@@ -62,23 +65,36 @@ def leave(brief: Brief, grant: Grant, guard: RedisGuard, results: Results) -> Ma
 
 
 def _not_standing(stone: Tombstone) -> Sequence[InstanceKey]:
-    """The heirs that have not taken over yet: not in sync, or, where the old one goes down after them, not healthy."""
-    statuses = [(one, wiring.store().status.get(one)) for one in stone.heirs]
-    healths = {"Healthy", "Suspended"} if stone.policy != "HandOver" else None
+    """The heirs that have not taken over yet: not in sync as far as is known now, or, where the old one goes down after
+    them, not seen to be healthy since it may go."""
+    statuses = composed.seen(wiring.store(), stone.heirs)
     return [
-        one
-        for one, found in statuses
-        if found.sync != "Synced" or (healths is not None and found.health not in healths)
+        key
+        for key, found in statuses.items()
+        if found.sync != "Synced"
+        or (stone.policy != "HandOver" and (found.health not in STANDS or _is_old(found, stone)))
     ]
 
 
-def _waits_for_heirs(brief: Brief, grant: Grant, missing: Sequence[InstanceKey], results: Results) -> Mark:
+def _is_old(heir: InstanceStatus, stone: Tombstone) -> bool:
+    """Whether what is known of an heir is from before the time to go: only a sync looks at health, and the heir's cluster
+    may have died since."""
+    return heir.last_sync is None or heir.last_sync < stone.due
+
+
+def _waits_for_heirs(
+    brief: Brief, grant: Grant, stone: Tombstone, missing: Sequence[InstanceKey], results: Results
+) -> Mark:
+    store = wiring.store()
+    old = [key for key, found in store.status.many(missing).items() if _is_old(found, stone)]
+    looks = (Mark(Work("sync", str(one)), Lane.PERIODIC, "what it was before may go") for one in old)
+    results.mark(looks, store.due.now_ms())
     names = ", ".join(one.short for one in missing)
     message = f"it moves, and {names} must stand first; until then nothing of it is changed"
     results.status.put(
         brief.status.model_copy(update={"phase": "Waiting", "reason": "WaitingForHeirs", "message": message})
     )
-    return Mark(grant.work, Lane.PERIODIC, "moved", at_ms=wiring.store().due.now_ms() + LONG_LOOK_MS)
+    return Mark(grant.work, Lane.PERIODIC, "moved", at_ms=store.due.now_ms() + LONG_LOOK_MS)
 
 
 def _keep(brief: Brief, key: InstanceKey, report: TeardownReport, stone: Tombstone | None, results: Results) -> None:

@@ -87,7 +87,7 @@ def _every_ms(target: ClusterTarget) -> int:
 
 def _note_failure(target: ClusterTarget, error: UndriftError) -> None:
     store = wiring.store()
-    known = store.status.scans().get(target.name, {}).get("error")
+    known = store.status.scan(target.name).get("error")
     store.status.note_scan(target.name, store.clock.now(), error=error.message, reason=error.reason)
     if known != error.message:
         store.events.append(store.clock.now(), "cluster", target.name, error.reason, error.message)

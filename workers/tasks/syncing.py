@@ -128,7 +128,7 @@ def _keep(spec: InstanceSpec, record: SyncRecord, brief: Brief, grant: Grant, re
     if (status.phase, status.reason, status.message) != (before.phase, before.reason, before.message):
         results.events.append(record.finished_at, "instance", str(key), record.reason, record.message)
     if status.sync == "Synced":
-        _tell_formers(spec)
+        _tell_formers(spec, results)
     if record.counts.get("Deleted"):
         _tell_those_that_were_refused(key)
     results.requests.answer(grant.requests, str(key), _outcome(record))
@@ -177,12 +177,13 @@ def _note_closure(spec: InstanceSpec, record: SyncRecord, again: Mark, results: 
     return again
 
 
-def _tell_formers(spec: InstanceSpec) -> None:
+def _tell_formers(spec: InstanceSpec, results: Results) -> None:
     """What it was before may wait for it to stand."""
     store = wiring.store()
     waiting = store.tombstones.all() if spec.moved_from else {}
     formers = [InstanceKey.parse(one) for one in spec.moved_from]
-    store.due.mark(Mark(Work("sync", str(one)), Lane.PERIODIC, "moved") for one in formers if one in waiting)
+    marks = (Mark(Work("sync", str(one)), Lane.PERIODIC, "moved") for one in formers if one in waiting)
+    results.mark(marks, store.due.now_ms())
 
 
 def _tell_those_that_were_refused(key: InstanceKey) -> None:
