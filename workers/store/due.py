@@ -213,6 +213,14 @@ class DueQueue:
             found[Work.parse(name.decode())] = ("granted" if name in granted else "claimed", int(at))
         return found
 
+    def leased(self, works: Iterable[Work]) -> frozenset[Work]:
+        """Those of these that are granted or held now."""
+        wanted = list(works)
+        pipe = self._redis.pipeline(transaction=False)
+        for work in wanted:
+            pipe.exists(f"{self._prefix}lease:{work}")
+        return frozenset(work for work, is_leased in zip(wanted, pipe.execute(), strict=True) if is_leased)
+
     def reasons(self, works: Iterable[Work]) -> Mapping[Work, tuple[str, ...]]:
         """Why leased works run."""
         wanted = list(works)

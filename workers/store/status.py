@@ -146,6 +146,21 @@ class StatusStore:
         """Whether nobody has emptied a cluster's trash today; the day is taken."""
         return bool(self._redis.set(self._key(f"trash:{cluster}"), now.isoformat(), nx=True, ex=86400))
 
+    def note_strays(self, cluster: str, keys: Iterable[InstanceKey]) -> None:
+        """Note instances that a scan met and that are not of the fleet."""
+        for some in at_most(keys):
+            self._redis.sadd(self._key(f"strays:{cluster}"), *(str(key) for key in some))
+
+    def strays(self, cluster: str) -> frozenset[InstanceKey]:
+        """Those that were noted."""
+        return frozenset(
+            InstanceKey.parse(raw.decode()) for raw in self._redis.smembers(self._key(f"strays:{cluster}"))
+        )
+
+    def forget_strays(self, cluster: str, keys: Iterable[InstanceKey]) -> None:
+        for some in at_most(keys):
+            self._redis.srem(self._key(f"strays:{cluster}"), *(str(key) for key in some))
+
     def scan(self, cluster: str) -> Mapping[str, Any]:
         """The last scan of a cluster; empty when none is known."""
         raw = self._redis.hget(self._key("scans"), cluster)
@@ -236,12 +251,21 @@ def from_record(record: SyncRecord, before: InstanceStatus) -> InstanceStatus:
             "foreign": before.foreign,
             "warnings": record.warnings,
             "failures": before.failures + 1 if failed else 0,
+            "lags": _lags(record, before),
             "fence": record.fence,
             "digest": applied.digest if applied else before.digest,
             "counts": dict(record.counts),
             "requests": record.requests,
         }
     )
+
+
+def _lags(record: SyncRecord, before: InstanceStatus) -> bool:
+    """As it was where the pass ended before it could learn what is wanted, as when its cluster does not answer."""
+    applied = record.memory.unflushed
+    if not record.digest and "fetch" not in record.durations_s:
+        return before.lags
+    return applied is None or record.digest != applied.digest
 
 
 def _memory_json(memory: Memory) -> dict[str, Any]:

@@ -189,7 +189,7 @@ def _tell_formers(spec: InstanceSpec, results: Results) -> None:
 def _tell_those_that_were_refused(key: InstanceKey) -> None:
     """An object that moved from one application to another is the new one's as soon as the old one has let it go."""
     store = wiring.store()
-    neighbours = store.status.many(one for one in store.specs.instance_keys() if one.cluster == key.cluster)
+    neighbours = store.status.many(store.specs.keys_on(key.cluster))
     refused = [other for other, status in neighbours.items() if status.reason == "OwnedByAnother"]
     store.due.mark(Mark(Work("sync", str(other)), Lane.COMMIT, f"{key.short} let objects go") for other in refused)
 
@@ -197,13 +197,11 @@ def _tell_those_that_were_refused(key: InstanceKey) -> None:
 def _stopped(brief: Brief, grant: Grant, error: Frozen, results: Results) -> Mark | None:
     """It was frozen in the middle. What it had begun stands in the inventory, and the next sync goes on from there."""
     message = f"stopped in the middle: {error.message}"
-    results.status.put(
-        brief.status.model_copy(update={"phase": "Paused", "reason": error.kind, "message": message, "sync": "Unknown"})
-    )
+    told = {"phase": "Paused", "reason": error.kind, "message": message}
+    # By the fence a scan that runs just now learns that it is not as it was when the scan began.
+    results.status.put(brief.status.model_copy(update={**told, "sync": "Unknown", "lags": True, "fence": grant.fence}))
     results.events.append(wiring.store().clock.now(), "instance", grant.work.subject, error.kind, message)
-    results.requests.answer(
-        grant.requests, grant.work.subject, {"phase": "Paused", "reason": error.kind, "message": message}
-    )
+    results.requests.answer(grant.requests, grant.work.subject, told)
     if error.until is None:
         return None  # `thaw` and `resume` make it due
     return Mark(grant.work, Lane.COMMIT, f"no longer {error.kind.lower()}", at_ms=int(error.until.timestamp() * 1000))
