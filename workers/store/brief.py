@@ -24,8 +24,9 @@ from workers.store.outbox import Outbox
 from workers.store.packed import unpack
 from workers.store.requests import Requests
 from workers.store.scripts import script
+from workers.store.specs import SpecStore
 from workers.store.status import StatusStore, blank, memory_from_json
-from workers.store.tombstones import Tombstone, decode
+from workers.store.tombstones import Tombstone, Tombstones, decode
 
 MARK = "MARK"
 """No command of Redis but one of `queue.lua`."""
@@ -91,6 +92,8 @@ class Results:
         self.requests = Requests(self._kept, prefix)
         self.outbox = Outbox(self._kept, prefix)
         self.meters = Meters(self._kept, prefix)
+        self.specs = SpecStore(self._kept, prefix)
+        self.tombstones = Tombstones(self._kept, prefix)
 
         self.outcome = "Done"
         """How it ended, for the durations: a word of few values."""

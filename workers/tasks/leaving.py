@@ -50,8 +50,8 @@ def leave(brief: Brief, grant: Grant, guard: RedisGuard, results: Results) -> Ma
     if not report.is_done:
         first, why = report.remaining[0]
         return _not_left_yet(brief, grant, "Deleting", f"{first}: {why}", results)
-    store.specs.forget_left(key)
-    store.tombstones.drop(key)
+    results.specs.forget_left(key)
+    results.tombstones.drop(key)
     results.status.forget(key)
     message = {
         "Delete": f"deleted: {len(report.changes.outcomes)} objects and the inventory",
@@ -60,6 +60,9 @@ def leave(brief: Brief, grant: Grant, guard: RedisGuard, results: Results) -> Ma
     }[policy]
     reason = "Moved" if policy == "HandOver" else "Deleted"
     results.events.append(store.clock.now(), "instance", str(key), reason, message)
+    if stone is not None:
+        by = "a person" if brief.wants_teardown else "its tombstone"
+        results.outbox.put(store.clock.now(), "left", str(key), by=by, policy=policy)
     results.requests.answer(grant.requests, str(key), {"phase": "Idle", "reason": reason, "message": message})
     return None
 

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from reconciler.model.instance import InstanceKey
+from tests.integration.workers.test_scanning import Site
+from tests.integration.workers.test_scanning import site as site
 from workers.messages import Lane, Mark, Work
 from workers.store import Store
 from workers.store.tombstones import Tombstone
@@ -66,3 +68,20 @@ def test_an_heir_that_stood_before_the_time_was_over_is_looked_at_once_more(move
 
     assert leave(moved) == "WaitingForHeirs"
     assert Work("sync", str(HEIR)) in moved.due.states()
+
+
+@pytest.mark.cluster
+def test_the_end_of_what_left_is_journalled_and_its_tombstone_goes(site: Site):
+    """Or a loss of Redis would bring the tombstone back, and what has come back under its name would be deleted."""
+    site.synced()
+    now = datetime.now(UTC)
+    site.store.tombstones.put(site.key, Tombstone(now, now, "Delete"))
+    site.store.specs.publish({}, site.store.specs.clusters(), {}, left=[site.key])
+    before = site.store.outbox.length()
+
+    site.run(Work("sync", str(site.key)))
+
+    assert site.live() == {}
+    assert site.store.tombstones.all() == {}
+    assert site.store.specs.left() == frozenset()
+    assert [one["kind"] for one in site.store.outbox.waiting(10)[before:]] == ["left"]
