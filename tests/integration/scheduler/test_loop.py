@@ -229,3 +229,21 @@ def test_a_second_scheduler_stands_by_and_takes_over_what_is_published(running: 
     assert "sync default/a@eu-1" in other.turn()
     assert running.turn() == []
     other.store.redis.close()
+
+
+def test_a_leader_that_leads_again_does_not_revive_what_it_read_when_it_led_before(running: Site, valkey: str) -> None:
+    """A Cluster that is broken now is reached as it is published, which another leader may have read since."""
+    other = make_site(valkey, running.folder, running.clock)
+    running.store.leader.release()
+    running.write("cluster.yaml", CLUSTER.replace("eu-1.yaml", "moved.yaml"))
+    other.turn()
+    running.turn()
+    running.write("cluster.yaml", CLUSTER.replace("access", "axes"))
+    other.store.leader.release()
+    running.turn()
+
+    target = running.store.specs.cluster("eu-1")
+    assert target is not None
+    assert target.access.kubeconfig is not None
+    assert target.access.kubeconfig.file == "moved.yaml"
+    other.store.redis.close()
