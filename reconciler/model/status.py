@@ -76,10 +76,11 @@ class InstanceStatus(_Shown):
     warnings: tuple[str, ...] = ()
     failures: int = 0
     """Syncs failed in a row, for the back-off."""
+    lags: bool = False
+    """Whether the last sync found that something else is wanted than what was applied, or could not tell what is: then no
+    look at the cluster makes it Synced."""
     fence: int = 0
     digest: str = ""
     """Of the manifests that were applied last."""
-    wanted: str = ""
-    """Of those that were rendered last: only where both are equal can it be in sync."""
     counts: dict[str, int] = {}
     requests: int = 0

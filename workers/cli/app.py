@@ -89,7 +89,7 @@ def _print_list(store: Store, shown: list[InstanceStatus], chosen: Format) -> No
 def as_json(status: InstanceStatus, *, whole: bool = False) -> dict[str, Any]:
     """An item of `app list -o json`; the whole one has its objects, drift, foreign fields and warnings."""
     left_out = set() if whole else {"objects", "drift", "foreign", "warnings"}
-    left_out |= {"failures", "fence", "digest", "wanted", "counts", "requests"}
+    left_out |= {"failures", "lags", "fence", "digest", "counts", "requests"}
     shown = status.model_dump(mode="json", by_alias=True, exclude=left_out)
     for part in ("objects", "drift"):
         for entry in shown.get(part, ()):

@@ -133,7 +133,7 @@ class Scheduler:
         log.info("leading")
         self._leads, self._expansion, self._look_at_s, self._check_at_s = True, None, 0.0, 0.0
         self._clock_at_s = 0.0
-        self._fleet.revision = ""
+        self._fleet.forget()
         if not self._pace.tells:
             self._store.notices.forget()
             self._store.due.forget([DELIVER])

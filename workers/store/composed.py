@@ -51,6 +51,17 @@ def statuses(store: Store) -> dict[InstanceKey, InstanceStatus]:
     return found
 
 
+def seen(store: Store, keys: Collection[InstanceKey]) -> Mapping[InstanceKey, InstanceStatus]:
+    """These as they read now by when their clusters were looked at, whatever is due or leased."""
+    names = {key.cluster for key in keys}
+    targets, scans = {one: store.specs.cluster(one) for one in names}, {one: store.status.scan(one) for one in names}
+    now = store.clock.now()
+    return {
+        key: _aged(status, targets[key.cluster], scans[key.cluster], now)
+        for key, status in store.status.many(keys).items()
+    }
+
+
 def _brake(key: InstanceKey, brakes: Mapping[str, Brake], now: datetime) -> Brake | None:
     """The widest freeze or pause in force over an instance."""
     found = (brakes.get(scope) for scope in scopes(key)) if brakes else ()

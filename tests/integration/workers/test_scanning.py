@@ -25,7 +25,7 @@ from tests.integration.workers.conftest import forget
 from workers import wiring
 from workers.messages import Grant, Lane, Mark, Work
 from workers.store import Store
-from workers.tasks import refreshing, scanning, syncing
+from workers.tasks import judging, refreshing, scanning, syncing
 
 pytestmark = pytest.mark.cluster
 
@@ -260,7 +260,7 @@ def test_a_chart_that_asked_for_a_kind_is_due_when_the_cluster_serves_it(site: S
     site.scan()
 
     assert site.store.due.states()[work][1] < before[1]
-    assert site.store.due.states()[work][1] <= site.store.due.now_ms() + scanning.SPREAD_S * 1000
+    assert site.store.due.states()[work][1] <= site.store.due.now_ms() + judging.SPREAD_S * 1000
     site.run(work)
     assert site.live()["data"] == {"has": "true"}
     site.api.delete(DEFINITIONS, "", f"widgets.{group}", uid=str(made["metadata"]["uid"]))
