@@ -138,7 +138,7 @@ class Scheduler:
         log.info("leading")
         self._leads, self._expansion, self._look_at_s, self._check_at_s = True, None, 0.0, 0.0
         self._clock_at_s = 0.0
-        self._fleet.revision = ""
+        self._fleet.forget()
         if not self._pace.tells:
             self._store.notices.forget()
             self._store.due.forget([DELIVER])
@@ -204,7 +204,7 @@ class Scheduler:
             left=expansion.left,
             leader=self._store.leader,
         )
-        self._store.specs.note_fleet(self._fleet.revision, sentences(expansion.problems))
+        self._store.specs.note_fleet(self._fleet.revision, sentences(expansion.problems), sentences(expansion.notes))
         self._store.status.forget_unjudged(expansion.left)
         unjudged = {} if self._rebuilds else dict.fromkeys(stored.new, "new")
         unjudged |= dict.fromkeys(stored.changed, "fleet changed")

@@ -64,6 +64,24 @@ def test_an_application_that_was_put_back_lives_on(two: Site) -> None:
     assert reason(two, B) != "Leaving"
 
 
+def test_a_tombstone_does_not_come_back_with_a_loss_of_redis(two: Site) -> None:
+    """Put back, and then gone by a selector, which waits for a person: the journal must not know of a deletion any more."""
+    remove(two, "b")
+    look(two)
+    two.clock.advance(1)
+    look(two)
+    two.write("b.yaml", application("b"))
+    look(two)
+    two.write("c.yaml", CLUSTER.replace("name: eu-1", "name: us-1"))
+    two.write("b.yaml", application("b").replace("{all: true}", "{names: [us-1]}"))
+    look(two)
+
+    two.store.redis.flushall()
+    look(two)
+
+    assert two.store.tombstones.all() == {}
+
+
 def test_what_a_selector_no_longer_means_waits_for_a_person(two: Site) -> None:
     two.write("c.yaml", CLUSTER.replace("name: eu-1", "name: us-1"))
     two.write("b.yaml", application("b").replace("{all: true}", "{names: [us-1]}"))

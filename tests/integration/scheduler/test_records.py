@@ -33,6 +33,20 @@ def test_a_freeze_is_kept_in_the_journal_with_who_and_why(running: Site) -> None
     assert journal(running).verify(running.store.outbox.head()).problem == ""
 
 
+def test_a_leader_that_slept_drops_nothing_that_was_not_journalled(running: Site) -> None:
+    """It had committed what waited, and so has the leader after it, which has dropped it as well."""
+    outbox, now = running.store.outbox, running.clock.now()
+    for name in ("a", "b", "c"):
+        outbox.put(now, "sync", name)
+    slept, after = outbox.waiting(3), outbox.waiting(2)
+    outbox.put(now, "sync", "d")
+    outbox.done(list(after), "1" * 40)
+    outbox.done(list(slept), "2" * 40)
+    outbox.done(list(slept), "2" * 40)
+
+    assert [one["subject"] for one in outbox.waiting(5)] == ["d"]
+
+
 def test_a_freeze_survives_an_emptied_redis(running: Site) -> None:
     frozen(running)
     running.clock.advance(1)

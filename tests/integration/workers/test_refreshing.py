@@ -196,7 +196,9 @@ def test_a_branch_that_went_is_told_once_by_those_that_name_it(store: Store, kno
         "default/web@eu-1": ("its ref is missing",),
         "default/api@eu-1": ("its ref is missing",),
     }
+    assert store.closures.heads_of(repo.url) == {}, "no sync takes the last commit of a ref that went for the newest"
     for key in (WEB, API):
+        store.status.put(store.status.get(key).model_copy(update={"reason": "RefNotFound"}))
         done(store, key)
     assert refresh(store, known) == {}
 
