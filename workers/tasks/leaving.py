@@ -49,6 +49,8 @@ def leave(brief: Brief, grant: Grant, guard: RedisGuard, results: Results) -> Ma
     if not report.is_done and policy == "HandOver":
         _keep(brief, key, report, stone, results)
         return None
+    if report.refusal is not None:
+        return _not_left_yet(brief, grant, "Deleting", report.refusal.message, results, LONG_LOOK_MS)
     if not report.is_done:
         first, why = report.remaining[0]
         return _not_left_yet(brief, grant, "Deleting", f"{first}: {why}", results)

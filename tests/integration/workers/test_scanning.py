@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 import uuid
 from collections.abc import Iterator
@@ -264,3 +265,26 @@ def test_a_chart_that_asked_for_a_kind_is_due_when_the_cluster_serves_it(site: S
     site.run(work)
     assert site.live()["data"] == {"has": "true"}
     site.api.delete(DEFINITIONS, "", f"widgets.{group}", uid=str(made["metadata"]["uid"]))
+
+
+@pytest.mark.parametrize("patch", ["damaged", "another's"])
+def test_an_inventory_that_can_t_be_read_is_not_taken_for_gone(site: Site, patch: str) -> None:
+    """Its sync says what is wrong once; a scan that made it due each time would go round in a circle."""
+    site.synced()
+    place, value = {
+        "damaged": ("/data/inventory", base64.b64encode(b"rubbish").decode()),
+        "another's": ("/metadata/annotations/undrift.dev~1installation", "another"),
+    }[patch]
+    change = [{"op": "replace", "path": place, "value": value}]
+    site.api.patch_json(SECRETS, "undrift-system", site.key.inventory_name, change)
+
+    site.scan()
+    (due,) = site.due()
+    syncing.run(due.work.subject, due.fence)
+    said = site.store.status.get(site.key)
+    site.scan()
+
+    assert "its inventory can't be read" in due.reasons
+    assert said.reason == "InventoryError"
+    assert site.due() == []
+    assert site.store.status.get(site.key).reason == "InventoryError"
