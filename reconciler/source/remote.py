@@ -61,6 +61,12 @@ def shown(url: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
+def folder_of(access: RepositoryAccess) -> Path | None:
+    """Where a repository on this disk lies, with every link followed; None for one on a host."""
+    parts = urlsplit(access.url)
+    return Path(unquote(parts.path)).resolve() if parts.scheme == "file" else None
+
+
 @contextlib.contextmanager
 def opened(access: RepositoryAccess, credentials: Credentials) -> Iterator[Remote]:
     """The repository's remote. Errors inside become GitUnreachable or GitDenied, naming the host."""
