@@ -140,7 +140,7 @@ def test_a_commit_that_does_not_render_is_never_proven_in_sync(site: Site) -> No
 
 
 def commands(site: Site) -> list[tuple[str, ...]]:
-    """The commands of one scan, without their values; scripts are left out, since the thread that extends leases runs one now
+    """The commands of one scan, without their values; scripts are left out, since a thread extends leases by one now
     and then."""
     redis: Any = site.store.redis
     site.store.due.mark([Mark(Work("scan", "bare"), Lane.OPERATOR, "test")])
