@@ -29,13 +29,16 @@ class Renderer:
     """Renders one checkout after another. `work` is a private folder for what Go programs need as files."""
 
     def __init__(self, work: Path, limits: RenderLimits | None = None, *, cache: Path | None = None) -> None:
-        """`cache` is a folder for what renders gave, shared by the processes of this host."""
+        """`cache` is a folder for what renders gave, shared by the processes of this host. Without one nothing is kept, in
+        memory neither: each render is made anew."""
         self._helper = HelperProcess(work, limits or RenderLimits())
-        self._cache = RenderCache(cache)
+        self._cache = RenderCache(cache) if cache is not None else None
 
     def render(self, checkout: Checkout, spec: InstanceSpec, discovery: Discovery) -> ManifestSet:
         """The manifests of an instance, with namespaces as written: those of an earlier render that read the same, or
         else rendered now. Raises the RenderErrors, PathNotFound."""
+        if self._cache is None:
+            return self._rendered(checkout, spec, discovery)[0]
         name = _name(checkout.path, spec)
         known = self._cache.find(name, checkout.tree, capabilities_of(discovery))
         if known is not None:
