@@ -52,8 +52,8 @@ def render(
         "kube_version": discovery.server_version,
         "api_versions": list(discovery.api_versions()),
         # Rendering twice shows at once what would otherwise look like a change at every sync; times tell seconds apart.
-        "twice": any(_MAY_VARY.search(data) for data in chart.files.values()),
-        "pause_s": 1.0 if any(_TELLS_TIME.search(data) for data in chart.files.values()) else 0.0,
+        "twice": any(_MAY_VARY.search(data) for data in chart.seen.values()),
+        "pause_s": 1.0 if any(_TELLS_TIME.search(data) for data in chart.seen.values()) else 0.0,
     }
     try:
         answer = helper.ask(request, {f"chart/{name}": data for name, data in chart.files.items()})
@@ -99,10 +99,9 @@ def _require_kube_version(chart: charts.Chart, server: str, path: str) -> None:
 
 
 def _require_known_kinds(chart: charts.Chart, discovery: Discovery, path: str) -> None:
-    """A packed dependency can't be looked into here, so it is taken to ask."""
     if not discovery.stale_groups:
         return
-    if any(name.endswith(".tgz") or _LOOKS_AT_KINDS.search(data) for name, data in chart.files.items()):
+    if any(_LOOKS_AT_KINDS.search(data) for data in chart.seen.values()):
         raise Unreachable(
             f"{path or '/'}: the chart asks which API versions there are, and the cluster could not tell for "
             f"{', '.join(sorted(discovery.stale_groups))}; tried again when that API answers",

@@ -75,6 +75,10 @@ class HelperProcess:
             raise TemplateFailed(_shortened(str(answer["error"]).replace(f"{folder}/", "").replace(str(folder), ".")))
         return answer
 
+    def is_offline(self) -> bool:
+        """Whether the helper, started now if none runs, could leave the network on this machine. Raises RenderLimit."""
+        return bool(self.ask({"engine": "none"}, {})["offline"])
+
     def close(self) -> None:
         """End the helper, if one runs, and remove its folder."""
         self._end()

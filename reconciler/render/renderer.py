@@ -65,6 +65,10 @@ class Renderer:
         closure = Closure(reading.closure(), _inputs(spec, kind), capabilities)
         return ManifestSet(tuple(documents.unique(manifests)), closure, left_out), is_repeatable
 
+    def is_offline(self) -> bool:
+        """Whether this machine's kernel lets the helper process leave the network. Raises RenderLimit, TemplateFailed."""
+        return self._helper.is_offline()
+
     def close(self) -> None:
         """End the helper process."""
         self._helper.close()
