@@ -15,11 +15,11 @@ from reconciler.errors import InvalidManifest, RemoteBase, TemplateFailed
 from reconciler.model.manifest import Manifest
 from reconciler.model.revision import Checkout
 from reconciler.objects import yaml
-from reconciler.render import documents, references
+from reconciler.render import documents, hiding, references
 from reconciler.render.helper_process import HelperProcess
 from reconciler.render.reading import Reading, join, leads_out
 
-FILE_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+FILE_NAMES = hiding.KUSTOMIZATIONS
 _HELM = ("helmCharts", "helmChartInflationGenerator")
 
 
