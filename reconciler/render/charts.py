@@ -13,6 +13,7 @@ from typing import Any
 
 from reconciler.errors import InvalidManifest, PathNotFound, RemoteBase, TemplateFailed
 from reconciler.objects import yaml
+from reconciler.objects.budget import Budget
 from reconciler.render import packed, schemas
 from reconciler.render.reading import Reading, join, leads_out
 
@@ -46,9 +47,9 @@ def collect(path: str, reading: Reading) -> Chart:
     return Chart(metadata, files, seen)
 
 
-def one_map(text: bytes, path: str) -> Mapping[str, Any]:
+def one_map(text: bytes, path: str, budget: Budget) -> Mapping[str, Any]:
     """The one mapping that a file holds; empty for an empty file."""
-    found = yaml.load_all(text, path)
+    found = yaml.load_all(text, path, budget)
     if not found:
         return {}
     if len(found) != 1 or not isinstance(found[0][1], Mapping):
@@ -65,9 +66,9 @@ def _collect(path: str, reading: Reading, above: frozenset[str]) -> tuple[Mappin
     at = join(path, "Chart.yaml")
     if "Chart.yaml" not in files:
         raise TemplateFailed(f"{path} is no chart: it holds no Chart.yaml", subject=path)
-    metadata = one_map(files["Chart.yaml"], at)
-    vendored = set(_vendored(files, path))
-    for dependency in _dependencies(metadata, files, path):
+    metadata = one_map(files["Chart.yaml"], at, reading.budget)
+    vendored = set(_vendored(files, path, reading.budget))
+    for dependency in _dependencies(metadata, files, path, reading.budget):
         name = str(dependency.get("name"))
         if name not in vendored:
             source = _located(dependency, path)
@@ -77,24 +78,26 @@ def _collect(path: str, reading: Reading, above: frozenset[str]) -> tuple[Mappin
     return metadata, files
 
 
-def _dependencies(metadata: Mapping[str, Any], files: Mapping[str, bytes], path: str) -> Iterator[Mapping[str, Any]]:
+def _dependencies(
+    metadata: Mapping[str, Any], files: Mapping[str, bytes], path: str, budget: Budget
+) -> Iterator[Mapping[str, Any]]:
     """Those of Chart.yaml, or of requirements.yaml where an old chart has that."""
     declared = metadata.get("dependencies")
     if declared is None and "requirements.yaml" in files:
-        declared = one_map(files["requirements.yaml"], join(path, "requirements.yaml")).get("dependencies")
+        declared = one_map(files["requirements.yaml"], join(path, "requirements.yaml"), budget).get("dependencies")
     for one in declared or ():
         if not isinstance(one, Mapping) or not one.get("name"):
             raise InvalidManifest(f"{join(path, 'Chart.yaml')}: a dependency without a name", subject=path)
         yield one
 
 
-def _vendored(files: Mapping[str, bytes], path: str) -> Iterator[str]:
+def _vendored(files: Mapping[str, bytes], path: str, budget: Budget) -> Iterator[str]:
     """The names of the charts in `charts/`, packed or not."""
     for name, data in files.items():
         if (match := _PACKED.match(name)) is not None:
             yield match["name"]
         elif _UNPACKED.match(name):
-            yield str(one_map(data, join(path, name)).get("name"))
+            yield str(one_map(data, join(path, name), budget).get("name"))
 
 
 def _located(dependency: Mapping[str, Any], path: str) -> str:

@@ -19,6 +19,7 @@ from reconciler.model.live import Discovery
 from reconciler.model.manifest import Manifest
 from reconciler.model.revision import Checkout
 from reconciler.model.spec import InstanceSpec
+from reconciler.objects.budget import Budget
 from reconciler.render import charts, documents, generated, hooks, semver
 from reconciler.render.helper_process import HelperProcess
 from reconciler.render.reading import Reading, join, leads_out
@@ -59,23 +60,23 @@ def render(
         answer = helper.ask(request, {f"chart/{name}": data for name, data in chart.files.items()})
     except TemplateFailed as error:
         raise TemplateFailed(_in_the_repository(error.message, chart, path), subject=path, retry=error.retry) from error
-    found = _manifests(answer, spec, path)
+    found = _manifests(answer, spec, path, reading.budget)
     if not answer["again"]:
         return found, True
-    again = _manifests({**answer, "templates": {**answer["templates"], **answer["again"]}}, spec, path)
+    again = _manifests({**answer, "templates": {**answer["templates"], **answer["again"]}}, spec, path, Budget())
     once, other = (hooks.without_hooks(one, spec.render)[0] for one in (found, again))
     generated.require_repeatable(once, other, spec.render.helm.keep_generated, path)
     return found, False
 
 
-def _manifests(answer: Mapping[str, Any], spec: InstanceSpec, path: str) -> list[Manifest]:
+def _manifests(answer: Mapping[str, Any], spec: InstanceSpec, path: str, budget: Budget) -> list[Manifest]:
     found: list[Manifest] = []
     if not spec.render.helm.skip_crds:
         for crd in answer["crds"]:
-            found += documents.parse(str(crd["data"]), _origin(path, str(crd["filename"])))
+            found += documents.parse(str(crd["data"]), _origin(path, str(crd["filename"])), budget)
     for name, text in sorted(answer["templates"].items()):
         if not name.endswith("NOTES.txt"):
-            found += documents.parse(str(text), _origin(path, name), rendered=True)
+            found += documents.parse(str(text), _origin(path, name), budget, rendered=True)
     return found
 
 
@@ -122,7 +123,7 @@ def _values(checkout: Checkout, spec: InstanceSpec, reading: Reading) -> dict[st
             raise InvalidManifest(
                 f"render.helm.valueFiles: {name} does not exist in the repository (at {path})", subject=name
             ) from error
-        merged = merge(merged, charts.one_map(text, path))
+        merged = merge(merged, charts.one_map(text, path, reading.budget))
     return merge(merged, spec.render.helm.values)
 
 

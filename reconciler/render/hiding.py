@@ -14,6 +14,7 @@ from typing import Any
 
 from reconciler.errors import InvalidManifest
 from reconciler.objects import mask, yaml
+from reconciler.objects.budget import Budget
 from reconciler.objects.kinds import SECRET
 
 KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
@@ -32,83 +33,88 @@ _SCHEMA_ECHO = re.compile(r"'(?:[^'\\]|\\.)*' (?=does not match pattern|is not v
 
 def safe(words: str, files: Mapping[str, bytes]) -> str:
     """An engine's words without what is secret in the files that it was given."""
-    values: set[str] = set()
-    for path, data in files.items():
-        values.update(_values(path, data, files))
+    search, values = _Search(files), set[str]()
+    for path in files:
+        values.update(search.values(path))
         if len(values) > MOST_VALUES:
             return UNSAID
     return _SCHEMA_ECHO.sub(f"{mask.HIDDEN} ", mask.cut(words, values))
 
 
-def _values(path: str, data: bytes, files: Mapping[str, bytes]) -> Iterator[str]:
-    if not path.endswith(_TEXTS):
-        return
-    try:
-        documents = yaml.load_all(data, path)
-    except InvalidManifest:
-        yield from _of_lines(data.decode(errors="replace"))
-        return
-    for _, document in documents:
-        yield from _of_document(document, posixpath.dirname(path), files)
+class _Search:
+    """Finds what is secret in files. What no longer fits into the budget of one render counts as if it were no YAML."""
 
+    def __init__(self, files: Mapping[str, bytes]) -> None:
+        self._files = files
+        self._budget = Budget()
 
-def _of_document(document: Any, folder: str, files: Mapping[str, bytes]) -> Iterator[str]:
-    """Of an object, a kustomization, a generator's or transformer's configuration, or a JSON patch."""
-    if isinstance(document, list):
-        yield from _of_operations(document)
-    if not isinstance(document, Mapping):
-        return
-    yield from mask.secret_texts(document)
-    if document.get("kind") == "SecretGenerator":
-        yield from _of_generator(document, folder, files)
-    for generator in _list(document, "secretGenerator"):
-        if isinstance(generator, Mapping):
-            yield from _of_generator(generator, folder, files)
-    for field in _INLINE:
-        for entry in _list(document, field):
-            yield from _of_patch(entry, folder, files)
-    if str(document.get("kind", "")).startswith("Patch"):
-        yield from _of_patch(document, folder, files)
+    def values(self, path: str) -> Iterator[str]:
+        """What is secret in one file, and in those that its generators name."""
+        if not path.endswith(_TEXTS):
+            return
+        data = self._files[path]
+        try:
+            documents = yaml.load_all(data, path, self._budget)
+        except InvalidManifest:
+            yield from _of_lines(data.decode(errors="replace"))
+            return
+        for _, document in documents:
+            yield from self._of_document(document, posixpath.dirname(path))
 
+    def _of_document(self, document: Any, folder: str) -> Iterator[str]:
+        """Of an object, a kustomization, a generator's or transformer's configuration, or a JSON patch."""
+        if isinstance(document, list):
+            yield from _of_operations(document)
+        if not isinstance(document, Mapping):
+            return
+        yield from mask.secret_texts(document)
+        generators = [
+            *_list(document, "secretGenerator"),
+            *([document] if document.get("kind") == "SecretGenerator" else []),
+        ]
+        for generator in generators:
+            if isinstance(generator, Mapping):
+                yield from self._of_generator(generator, folder)
+        for field in _INLINE:
+            for entry in _list(document, field):
+                yield from self._of_patch(entry, folder)
+        if str(document.get("kind", "")).startswith("Patch"):
+            yield from self._of_patch(document, folder)
 
-def _of_generator(generator: Mapping[str, Any], folder: str, files: Mapping[str, bytes]) -> Iterator[str]:
-    for literal in _list(generator, "literals"):
-        yield str(literal).partition("=")[2] or str(literal)
-    envs = [*_list(generator, "envs"), *([generator["env"]] if generator.get("env") else [])]
-    for reference in envs:
-        for line in _content(str(reference), folder, files).splitlines():
-            yield line.partition("=")[2] or line
-    for reference in _list(generator, "files"):
-        yield _content(str(reference).rpartition("=")[2], folder, files)
+    def _of_generator(self, generator: Mapping[str, Any], folder: str) -> Iterator[str]:
+        for literal in _list(generator, "literals"):
+            yield str(literal).partition("=")[2] or str(literal)
+        envs = [*_list(generator, "envs"), *([generator["env"]] if generator.get("env") else [])]
+        for reference in envs:
+            for line in self._content(str(reference), folder).splitlines():
+                yield line.partition("=")[2] or line
+        for reference in _list(generator, "files"):
+            yield self._content(str(reference).rpartition("=")[2], folder)
 
+    def _content(self, reference: str, folder: str) -> str:
+        """A file's text, whatever kind of file it is; nothing where it is reached by a link."""
+        return self._files.get(posixpath.normpath(posixpath.join(folder, reference)), b"").decode(errors="replace")
 
-def _content(reference: str, folder: str, files: Mapping[str, bytes]) -> str:
-    """A file's text, whatever kind of file it is; nothing where it is reached by a link."""
-    return files.get(posixpath.normpath(posixpath.join(folder, reference)), b"").decode(errors="replace")
-
-
-def _of_patch(entry: Any, folder: str, files: Mapping[str, bytes]) -> Iterator[str]:
-    """Of an entry that holds a patch, or is one, written out in place."""
-    if isinstance(entry, Mapping):
+    def _of_patch(self, entry: Any, folder: str) -> Iterator[str]:
+        """Of an entry that holds a patch, or is one, written out in place."""
+        if not isinstance(entry, Mapping):
+            yield from self._of_inline(entry, folder)
+            return
         target = entry.get("target")
-        texts = [entry.get("patch"), entry.get("jsonOp"), entry.get("patches")]
         if not _is_of_another_kind(target if isinstance(target, Mapping) else {}):
-            for text in texts:
-                yield from _of_inline(text, folder, files)
-    else:
-        yield from _of_inline(entry, folder, files)
+            for text in (entry.get("patch"), entry.get("jsonOp"), entry.get("patches")):
+                yield from self._of_inline(text, folder)
 
-
-def _of_inline(text: Any, folder: str, files: Mapping[str, bytes]) -> Iterator[str]:
-    if not isinstance(text, str) or not ("\n" in text or text.lstrip().startswith(("{", "["))):
-        return  # a path
-    try:
-        for _, document in yaml.load_all(text, "patch"):
-            if isinstance(document, Mapping) and "kind" not in document:
-                yield from _leaves(document)
-            yield from _of_document(document, folder, files)
-    except InvalidManifest:
-        yield from _of_all(text.splitlines())
+    def _of_inline(self, text: Any, folder: str) -> Iterator[str]:
+        if not isinstance(text, str) or not ("\n" in text or text.lstrip().startswith(("{", "["))):
+            return  # a path
+        try:
+            for _, document in yaml.load_all(text, "patch", self._budget):
+                if isinstance(document, Mapping) and "kind" not in document:
+                    yield from _leaves(document)
+                yield from self._of_document(document, folder)
+        except InvalidManifest:
+            yield from _of_all(text.splitlines())
 
 
 def _of_operations(operations: Iterable[Any]) -> Iterator[str]:
