@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
@@ -49,7 +49,10 @@ class Finding:
 
 @doctor_app.command(epilog="Example: undrift doctor -o json")
 def doctor(chosen: Annotated[Format, typer.Option("-o", "--output")] = Format.TABLE) -> None:
-    """Check Redis, processes, journal, disk, webhook, Git, clusters. Ends with 0 well, 1 warned, 3 failed, 5 unreachable."""
+    """Check Redis, processes, journal, disk, render helper, webhook, Git, clusters.
+
+    Ends with 0 well, 1 warned, 3 failed, 5 unreachable.
+    """
     store = wiring.store()
     with closing(wiring.rooms()) as rooms:
         found = list(_all(store, rooms))
@@ -65,6 +68,7 @@ def _all(store: Store, rooms: Rooms) -> Iterator[Finding]:
     yield from _fleet(store)
     yield _journal(store)
     yield _disk()
+    yield render_helper(rooms.renderer.is_offline)
     yield _webhook(store)
     for url, access in store.specs.repositories().items():
         try:
@@ -147,6 +151,23 @@ def _disk() -> Finding:
     free = shutil.disk_usage(home).free
     level: Level = "ok" if free >= LEAST_FREE else "warn"
     return Finding(level, "disk", f"{free / 1024**3:.1f} GiB free at {home}, where mirrors and journal lie")
+
+
+def render_helper(is_offline: Callable[[], bool]) -> Finding:
+    """Whether what renders charts and kustomizations is cut off from the network, on the machine that is asked."""
+    try:
+        offline = is_offline()
+    except UndriftError as error:
+        return Finding("fail", "render helper", f"{error.reason}: {error.message}")
+    if offline:
+        return Finding("ok", "render helper", "renders without a network on this machine")
+    return Finding(
+        "warn",
+        "render helper",
+        "this machine's kernel does not let it leave the network (unshare is refused, as by a Pod's seccomp profile): "
+        "charts and kustomizations that name something to fetch are refused all the same, but no second wall stands "
+        "behind that; allow unshare, or let a NetworkPolicy keep workers from all but Git hosts, Redis and API servers",
+    )
 
 
 def _webhook(store: Store) -> Finding:
