@@ -61,6 +61,16 @@ def test_the_same_inputs_are_rendered_once_by_all_processes(make: Callable[[], C
     assert (first.renders, second.renders) == (1, 0)
 
 
+def test_without_a_cache_each_render_is_made_anew(tmp_path: Path) -> None:
+    """The property tests of closures compare with such a renderer: one that kept anything would agree with itself."""
+    renderer = Counting(tmp_path / "work")
+
+    assert render(renderer, FILES) == render(renderer, FILES)
+
+    assert renderer.renders == 2
+    renderer.close()
+
+
 @pytest.mark.parametrize(
     ("files", "options"),
     [
