@@ -204,12 +204,6 @@ class Fleet:
             if _is_owned(live, key) and found.namespace != SYSTEM_NAMESPACE
         }
 
-    def held(self, key: InstanceKey) -> int:
-        """How many of its members exist: what a controller has since taken over is a member, and not gone."""
-        memory, fake = self.memories.get(key, Memory()), self.clusters[key.cluster]
-        stored = self.rooms.inventories.read(FakeApi(fake, Lease(0), key.cluster), key)
-        return len(stored.flushed(memory.unflushed, memory.unflushed_entry).members.keys() & fake.objects.keys())
-
 
 def _is_owned(live: Raw, key: InstanceKey) -> bool:
     meta = live["metadata"]
@@ -260,7 +254,7 @@ def _pass_is_careful(fleet: Fleet, step: Pass) -> None:
         fleet.clusters[step.cluster],
         [one for name, one in fleet.clusters.items() if name != step.cluster],
     )
-    before, owned, held = len(fake.deleted), fleet.owned(key), fleet.held(key)
+    before, owned = len(fake.deleted), fleet.owned(key)
     others = [len(one.deleted) for one in elsewhere]
     approved = fleet.plans.get(key) if step.approves else None
     met = faulty(fake, step)
@@ -280,13 +274,13 @@ def _pass_is_careful(fleet: Fleet, step: Pass) -> None:
         allowed = met[0] + (1 if step.lost else 0)  # a delete of which only the answer was lost has happened
         assert len(fake.deleted) <= allowed, "deleted after an answer was missing"
     if gone and approved is None:
-        _under_the_brakes(len(gone), held, fleet.guards)
+        _under_the_brakes(len(gone), len(owned), fleet.guards)
 
 
-def _under_the_brakes(gone: int, held: int, guards: Guards) -> None:
+def _under_the_brakes(gone: int, owned: int, guards: Guards) -> None:
     assert gone <= guards.max_deletions
-    assert gone < held
-    assert gone < 3 or 100 * gone <= guards.max_deletion_percent * held
+    assert gone < owned
+    assert gone < 3 or 100 * gone <= guards.max_deletion_percent * owned
 
 
 def test_the_life_deletes_at_all() -> None:
