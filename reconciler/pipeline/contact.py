@@ -95,6 +95,8 @@ def meet(
             raise
         except UndriftError as error:
             refused[change.key] = error
+            if change.key in live:
+                actions[change.key] = Action.ADOPT
     contact = {key for key, error in refused.items() if isinstance(error, FirstContact)}
     replaced = {key for key, error in refused.items() if isinstance(error, ImmutableField) and key not in live}
     waves = [[_acting(one, actions) for one in wave.changes] for wave in decided.waves]
