@@ -124,7 +124,7 @@ def _aged(
 ) -> InstanceStatus:
     """Synced only while somebody has looked lately."""
     if scan.get("error") and status.reason != "LeftTheFleet":
-        update: dict[str, object] = {"sync": "Unknown", "stale": True}
+        update: dict[str, object] = {"sync": "Unknown", "health": "Unknown", "stale": True}
         if scan.get("reason") == "ClusterIdentityChanged":
             update |= {"phase": "Held", "reason": scan["reason"], "message": str(scan["error"])}
         elif status.phase in ("Idle", "Queued"):
