@@ -8,14 +8,14 @@ objects stay, and a person decides.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from reconciler.fleet import moves, values
 from reconciler.fleet import project as projects
 from reconciler.fleet.access import access, nearest
-from reconciler.fleet.documents import Application, Cluster, Project
+from reconciler.fleet.documents import Application, Cluster, Project, full_name, in_project
 from reconciler.fleet.fill import Wrong, fill, never, told
 from reconciler.fleet.load import Entry, Fleet
 from reconciler.fleet.options import Options, make_options, matching
@@ -96,7 +96,7 @@ def expand(fleet: Fleet, *, previous: Specs | None = None) -> Expansion:
     work = _Work(fleet, dict(previous or {}), targets, problems=list(fleet.problems), notes=list(fleet.notes))
     before: dict[str, list[InstanceKey]] = {}
     for key in work.previous:
-        before.setdefault(key.application, []).append(key)
+        before.setdefault(_application(key), []).append(key)
     for name, application in fleet.applications.items():
         _expand_one(application, fleet.entries["Application", name], before.get(name, []), work)
     for key in work.previous:
@@ -110,7 +110,7 @@ def expand(fleet: Fleet, *, previous: Specs | None = None) -> Expansion:
         specs=dict(sorted(specs.items())),
         kept=frozenset(work.kept),
         left=left,
-        removed=frozenset(key for key in left if _was_removed(key, work)),
+        removed=_removed(left, work),
         moved=moves.heirs(specs) if _is_clean(work) else {},
         problems=in_order(work.problems),
         notes=in_order(work.notes),
@@ -123,15 +123,29 @@ def _is_clean(work: _Work) -> bool:
     return bool(work.fleet.applications) and not work.problems and not work.fleet.notes
 
 
-def _was_removed(key: InstanceKey, work: _Work) -> bool:
-    fleet = work.fleet
-    return _is_clean(work) and key.application not in fleet.applications and key.cluster in fleet.clusters
+def _removed(left: Iterable[InstanceKey], work: _Work) -> frozenset[InstanceKey]:
+    """Not those whose name is new in another project: they moved there, and nobody said so."""
+    if not _is_clean(work):
+        return frozenset()
+    elsewhere = {key.application for key in work.specs if key not in work.previous}
+    return frozenset(
+        key
+        for key in left
+        if _application(key) not in work.fleet.applications
+        and key.cluster in work.fleet.clusters
+        and key.application not in elsewhere
+    )
+
+
+def _application(key: InstanceKey) -> str:
+    """An instance's application by the name that the fleet has for it."""
+    return in_project(key.project, key.application)
 
 
 def _expand_one(application: Application, entry: Entry, mine: list[InstanceKey], work: _Work) -> None:
     """Decide an application's instances. Broken as a whole, it keeps those it had, and gets no others."""
     fleet = work.fleet
-    if ("Application", application.metadata.name) in fleet.broken and mine:
+    if ("Application", full_name(application)) in fleet.broken and mine:
         _keep_all(mine, work)
         return
     if wrong := list(_wrong_references(application, entry, work)):
@@ -207,11 +221,9 @@ def _expand_on(
 
 def _is_in_doubt(key: InstanceKey, fleet: Fleet) -> bool:
     """Whether an instance is missing only since something that makes it can't be read."""
-    if key.application not in fleet.applications:
+    if _application(key) not in fleet.applications:
         has_cluster = key.cluster in fleet.clusters or fleet.is_lost("Cluster", key.cluster)
-        return has_cluster and fleet.is_lost("Application", key.application)
-    if fleet.applications[key.application].spec.project != key.project:
-        return False
+        return has_cluster and fleet.is_lost("Application", _application(key))
     return ("Cluster", key.cluster) in fleet.broken or (
         key.cluster not in fleet.clusters and fleet.is_lost("Cluster", key.cluster)
     )

@@ -354,6 +354,49 @@ def test_while_a_repository_is_broken_its_credentials_are_used_on():
     assert found.source.repo == spec(before, "web@eu-1").source.repo
 
 
+def test_another_projects_broken_repository_does_not_hold_back_new_credentials():
+    """A leaked token is rotated while another tenant's file is broken, or nobody can say whose it is."""
+    before = expanded(EU, repository("old", GIT), application("web"))
+    rotated = documents(EU, repository("new", GIT), application("web"))
+
+    for theirs in (documents(repository("theirs", GIT, project="shop", polls="1s")), "undrift: ["):
+        found = spec(restarted({"a.yaml": rotated, "b.yaml": theirs}, before), "web@eu-1").source.repo.credentials.token
+        assert found is not None
+        assert found.file == "new"
+
+
+def test_text_that_may_hide_a_repository_takes_no_credentials_away():
+    before = expanded(EU, repository("old", GIT), application("web"))
+
+    after = restarted({"a.yaml": documents(EU, application("web", "new")), "b.yaml": "undrift: ["}, before)
+
+    assert spec(after, "web@eu-1").source.repo == spec(before, "web@eu-1").source.repo
+
+
+def test_applications_of_one_name_are_each_their_projects_own():
+    docs = [EU, project("shop"), application("web"), application("web", "cart", project="shop")]
+    before = expanded(*docs)
+    assert {str(key): one.source.path for key, one in before.specs.items()} == {
+        "default/web@eu-1": "web",
+        "shop/web@eu-1": "cart",
+    }
+
+    broken = application("web", "new", project="shop", rollouts={})
+    after = expanded(EU, project("shop"), application("web", "new"), broken, previous=before.specs)
+
+    assert (spec(after, "web@eu-1").source.path, spec(after, "shop/web@eu-1").source.path) == ("new", "cart")
+    assert after.kept == {InstanceKey.parse("shop/web@eu-1")}
+
+
+def test_an_application_that_goes_is_removed_though_another_project_has_its_name():
+    docs = [EU, project("shop"), application("api"), application("web", project="shop")]
+    before = expanded(*docs, application("web"))
+
+    after = expanded(*docs, previous=before.specs)
+
+    assert after.removed == {InstanceKey.parse("web@eu-1")}
+
+
 def test_an_application_that_moved_to_another_project_leaves_the_old_one():
     before = expanded(EU, application("web"))
 
@@ -361,6 +404,7 @@ def test_an_application_that_moved_to_another_project_leaves_the_old_one():
 
     assert names(after) == ["shop/web@eu-1"]
     assert after.left == {InstanceKey.parse("web@eu-1")}
+    assert after.removed == frozenset()  # nobody said that it moved, and nobody removed it
 
 
 def test_repositories_are_looked_at_as_often_as_the_most_eager_asks():
