@@ -44,6 +44,7 @@ LabelText = Annotated[str, StringConstraints(pattern=LABEL)]
 LabelValue = Annotated[str, StringConstraints(pattern=LABEL_VALUE)]
 Namespace = Annotated[str, StringConstraints(pattern=LABEL_OR_FILLED)]
 NamespaceOrAny = Annotated[str, StringConstraints(pattern=LABEL_OR_ANY)]
+CredentialPattern = Annotated[str, StringConstraints(min_length=1)]
 RepositoryUrl = Annotated[str, AfterValidator(is_url)]
 
 
@@ -184,6 +185,17 @@ class ClusterSpec(Spec):
     """`Observe`: nothing is ever written to the cluster."""
 
 
+class AllowedCredentials(Spec):
+    """The references that credentials of the project's Repositories may have, by kind; `*` stands for any text."""
+
+    env: tuple[CredentialPattern, ...] = ()
+    """Names of environment variables, such as `UNDRIFT_CRED_SHOP_*`."""
+    file: tuple[CredentialPattern, ...] = ()
+    """Paths below the credentials folder, such as `shop/*`."""
+    secret: tuple[CredentialPattern, ...] = ()
+    """`namespace/name/key`, such as `shop/*`."""
+
+
 class ProjectSpec(Spec):
     """A tenant. It allows what it lists; a missing list allows nothing; `*` allows any."""
 
@@ -192,6 +204,7 @@ class ProjectSpec(Spec):
     """`Observe`: nothing is written for any of its applications."""
     repos: tuple[UrlOrAny, ...] = ()
     """URLs of repositories, or of folders of them on the host; `*` for any."""
+    credentials: AllowedCredentials = AllowedCredentials()
     clusters: AllowedClusters = AllowedClusters()
     namespaces: tuple[NamespaceOrAny, ...] = ()
     cluster_kinds: tuple[KindRule, ...] = ()
@@ -208,6 +221,8 @@ class RepositorySpec(Spec):
     project: LabelText = DEFAULT_PROJECT
     """Only this project's applications use these credentials."""
     credentials: RepositoryCredentials = RepositoryCredentials()
+    """How to log in to the Git host, by references that the project's `credentials` lists. A token is sent as Bearer, or as
+    the password when a username is given."""
     limits: RepositoryLimits = RepositoryLimits()
     poll: Duration = Field(timedelta(seconds=60), ge=timedelta(seconds=1))
     """How often the repository's refs are looked at; `undrift up` looks every 3 seconds."""

@@ -94,6 +94,7 @@ def expand(fleet: Fleet, *, previous: Specs | None = None) -> Expansion:
     """One spec per application and cluster. Deterministic: equal fleets give equal specs."""
     targets = {name: _target(cluster) for name, cluster in fleet.clusters.items()}
     work = _Work(fleet, dict(previous or {}), targets, problems=list(fleet.problems), notes=list(fleet.notes))
+    work.problems += _refused_repositories(fleet)
     before: dict[str, list[InstanceKey]] = {}
     for key in work.previous:
         before.setdefault(_application(key), []).append(key)
@@ -157,6 +158,10 @@ def _expand_one(application: Application, entry: Entry, mine: list[InstanceKey],
         work.problems.append(entry.problem(refusal.message, *refusal.path))
         _keep_all(mine, work, refusal=refusal.message)
         return
+    for repository in nearest(application, fleet):
+        if refusals := list(projects.credential_refusals(repository, project)):  # told of the Repository itself
+            _keep_all(mine, work, refusal=f"Repository {repository.metadata.name!r}: {refusals[0].message}")
+            return
     selected = [one for one in fleet.clusters.values() if _selects(application, one)]
     if not selected:
         work.notes.append(entry.problem("selects no cluster of this fleet", "spec", "clusters"))
@@ -165,6 +170,14 @@ def _expand_one(application: Application, entry: Entry, mine: list[InstanceKey],
     for cluster in selected:
         unfilled[cluster.metadata.name] = _expand_on(application, cluster, project, entry, options, work)
     work.problems += told(entry, unfilled)
+
+
+def _refused_repositories(fleet: Fleet) -> Iterator[Problem]:
+    """What Repositories may not use, whether or not an application does."""
+    for name, repository in fleet.repositories.items():
+        project = fleet.projects.get(repository.spec.project)
+        for one in projects.credential_refusals(repository, project):
+            yield fleet.entries["Repository", name].problem(one.message, *one.path)
 
 
 def _keep_all(keys: list[InstanceKey], work: _Work, *, refusal: str = "") -> None:

@@ -274,7 +274,8 @@ def test_an_application_that_names_an_unknown_cluster_stays_as_it_was():
 
 
 def project(name: str = "default", **spec: object) -> dict[str, object]:
-    given = {"repos": ["*"], "clusters": {"names": ["*"]}, "namespaces": ["*"]}
+    anything = {"env": ["*"], "file": ["*"], "secret": ["*"]}
+    given = {"repos": ["*"], "credentials": anything, "clusters": {"names": ["*"]}, "namespaces": ["*"]}
     return document("Project", name, **{**given, **spec})
 
 
@@ -317,6 +318,56 @@ def test_what_a_project_refuses_is_not_made_and_what_ran_writes_nothing_more(lim
     assert after.kept == {InstanceKey.parse("web@eu-1")}
     assert names(expanded(EU, US, given, previous=after.specs)) == ["web@eu-1"]
     assert expanded(EU, US, given, previous=after.specs).specs == before.specs
+
+
+@pytest.mark.parametrize(
+    ("allowed", "used", "is_allowed"),
+    [
+        ({}, {"env": "UNDRIFT_CRED_SHOP"}, False),
+        ({"env": ["UNDRIFT_CRED_SHOP_*"]}, {"env": "UNDRIFT_CRED_SHOP_A"}, True),
+        ({"env": ["UNDRIFT_CRED_SHOP_*"]}, {"env": "UNDRIFT_CRED_GIT"}, False),
+        ({"env": ["*"], "secret": ["*"]}, {"file": "shop/token"}, False),
+        ({"file": ["shop/*", "common.pem"]}, {"file": "shop/token"}, True),
+        ({"file": ["shop/*", "common.pem"]}, {"file": "common.pem"}, True),
+        ({"file": ["shop/*"]}, {"file": "shop/../eu-1.yaml"}, False),
+        ({"file": ["shop/*"]}, {"file": "eu-1.yaml"}, False),
+        ({"file": ["shop.*"]}, {"file": "shopx"}, False),
+        ({"secret": ["shop/*"]}, {"secret": "shop/git/token"}, True),
+        ({"secret": ["shop/*"]}, {"secret": "kube-system/admin/token"}, False),
+    ],
+)
+def test_a_repository_uses_the_credentials_that_its_project_lists(allowed, used, is_allowed):
+    mine = repository("git", GIT, project="shop", credentials={"username": "x", "password": used})
+
+    found = expanded(EU, project("shop", credentials=allowed), mine, application("web", project="shop"))
+
+    assert names(found) == (["shop/web@eu-1"] if is_allowed else [])
+    kind = next(iter(used))
+    says = f"spec.credentials.password.{kind}: Project 'shop' does not list this in its credentials.{kind}; it allows "
+    assert [says in str(one) for one in found.problems] == ([] if is_allowed else [True])
+    assert not any(text in str(one) for text in used.values() for one in found.problems)
+
+
+def test_what_ran_with_credentials_that_are_refused_now_writes_nothing_more_and_never_uses_others():
+    """Neither those of a shorter URL, nor none."""
+    docs = [EU, repository("host", GIT, project="shop"), application("web", project="shop")]
+    nearer = repository("near", "https://git.example.com/apps.git", project="shop")
+    before = expanded(*docs, nearer, project("shop"))
+
+    after = expanded(*docs, nearer, project("shop", credentials={"file": ["host"]}), previous=before.specs)
+
+    found = spec(after, "shop/web@eu-1")
+    assert found.source.repo.credentials.token.file == "near"
+    assert found.rules.refusal.startswith("Repository 'near': Project 'shop' does not list this")
+    assert after.kept == {InstanceKey.parse("shop/web@eu-1")}
+
+
+def test_a_repository_that_nobody_uses_is_told_of_and_the_undefined_default_project_uses_any():
+    found = expanded(EU, project("shop", credentials={}), repository("git", GIT, project="shop"), application("web"))
+
+    assert names(found) == ["web@eu-1"]
+    assert [one.subject for one in found.problems] == [("Repository", "shop/git")]
+    assert expanded(EU, repository("git", GIT), application("web")).problems == ()
 
 
 def test_a_broken_default_project_does_not_allow_all():
