@@ -57,9 +57,10 @@ class RenderCache:
         return None
 
     def keep(self, name: str, found: ManifestSet) -> None:
-        """Keep a render, in the place of the oldest of its name."""
+        """Keep a render, in the place of one that read the same, else of the oldest of its name."""
         data = _encoded(found)
-        slot = self._oldest(name)
+        same = self._same(name, found.closure)
+        slot = self._oldest(name) if same is None else same
         self._remember(name, slot, data)
         if not any(one.key.group_kind == SECRET for one in found):
             self._write(name, slot, data)
@@ -94,6 +95,15 @@ class RenderCache:
         self._room += len(before) - len(packed)
         while self._room < 0 and self._known:
             self._room += len(self._known.popitem(last=False)[1])
+
+    def _same(self, name: str, closure: Closure) -> int | None:
+        """The place of a render that read the same: a newer one stands for it, whatever it gave."""
+        for slot in range(KEPT_EACH):
+            data = self._read(name, slot)
+            raw = orjson.loads(data) if data is not None else {}
+            if raw and Closure(raw["paths"], raw["inputs"], raw["capabilities"]) == closure:
+                return slot
+        return None
 
     def _oldest(self, name: str) -> int:
         """An empty place of a name, else the one written longest ago."""

@@ -53,8 +53,8 @@ def render(
         "kube_version": discovery.server_version,
         "api_versions": list(discovery.api_versions()),
         # Rendering twice shows at once what would otherwise look like a change at every sync; times tell seconds apart.
-        "twice": any(_MAY_VARY.search(data) for data in chart.seen.values()),
-        "pause_s": 1.0 if any(_TELLS_TIME.search(data) for data in chart.seen.values()) else 0.0,
+        "twice": _holds(chart, _MAY_VARY),
+        "pause_s": 1.0 if _holds(chart, _TELLS_TIME) else 0.0,
     }
     try:
         answer = helper.ask(request, {f"chart/{name}": data for name, data in chart.files.items()})
@@ -100,14 +100,17 @@ def _require_kube_version(chart: charts.Chart, server: str, path: str) -> None:
 
 
 def _require_known_kinds(chart: charts.Chart, discovery: Discovery, path: str) -> None:
-    if not discovery.stale_groups:
-        return
-    if any(_LOOKS_AT_KINDS.search(data) for data in chart.seen.values()):
+    if discovery.stale_groups and _holds(chart, _LOOKS_AT_KINDS):
         raise Unreachable(
             f"{path or '/'}: the chart asks which API versions there are, and the cluster could not tell for "
             f"{', '.join(sorted(discovery.stale_groups))}; tried again when that API answers",
             subject=path,
         )
+
+
+def _holds(chart: charts.Chart, what: re.Pattern[bytes]) -> bool:
+    """Whether a file of it holds that, one in a packed dependency included."""
+    return any(what.search(data) for data in chart.seen.values())
 
 
 def _values(checkout: Checkout, spec: InstanceSpec, reading: Reading) -> dict[str, Any]:

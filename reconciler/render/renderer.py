@@ -34,13 +34,15 @@ class Renderer:
         self._helper = HelperProcess(work, limits or RenderLimits())
         self._cache = RenderCache(cache) if cache is not None else None
 
-    def render(self, checkout: Checkout, spec: InstanceSpec, discovery: Discovery) -> ManifestSet:
+    def render(
+        self, checkout: Checkout, spec: InstanceSpec, discovery: Discovery, *, is_anew: bool = False
+    ) -> ManifestSet:
         """The manifests of an instance, with namespaces as written: those of an earlier render that read the same, or
-        else rendered now. Raises the RenderErrors, PathNotFound."""
+        else, and always when it is to be `is_anew`, rendered now. Raises the RenderErrors, PathNotFound."""
         if self._cache is None:
             return self._rendered(checkout, spec, discovery)[0]
         name = _name(checkout.path, spec)
-        known = self._cache.find(name, checkout.tree, capabilities_of(discovery))
+        known = None if is_anew else self._cache.find(name, checkout.tree, capabilities_of(discovery))
         if known is not None:
             return known
         found, is_repeatable = self._rendered(checkout, spec, discovery)

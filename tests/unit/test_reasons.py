@@ -26,6 +26,7 @@ SETTERS = {
     "workers/store/status.py",
     "workers/tasks/leased.py",
     "workers/tasks/leaving.py",
+    "workers/tasks/judging.py",
     "workers/tasks/scanning.py",
     "workers/tasks/syncing.py",
 }

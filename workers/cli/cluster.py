@@ -141,12 +141,14 @@ def _check_one(name: str, rooms: Rooms) -> int:
     try:
         api = rooms.clusters.api(target, OpenGuard(), agent=f"check {name}")
         discovery = api.discovery(refresh=True)
-        owned = len(rooms.inventories.read_all(api))
+        owned, unreadable = rooms.inventories.read_all(api)
     except UndriftError as error:
         print(f"{name}: {error.reason}: {error.message}")
         return UNREACHABLE
     stale = f", no answer from {', '.join(sorted(discovery.stale_groups))}" if discovery.stale_groups else ""
     print(
-        f"{name}: Kubernetes {discovery.server_version}, {len(discovery.resources)} kinds, {owned} inventories{stale}"
+        f"{name}: Kubernetes {discovery.server_version}, {len(discovery.resources)} kinds, {len(owned)} inventories{stale}"
     )
+    for why in unreadable.values():
+        print(f"{name}: {why.message}")
     return 0

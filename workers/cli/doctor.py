@@ -30,6 +30,9 @@ OLDEST_REDIS = 7
 MOST_SKEW_S = 5.0
 LEAST_FREE = 1024**3
 OLD_S = 2 * 3600.0
+SEVERAL = (
+    "Schedulers on several machines need UNDRIFT_JOURNAL_REPO, or one state volume for all: docs/how-to/recover.md"
+)
 REVIEW = Resource("authorization.k8s.io", "v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews", False)
 NEEDED = (("secrets", ("get", "list", "create", "update", "delete"), SYSTEM_NAMESPACE), ("namespaces", ("get",), ""))
 Level = Literal["ok", "warn", "fail", "away"]
@@ -128,14 +131,19 @@ def _fleet(store: Store) -> Iterator[Finding]:
 
 
 def _journal(store: Store) -> Finding:
-    verdict = wiring.journal().verify(store.outbox.head())
+    head, journal = store.outbox.head(), wiring.journal()
+    verdict = journal.verify()
     if verdict.problem:
         return Finding("fail", "journal", f"{verdict.problem}; see docs/how-to/recover.md")
+    if head is not None and not journal.has(head):
+        there = f"commit {head[:12]} is not here: another machine wrote it, or this journal was lost or rewritten"
+        return Finding("fail" if wiring.settings().journal_repo is None else "warn", "journal", f"{there}. {SEVERAL}")
     waiting, copy = store.outbox.length(), store.outbox.copy()
     if problem := copy.get("problem"):
         return Finding("warn", "journal", f"whole, but not copied: {problem}")
     copied = f"; its copy has {copy['head'][:12]}" if copy else ""
-    return Finding("ok", "journal", f"{verdict.entries} entries, whole; {waiting} wait{copied}")
+    alone = f"; on this machine alone. {SEVERAL}" if wiring.settings().journal_repo is None else ""
+    return Finding("ok", "journal", f"{verdict.entries} entries, whole; {waiting} wait{copied}{alone}")
 
 
 def _disk() -> Finding:

@@ -127,6 +127,8 @@ def _keep_running(supervisor: Supervisor, chosen: Settings, wanted: Wanted) -> N
         if not _await_ready(supervisor, watch, wanted, chosen):
             return
         _greet(chosen, wanted)
+        for sentence in watch.problems():
+            _say(f"fleet    {sentence}")
         # On a terminal one line tells how the fleet is; anywhere else nothing more is printed.
         console = Console()
         with console.status(watch.line()) if console.is_terminal else contextlib.nullcontext() as line:

@@ -34,6 +34,7 @@ def announce(
     for key in store.tombstones.all().keys() & expansion.specs.keys():
         store.tombstones.drop(key)
         store.events.append(now, "instance", str(key), "Revived", "its Application was put back; nothing is deleted")
+        store.outbox.put(now, "revived", str(key), by="a commit")  # or a loss of Redis would bring its tombstone back
     gone = store.specs.left() | expansion.left
     moved = {key: expansion.moved[key] for key in sorted(gone & expansion.moved.keys())}
     _hand_over(store, moved)

@@ -28,6 +28,8 @@ slots              hash    worker -> slots and when it was last heard of        
 specs              hash    spec digest -> spec                                             specs in use
 instances          hash    instance -> spec digest                                         one an instance
 sources            hash    instance -> URL of its repository and ref                       one an instance
+on:<cluster>       set     instances of a cluster                                          one an instance
+strays:<cluster>   set     instances that a scan met on a cluster and that are not of the fleet  until they are gone
 left               hash    instance -> spec digest of what left the fleet                  until deleted
 teardown           set     instances that a person wants deleted                           until deleted
 clusters           hash    cluster -> target                                               one a cluster

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ import redis
 
 from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import ClusterTarget, InstanceSpec, RepositoryAccess
+from workers.store.batches import at_most
 from workers.store.closures import Closures, source_words
 from workers.store.leader import Leader, NotLeading
 from workers.store.packed import pack, unpack
@@ -60,6 +62,7 @@ class SpecStore:
             pipe.hdel(self._key("instances"), str(key))
             pipe.hdel(self._key("sources"), str(key))
             pipe.hset(self._key("left"), str(key), gone[key])
+            pipe.srem(self._key(f"on:{key.cluster}"), str(key))
         for key, digest in now.items():
             if before.get(key) != digest or key.cluster in relabelled:
                 # Labels are in the text, for selectors, and not in the digest: by a label nothing is wanted differently.
@@ -70,6 +73,9 @@ class SpecStore:
                 if came_from.get(key, "") not in ("", specs[key].source.repo.url):
                     closures.forget(key, came_from[key])
             pipe.hdel(self._key("left"), str(key))
+        for cluster, keys in groupby(sorted(now, key=_cluster), key=_cluster):
+            for some in at_most(keys):
+                pipe.sadd(self._key(f"on:{cluster}"), *(str(key) for key in some))
         if now:  # what came back is wanted again, whatever was asked while it was away
             pipe.srem(self._key("teardown"), *(str(key) for key in now))
         self._replace(pipe, "clusters", {name: one.model_dump_json(by_alias=True) for name, one in clusters.items()})
@@ -95,8 +101,8 @@ class SpecStore:
         return self._read(self._digests("instances"))
 
     def on_cluster(self, name: str) -> Mapping[InstanceKey, InstanceSpec]:
-        """The instances of one cluster; only these are read in full."""
-        return self._read({key: one for key, one in self._digests("instances").items() if key.cluster == name})
+        """The instances of one cluster; only these are read."""
+        return self.many(self.keys_on(name))
 
     def using(self, url: str) -> Mapping[InstanceKey, InstanceSpec]:
         """The instances whose source is one repository; only these are read in full."""
@@ -128,6 +134,10 @@ class SpecStore:
     def instance_keys(self) -> frozenset[InstanceKey]:
         return frozenset(self._digests("instances"))
 
+    def keys_on(self, cluster: str) -> frozenset[InstanceKey]:
+        """The instances of one cluster."""
+        return frozenset(InstanceKey.parse(raw.decode()) for raw in self._redis.smembers(self._key(f"on:{cluster}")))
+
     def left(self) -> frozenset[InstanceKey]:
         """Instances that are gone from the fleet and not deleted."""
         return frozenset(self._digests("left"))
@@ -145,6 +155,9 @@ class SpecStore:
         raw = self._redis.hget(self._key("clusters"), name)
         return ClusterTarget.model_validate_json(raw) if raw else None
 
+    def cluster_names(self) -> frozenset[str]:
+        return frozenset(name.decode() for name in self._redis.hkeys(self._key("clusters")))
+
     def clusters(self) -> Mapping[str, ClusterTarget]:
         found = self._redis.hgetall(self._key("clusters"))
         return {name.decode(): ClusterTarget.model_validate_json(raw) for name, raw in sorted(found.items())}
@@ -157,13 +170,14 @@ class SpecStore:
         found = self._redis.hgetall(self._key("repositories"))
         return {url.decode(): RepositoryAccess.model_validate_json(raw) for url, raw in sorted(found.items())}
 
-    def note_fleet(self, revision: str, problems: Iterable[str]) -> None:
-        """Keep which revision of the fleet is in force, and what is wrong with it."""
-        self._redis.set(self._key("fleet"), orjson.dumps({"revision": revision, "problems": list(problems)}))
+    def note_fleet(self, revision: str, problems: Iterable[str], notes: Iterable[str] = ()) -> None:
+        """Keep which revision of the fleet is in force, what is wrong with it, and what is worth knowing."""
+        row = {"revision": revision, "problems": list(problems), "notes": list(notes)}
+        self._redis.set(self._key("fleet"), orjson.dumps(row))
 
     def fleet(self) -> Mapping[str, Any]:
         raw = self._redis.get(self._key("fleet"))
-        return dict(orjson.loads(raw)) if raw else {"revision": "", "problems": []}
+        return {"revision": "", "problems": [], "notes": [], **(orjson.loads(raw) if raw else {})}
 
     def _replace(self, pipe: Any, name: str, rows: Mapping[str, str]) -> None:
         pipe.delete(self._key(name))
@@ -182,6 +196,10 @@ class SpecStore:
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}{name}"
+
+
+def _cluster(key: InstanceKey) -> str:
+    return key.cluster
 
 
 def _name(spec: InstanceSpec) -> str:

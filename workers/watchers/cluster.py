@@ -114,5 +114,5 @@ class ClusterWatch:
         project, slash, application = manager.removeprefix(MANAGER).partition("/")
         if slash:
             return InstanceKey(project, application, self._target.name)
-        mine = (key for key in self._store.specs.instance_keys() if key.cluster == self._target.name)
+        mine = self._store.specs.keys_on(self._target.name)
         return next((key for key in mine if key.manager == manager), None)

@@ -116,6 +116,22 @@ def test_a_flipped_bit_on_disk_is_noticed_and_rendered_anew(make: Callable[[], C
     assert render(make(), FILES) == fresh
 
 
+def test_a_render_that_is_to_be_anew_is_and_stands_for_the_one_before(make: Callable[[], Counting]) -> None:
+    """Else the next one would be answered by what the full pass was to get rid of."""
+    renderer, checkout = make(), checkout_of(MemoryTree(FILES), "web")
+    before = renderer.render(checkout, spec(None), discovery())
+    (slot,) = renderer._cache._known
+    wrong = before.manifests[0].__class__(before.manifests[0].key, {"data": "wrong"}, "a.yaml")
+    renderer._cache.keep(slot[0], type(before)((wrong,), before.closure, ()))
+    assert len(renderer._cache._known) == 1
+    assert renderer.render(checkout, spec(None), discovery()).manifests == (wrong,)
+
+    anew = renderer.render(checkout, spec(None), discovery(), is_anew=True)
+
+    assert (anew.manifests, renderer.renders) == (before.manifests, 2)
+    assert make().render(checkout, spec(None), discovery()).manifests == before.manifests
+
+
 def test_what_holds_a_secret_is_not_written_to_disk(make: Callable[[], Counting], tmp_path: Path) -> None:
     renderer, files = make(), {**FILES, "web/s.yaml": SECRET}
 
