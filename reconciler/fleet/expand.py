@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from reconciler.fleet import moves, values
+from reconciler.fleet import lookups, moves, values
 from reconciler.fleet import project as projects
 from reconciler.fleet.access import access, nearest
 from reconciler.fleet.documents import Application, Cluster, Project, full_name, in_project
@@ -45,13 +45,8 @@ class Expansion:
     clusters: Mapping[str, ClusterTarget] = field(default_factory=dict)
 
     def repositories(self) -> Mapping[str, RepositoryAccess]:
-        """The repositories in use, by URL; where instances disagree on how often to look, the shortest time counts."""
-        found: dict[str, RepositoryAccess] = {}
-        for spec in self.specs.values():
-            repo = spec.source.repo
-            if repo.url not in found or repo.poll < found[repo.url].poll:
-                found[repo.url] = repo
-        return found
+        """The accesses in use, by what their look-ups are called."""
+        return lookups.repositories(self.specs)
 
 
 @dataclass
@@ -108,7 +103,7 @@ def expand(fleet: Fleet, *, previous: Specs | None = None) -> Expansion:
     specs, still_there = moves.settle(work.specs, work.kept, fleet)
     work.problems += still_there
     return Expansion(
-        specs=dict(sorted(specs.items())),
+        specs=dict(sorted(lookups.with_look_ups(specs).items())),
         kept=frozenset(work.kept),
         left=left,
         removed=_removed(left, work),

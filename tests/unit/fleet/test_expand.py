@@ -460,7 +460,8 @@ def test_an_application_that_moved_to_another_project_leaves_the_old_one():
 
 def test_repositories_are_looked_at_as_often_as_the_most_eager_asks():
     asked = {"default": "30s", "shop": "5s"}
-    repositories = [repository(name, GIT, project=name, poll=poll) for name, poll in asked.items()]
+    login = {"token": {"file": "git"}}
+    repositories = [repository(name, GIT, project=name, poll=poll, credentials=login) for name, poll in asked.items()]
 
     found = expanded(EU, *repositories, project("shop"), application("web"), application("cart", project="shop"))
 
