@@ -5,6 +5,7 @@ For each desired object the first of these that is true decides:
     not ours as far as is proven                   Create   (may only create: an existing object is first contact)
     there is no proof                              Apply, cause Unproven
     its manifest changed since it was applied      Apply, cause Changed
+    it differs by a sync of ours that was lost     Apply, cause Unproven
     it was applied and is not there                Apply, cause Gone      ┐ drift: healed, reported or ignored,
     its fingerprint differs                        Apply, cause Drift     │ and it may be contested
     it holds what is to be removed of others       Apply, cause Foreign   ┘
@@ -221,8 +222,10 @@ def _cause(manifest: Manifest, live: Raw | None, look: _Look) -> Cause | None:
         return Cause.CHANGED
     unseen = live is None and manifest.key.group_kind in look.seen.unseen
     if live is None and not unseen:
-        return Cause.GONE
+        return Cause.UNPROVEN if look.inventory.is_unfinished else Cause.GONE
     if live is not None and managedfields.fingerprint(live, look.spec.key.manager) != proof.fingerprint:
+        if look.inventory.is_unfinished and managedfields.wrote_last(live, look.spec.key.manager):
+            return Cause.UNPROVEN
         return None if _is_left_to_others(manifest, live, look) else Cause.DRIFT
     if live is not None and _is_to_be_stripped(live, look):
         return Cause.FOREIGN
