@@ -2,9 +2,9 @@
 
 The plan says what may go; this room still refuses. An object is deleted only if its key is in the inventory, it carries
 our part-of label, our own Apply entry owns that label (controllers copy labels), no controller owns it, and it is not
-older than its membership. It is kept in the trash first, and the delete carries the uid and resourceVersion just read. One
-at a time and in order: the
-deletions of a pass are few, and an error must stop what depends on it.
+older than its membership; a Namespace or a CRD only when it holds nothing else (`inhabited`). It is kept in the trash first,
+and the delete carries the uid and resourceVersion just read. One at a time and in order: the deletions of a pass are few,
+and an error must stop what depends on it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from reconciler.apply import inventories, trash
+from reconciler.apply import inhabited, inventories, trash
 from reconciler.errors import FencedOut, LeaseError, PreconditionFailed, UndriftError
 from reconciler.model.changeset import ChangeSet, Outcome, Result
 from reconciler.model.instance import InstanceKey
@@ -73,6 +73,8 @@ def _look_and_delete(api: ClusterApi, change: Change, key: InstanceKey, inventor
     meta = live["metadata"]
     if meta.get("deletionTimestamp"):
         return Outcome(change, Result.DELETING, live=live, note=_waits(live))
+    if why := inhabited.why_it_stays(api, live):
+        return Outcome(change, Result.LEFT, live=live, note=why)
     trash.keep(api, live, key, api.server_time() or datetime.now(UTC))
     api.delete(
         resource, subject.namespace, subject.name, uid=str(meta["uid"]), resource_version=str(meta["resourceVersion"])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from reconciler.errors import BACKOFF, LeaseError, UndriftError
+from reconciler.model.changeset import Result
 from reconciler.model.instance import InstanceKey
 from reconciler.model.status import InstanceStatus
 from reconciler.pipeline.teardown import TeardownReport, hand_over, release, teardown
@@ -54,7 +55,7 @@ def leave(brief: Brief, grant: Grant, guard: RedisGuard, results: Results) -> Ma
     results.tombstones.drop(key)
     results.status.forget(key)
     message = {
-        "Delete": f"deleted: {len(report.changes.outcomes)} objects and the inventory",
+        "Delete": _what_was_deleted(report),
         "Orphan": "released: its inventory is deleted, its objects stay",
         "HandOver": "moved: its objects are those of its new name, and its inventory is deleted",
     }[policy]
@@ -65,6 +66,13 @@ def leave(brief: Brief, grant: Grant, guard: RedisGuard, results: Results) -> Ma
         results.outbox.put(store.clock.now(), "left", str(key), by=by, policy=policy)
     results.requests.answer(grant.requests, str(key), {"phase": "Idle", "reason": reason, "message": message})
     return None
+
+
+def _what_was_deleted(report: TeardownReport) -> str:
+    left = [one for one in report.changes if one.result is Result.LEFT]
+    kept = f"; left: {left[0].key} ({left[0].note})" if left else ""
+    more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+    return f"deleted: {len(report.changes.outcomes) - len(left)} objects and the inventory{kept}{more}"
 
 
 def _not_standing(stone: Tombstone) -> Sequence[InstanceKey]:
