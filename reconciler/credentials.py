@@ -13,7 +13,7 @@ from typing import Protocol
 from reconciler.errors import UndriftError
 from reconciler.model.spec import CredentialRef
 
-__all__ = ["CredentialMissing", "Credentials", "SecretReader"]
+__all__ = ["CredentialMissing", "Credentials", "SecretReader", "require_line"]
 
 
 class CredentialMissing(UndriftError):
@@ -43,8 +43,22 @@ class Credentials:
         return self._from_secret(ref.secret or "")
 
     def text(self, ref: CredentialRef) -> str:
-        """The value as one line of text, without the newline that editors add."""
-        return self.read(ref).decode().strip()
+        """The value as text of any number of lines, without the newline that editors add."""
+        try:
+            return self.read(ref).decode().strip()
+        except UnicodeDecodeError:
+            # Without its cause: that names bytes of the value.
+            raise CredentialMissing(f"credential {_named(ref)} is no text", subject=_named(ref)) from None
+
+    def line(self, ref: CredentialRef) -> str:
+        """The value of what is one line: a token or a password. Raises CredentialMissing for anything else.
+
+        A key or a kubeconfig, referenced by mistake or by somebody who wants to see it, is so never sent to a host, and
+        reaches no library that would name it in an error.
+        """
+        found = self.text(ref)
+        require_line(found, _named(ref))
+        return found
 
     def path(self, name: str) -> Path:
         """Where a `file` reference points. Raises CredentialMissing when outside the folder or not there."""
@@ -74,3 +88,16 @@ class Credentials:
                 subject=reference,
             )
         return self._secrets(parts[0], parts[1], parts[2])
+
+
+def require_line(value: str, name: str) -> None:
+    """Raises CredentialMissing, without the value, for one that is not a line of printable text."""
+    if not value or not value.isprintable():
+        raise CredentialMissing(
+            f"credential {name} is not one line of printable text, as a token or password is; reference the right one",
+            subject=name,
+        )
+
+
+def _named(ref: CredentialRef) -> str:
+    return ref.env or ref.file or ref.secret or ""

@@ -73,7 +73,7 @@ def open_rooms(chosen: Settings, source: type[SourceRoom] = SourceRoom) -> Rooms
     clock = SystemClock()
     credentials = Credentials(chosen.env, chosen.credentials)
     return Rooms(
-        source=source(chosen.home / "mirrors", credentials, clock),
+        source=source(chosen.home / "mirrors", credentials, clock, private=[chosen.home]),
         renderer=Renderer(chosen.home / "render" / str(os.getpid()), cache=chosen.home / "renders"),
         clusters=Clusters(credentials, chosen.kubeconfigs, clock, is_read_only=chosen.observes),
         inventories=Inventories(chosen.installation(), clock),

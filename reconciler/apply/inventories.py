@@ -59,19 +59,20 @@ class Inventories:
         """The empty inventory of an instance that is taken to be new, without asking."""
         return Inventory(self.installation, is_presumed=True)
 
-    def read_all(self, api: ClusterApi) -> Mapping[InstanceKey, Inventory]:
-        """Every readable inventory of ours on a cluster, by one list. A damaged one is for its own sync to name."""
+    def read_all(self, api: ClusterApi) -> tuple[Mapping[InstanceKey, Inventory], Mapping[InstanceKey, InventoryError]]:
+        """Every inventory on a cluster, by one list: those of ours that can be read, and why the others can't be."""
         listing = api.list(SECRETS, namespace=SYSTEM_NAMESPACE, selector=keys.APPLYSET_ID)
         found: dict[InstanceKey, Inventory] = {}
+        unreadable: dict[InstanceKey, InventoryError] = {}
         for parent in listing.items:
             key = _key_of(parent, api.name)
             if key is None or key.inventory_name != parent["metadata"]["name"]:
                 continue
             try:
                 found[key] = self._decoded(api, key, parent)
-            except InventoryError:
-                continue  # the instance's own sync says what is wrong with it
-        return found
+            except InventoryError as error:
+                unreadable[key] = error
+        return found, unreadable
 
     def foreign(self, api: ClusterApi) -> Mapping[str, str]:
         """The inventories of other installations on a cluster: the installation's UUID by the parent's name."""

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from reconciler.errors import PreconditionFailed, UnknownKind
 from reconciler.model.changeset import Outcome
 from reconciler.model.live import Discovery, Resource
-from reconciler.model.manifest import GroupKind, Manifest, ObjectKey, Raw
-from reconciler.objects.kinds import API_SERVICE, DEFINITION, NAMESPACES
+from reconciler.model.manifest import GroupKind, Manifest, ObjectKey
+from reconciler.objects.kinds import API_SERVICE, DEFINITION, NAMESPACES, is_established
 from reconciler.ports import ClusterApi
 
 LONGEST_WAIT_S = 3.0
@@ -69,12 +69,6 @@ def await_definitions(api: ClusterApi, outcomes: Iterable[Outcome]) -> None:
     # Discovery is gathered beside the condition, and may follow it by a moment.
     while not _are_served(api.discovery(refresh=True), definitions) and time.monotonic() < deadline:
         time.sleep(LOOK_EVERY_S)
-
-
-def is_established(definition: Raw | None) -> bool:
-    """Whether a CRD's kind may be used."""
-    conditions = ((definition or {}).get("status") or {}).get("conditions") or ()
-    return any(one.get("type") == "Established" and one.get("status") == "True" for one in conditions)
 
 
 def _is_established_now(api: ClusterApi, key: ObjectKey) -> bool:

@@ -70,8 +70,14 @@ def keep(api: ClusterApi, live: Raw, key: InstanceKey, now: datetime) -> None:
         "metadata": meta,
         "data": {"object": data},
     }
-    with contextlib.suppress(PreconditionFailed):  # a pass before this one kept it, and could not delete it
+    try:
         api.create(SECRETS, body)
+    except PreconditionFailed:  # a pass before this one kept it, and could not delete it: it may have changed since
+        before = api.get(SECRETS, keys.SYSTEM_NAMESPACE, str(meta["name"]), metadata_only=True)
+        if before is None:
+            raise
+        version = before["metadata"]["resourceVersion"]
+        api.replace(SECRETS, {**body, "metadata": {**meta, "resourceVersion": version}})
 
 
 def kept(api: ClusterApi, key: InstanceKey) -> tuple[Kept, ...]:

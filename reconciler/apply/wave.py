@@ -161,9 +161,18 @@ def _take_over(job: Job, live: Raw, *, is_approved: bool) -> Outcome:
         return _outcome(job, job.send(force=False), Result.ADOPTED)
     except FieldConflict as conflict:
         _require_not_another(conflict, job)
-        if not is_approved and job.adopt != "Always":  # somebody wrote since it was judged
-            raise adopt.contested_contact(conflict, job.change.key) from conflict
+        if not is_approved and job.adopt != "Always":
+            return _take_as_it_is(job)
     return _outcome(job, job.send(force=True), Result.ADOPTED)
+
+
+def _take_as_it_is(job: Job) -> Outcome:
+    """Take fields of others at the values that they have: Git writes them otherwise and means the same. Only if the object
+    is as it was judged. Raises what `takeover.judge` does, since somebody may have written meanwhile."""
+    live = job.look() or {}
+    takeover.judge(job, live)
+    version = str(live["metadata"]["resourceVersion"])
+    return _outcome(job, job.send(force=True, version=version), Result.ADOPTED)
 
 
 def _move(job: Job, live: Raw, former: InstanceKey) -> Outcome:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -377,7 +377,9 @@ class Client:
                 self._codes[status] += 1
         if date := response.headers.get("Date"):
             with contextlib.suppress(ValueError):  # not an API server's; what it answered is judged elsewhere
-                self._connection.note_server_time(parsedate_to_datetime(date))
+                at = parsedate_to_datetime(date)
+                # HTTP knows no other zone than GMT; `-0000`, as some gateways write it, gives a time without one.
+                self._connection.note_server_time(at if at.tzinfo else at.replace(tzinfo=UTC))
         return answers.Answer(response.status, response.headers, data)
 
     def _received(self, response: urllib3.BaseHTTPResponse, ends_at: float) -> bytes:

@@ -188,7 +188,8 @@ class ProjectSpec(Spec):
     mode: Literal["Active", "Observe"] = "Active"
     """`Observe`: nothing is written for any of its applications."""
     repos: tuple[UrlOrAny, ...] = ()
-    """URLs of repositories, or of folders of them on the host; `*` for any."""
+    """URLs of repositories, or of folders of them on the host; `*` for any on a host. One on the workers' own disk
+    (`file:///…`) is listed by its folder, or those above it."""
     clusters: AllowedClusters = AllowedClusters()
     namespaces: tuple[NamespaceOrAny, ...] = ()
     cluster_kinds: tuple[KindRule, ...] = ()

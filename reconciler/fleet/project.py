@@ -59,9 +59,10 @@ def repository_refusal(application: Application, project: Project | None) -> Ref
     if project is None or any(_covers(prefix, application.spec.the_source.repo) for prefix in project.spec.repos):
         return None
     repo, name = application.spec.the_source.repo, project.metadata.name
+    hint = " (which is for hosts; list a file:// repository by its folder)" if "*" in project.spec.repos else ""
     return Refusal(
         (*application.spec.source_path, "repo"),
-        f"Project {name!r} does not list {repo}; it allows {_listed(project.spec.repos)}",
+        f"Project {name!r} does not list {repo}; it allows {_listed(project.spec.repos)}{hint}",
     )
 
 
@@ -80,7 +81,8 @@ def instance_refusals(
 
 
 def _covers(prefix: str, url: str) -> bool:
-    return prefix == "*" or urls.is_below(url, prefix)
+    """`*` stands for hosts: a repository on the workers' own disk is listed by its path or not allowed."""
+    return urls.parse(url).scheme != "file" if prefix == "*" else urls.is_below(url, prefix)
 
 
 def _listed(allowed: tuple[str, ...]) -> str:

@@ -22,6 +22,7 @@ from reconciler.fleet import placeholders, problems
 from reconciler.fleet.documents import API_VERSION, KINDS, Document
 from reconciler.fleet.problems import Path, Problem
 from reconciler.objects import yaml
+from reconciler.objects.budget import MOST_NODES, MOST_TEXT, Budget
 
 GROUP = "undrift.dev"
 Name = tuple[str, str]
@@ -72,7 +73,7 @@ def read(file: str, text: bytes, known: Collection[Name] = ()) -> Reading:
     found = Reading()
     place = _Place(file, known, bool(known) or b"undrift" in text)
     try:
-        documents = _documents(text, file)
+        documents = _documents(text, file, _budget(text))
     except (InvalidManifest, RecursionError) as error:
         _read_in_pieces(text, place, found, error)
         return found
@@ -81,8 +82,13 @@ def read(file: str, text: bytes, known: Collection[Name] = ()) -> Reading:
     return found
 
 
-def _documents(text: bytes | str, file: str) -> list[tuple[Node, Any]]:
-    return [(node, yaml.build(node, file)) for node in yaml.compose_all(text, file)]
+def _documents(text: bytes | str, file: str, budget: Budget) -> list[tuple[Node, Any]]:
+    return [(node, yaml.build(node, file, budget)) for node in yaml.compose_all(text, file)]
+
+
+def _budget(text: bytes) -> Budget:
+    """A fleet may be large, and what it has beyond its text is what aliases repeat: as much as one document may have."""
+    return Budget(nodes=len(text) + MOST_NODES, text=len(text) + MOST_TEXT)
 
 
 def _read_in_pieces(text: bytes, place: _Place, found: Reading, error: Exception) -> None:
@@ -92,18 +98,18 @@ def _read_in_pieces(text: bytes, place: _Place, found: Reading, error: Exception
     except UnicodeDecodeError:
         _note_unreadable("", 1, error, place, found)
         return
-    _read_pieces(whole, place, found)
+    _read_pieces(whole, place, found, _budget(text))
     if found.problems and set(place.known) - {one.name for one in found.definitions}:
         # What the file defined before and does not show now may stand in a piece whose name was misread.
         found.is_doubtful = True
 
 
-def _read_pieces(whole: str, place: _Place, found: Reading) -> None:
+def _read_pieces(whole: str, place: _Place, found: Reading, budget: Budget) -> None:
     starts = [0, *(match.start() for match in _SEPARATOR.finditer(whole)), len(whole)]
     for start, end in itertools.pairwise(starts):
         piece, above = whole[start:end], whole.count("\n", 0, start)
         try:
-            documents = _documents("\n" * above + piece, place.file)
+            documents = _documents("\n" * above + piece, place.file, budget)
         except (InvalidManifest, RecursionError) as wrong:
             _note_unreadable(piece, above + 1, wrong, place, found)
             continue

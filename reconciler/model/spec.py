@@ -185,7 +185,9 @@ class SyncPolicy(Spec):
     resync_interval: Duration = Field(timedelta(hours=6), ge=timedelta(seconds=1))
     """A full pass at least this often, with jitter over the whole interval."""
     health_timeout: Duration = Field(timedelta(minutes=15), ge=timedelta(seconds=1))
+    """How long what was applied may take to become healthy, before it is told as `HealthTimeout`."""
     apply_timeout: Duration = Field(timedelta(seconds=60), ge=timedelta(seconds=1))
+    """How long one sync may take to apply its objects; what is not applied by then fails, and the next try goes on."""
 
 
 class KubeconfigRef(CredentialRef):

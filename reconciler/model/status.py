@@ -43,6 +43,7 @@ class DriftEntry(_Shown):
     theirs: str = ""
     at: datetime | None = None
     """When it was seen or put back."""
+    healed: bool = False
 
 
 class InstanceStatus(_Shown):
@@ -80,5 +81,6 @@ class InstanceStatus(_Shown):
     look at the cluster makes it Synced."""
     fence: int = 0
     digest: str = ""
+    """Of the manifests that were applied last."""
     counts: dict[str, int] = {}
     requests: int = 0

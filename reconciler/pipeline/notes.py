@@ -16,7 +16,7 @@ from reconciler import health
 from reconciler.clock import Clock
 from reconciler.errors import ClusterIdentityChanged, FirstContact, LeaseError, NeedsReplacing, UndriftError
 from reconciler.model.changeset import ChangeSet, Drift, Outcome, Result
-from reconciler.model.health import HealthReport
+from reconciler.model.health import Health, HealthReport, ObjectHealth
 from reconciler.model.inventory import Applied, HistoryEntry, Inventory, Proof
 from reconciler.model.live import Observation
 from reconciler.model.manifest import ManifestSet, ObjectKey, Raw
@@ -31,6 +31,7 @@ from reconciler.plan import contest
 APPLIED_RESULTS = frozenset(
     {Result.CREATED, Result.CONFIGURED, Result.UNCHANGED, Result.HEALED, Result.ADOPTED, Result.MOVED, Result.REPLACED}
 )
+NOT_JUDGED = ObjectHealth(Health.UNKNOWN, "NotOurs", "it exists, and is not as Git says; how it is was not looked at")
 GONE_RESULTS = frozenset({Result.DELETED, Result.GONE, Result.LEFT})
 
 
@@ -222,10 +223,16 @@ class Notes:
         return [Drift(change.key, "", managedfields.last_writer(live, self.spec.key.manager))]
 
     def health(self, now: datetime) -> HealthReport:
-        """The health of every desired object, by the newest answer about it."""
+        """The health of every desired object, by the newest answer about it; not judged of one that exists and was not to be
+        had, since it was not looked at further."""
         if self.desired is None or self.seen is None:
             return HealthReport({})
-        return health.report({key: self._live(key) for key in self._keys()}, now)
+        exist = {outcome.key for outcome in self.failures if verdict.exists_anyway(outcome.error)}
+        live = {key: self._live(key) for key in self._keys()}
+        report = health.report({key: one for key, one in live.items() if one is not None or key not in exist}, now)
+        unjudged = {key: NOT_JUDGED for key, one in live.items() if one is None and key in exist}
+        found = {**report.objects, **unjudged}
+        return HealthReport({key: found[key] for key in live})
 
     def _keys(self) -> list[ObjectKey]:
         return [manifest.key for manifest in self.desired] if self.desired else []

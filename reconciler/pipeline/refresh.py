@@ -18,6 +18,7 @@ from reconciler.model.instance import InstanceKey
 from reconciler.model.revision import Closure
 from reconciler.model.spec import Ref, RepositoryAccess
 from reconciler.pipeline.rooms import Rooms
+from reconciler.ports import SourceTree
 from reconciler.source import Refs, changed_folders
 
 log = structlog.get_logger()
@@ -98,13 +99,21 @@ def _commits(wanted: Iterable[Ref], refs: Refs) -> tuple[dict[Ref, str], dict[Re
 def _concerned(
     access: RepositoryAccess, known: Known, ref: Ref, before: str, after: str, rooms: Rooms
 ) -> Iterator[Watched]:
-    """Those that may read what changed. Everybody where the older commit can't be had any more, as when a repository was
-    rewritten."""
+    """Those that may read what changed. Everybody where that can't be told: the older commit can't be had any more, as when
+    a repository was rewritten, or more has changed than can be walked."""
     try:
         with rooms.source.tree(access, before) as old, rooms.source.tree(access, after) as new:
             folders = changed_folders(old, new)
     except SourceError as error:
-        log.info("no_closure_diff", url=access.url, ref=str(ref), before=before[:7], reason=error.reason)
+        log.info(
+            "no_closure_diff",
+            url=access.url,
+            ref=str(ref),
+            before=before[:7],
+            after=after[:7],
+            reason=error.reason,
+            message=error.message,
+        )
         yield from known.everyone()
         return
     if folders:
@@ -122,6 +131,14 @@ def _compare(
     for commit, interested in by_commit.items():
         with rooms.source.tree(access, commit) as tree:
             for one in interested:
-                same = one.closure is not None and one.closure.matches(tree)
-                (moved if same else changed)[one.instance] = commit
+                (moved if _is_same(one, tree) else changed)[one.instance] = commit
     return changed, moved
+
+
+def _is_same(one: Watched, tree: SourceTree) -> bool:
+    """Whether an instance renders the same at a tree. One whose folders can't be read there is synced, and says so itself:
+    what one tenant commits must not end the look for all others of the repository."""
+    try:
+        return one.closure is not None and one.closure.matches(tree)
+    except SourceError:
+        return False

@@ -42,6 +42,8 @@ class Finding:
     drift: tuple[Drift, ...] = ()
     known: bool = True
     unseen: bool = False
+    is_unreadable: bool = False
+    """Its inventory is there, and damaged or another installation's: its own sync says so."""
     foreign: tuple[tuple[ObjectKey, ForeignField], ...] = ()
     """What others have added to its objects, as far as its policy wants to know."""
     applied: Applied | None = None
@@ -93,7 +95,7 @@ def scan(
     began_at = rooms.clock.now()
     api = rooms.clusters.api(target, guard, agent=f"scan {target.name} fence={guard.fence}")
     identity = cluster.require_identity(api, pinned, refresh=True)
-    stored = rooms.inventories.read_all(api)
+    stored, unreadable = rooms.inventories.read_all(api)
     newest = {key: _newest(inventory, known.get(key)) for key, inventory in stored.items()}
     places: dict[GroupKind, set[str]] = {}
     for inventory in newest.values():
@@ -103,6 +105,8 @@ def scan(
     findings = {
         key: _judge(api, key, inventory, survey, (policies or {}).get(key)) for key, inventory in newest.items()
     }
+    # Of another installation's there is nothing to say, unless it stands where one of ours should.
+    findings |= {key: Finding(known=False, is_unreadable=True) for key in unreadable if key in (policies or {})}
     flushed = {key for key, inventory in newest.items() if _flush(api, key, stored[key], inventory, rooms)}
     discovery = api.discovery()
     capabilities = {} if discovery.stale_groups else capabilities_of(discovery)

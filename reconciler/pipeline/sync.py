@@ -23,6 +23,7 @@ from reconciler.model.revision import Checkout
 from reconciler.model.spec import InstanceSpec
 from reconciler.objects import scope
 from reconciler.pipeline import contact, generated
+from reconciler.pipeline.bound import Bound
 from reconciler.pipeline.notes import Notes
 from reconciler.pipeline.rooms import Rooms
 from reconciler.ports import ClusterApi, Guard
@@ -34,11 +35,12 @@ def sync(spec: InstanceSpec, order: Order, memory: Memory, guard: Guard, rooms: 
     Raises LeaseError when the right to run was lost: then nothing more was written, and there is nothing to record.
     """
     notes = Notes(spec, order, memory, guard.fence, rooms.clock)
+    bound = Bound(guard, rooms.clock)
     with notes.catching():
-        api = rooms.clusters.api(spec.cluster, guard, agent=f"{spec.key} fence={guard.fence}")
+        api = rooms.clusters.api(spec.cluster, bound, agent=f"{spec.key} fence={guard.fence}")
         notes.counting(lambda: api.codes)
         cluster.require_identity(api, order.cluster_uid)
-        desk = Desk(api, spec, order, notes, rooms)
+        desk = Desk(api, spec, order, notes, rooms, bound)
         if order.is_first and may_write(api, spec, order):
             try:
                 bring_nearer(rooms.inventories.presumed(), desk)
@@ -58,6 +60,7 @@ class Desk:
     order: Order
     notes: Notes
     rooms: Rooms
+    bound: Bound
 
 
 def bring_nearer(inventory: Inventory, desk: Desk) -> None:
@@ -109,7 +112,7 @@ def render(
     with notes.step("fetch"), checkout(spec, order, inventory, rooms) as found:
         notes.fetched(found.revision)
         with notes.step("render"):
-            desired = rooms.renderer.render(found, spec, api.discovery())
+            desired = rooms.renderer.render(found, spec, api.discovery(), is_anew=order.full)
         try:
             placed = scope.place(desired, api.discovery(), spec.namespace)
         except UnknownKind:  # its CRD may have come since we last looked
@@ -156,7 +159,7 @@ def carry_out(decided: Plan, inventory: Inventory, desk: Desk) -> None:
     """Write the inventory once, apply wave by wave, settle what that has found, and prune what nobody holds."""
     with desk.notes.step("begin"):
         inventory = begin(decided, inventory, desk)
-    with desk.notes.step("apply"):
+    with desk.notes.step("apply"), desk.bound.within(desk.spec.sync.apply_timeout.total_seconds()):
         for wave in decided.waves:
             desk.notes.applied(apply_wave(wave, inventory, desk))
         decided = settle_found(decided, inventory, desk)
@@ -195,13 +198,14 @@ def earlier_members(desk: Desk) -> dict[ObjectKey, Member]:
 
 
 def apply_wave(wave: Wave, inventory: Inventory, desk: Desk) -> ChangeSet:
-    return apply.apply_wave(
+    changes = apply.apply_wave(
         desk.api,
         wave,
         inventory=inventory,
         create_namespace=desk.spec.namespace if desk.spec.sync.create_namespace else None,
         **contact.apply_options(desk.spec),
     )
+    return desk.bound.told(changes)
 
 
 def settle_found(decided: Plan, inventory: Inventory, desk: Desk) -> Plan:

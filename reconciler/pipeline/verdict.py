@@ -16,9 +16,11 @@ from reconciler.errors import (
     NEVER,
     ClusterIdentityChanged,
     FirstContact,
+    ImmutableField,
     InvalidObject,
     NeedsReplacing,
     OwnedByAnother,
+    OwnedByAutoscaler,
     Retry,
     UndriftError,
 )
@@ -75,6 +77,11 @@ def is_complete(notes: Notes) -> bool:
 def is_not_ours(error: UndriftError | None) -> bool:
     """Whether an object that could not be applied exists and belongs to somebody else, or was refused outright."""
     return isinstance(error, (FirstContact, OwnedByAnother, InvalidObject))
+
+
+def exists_anyway(error: UndriftError | None) -> bool:
+    """Whether a refusal tells that the object is there, though it is not as Git says."""
+    return isinstance(error, (FirstContact, OwnedByAnother, OwnedByAutoscaler, ImmutableField))
 
 
 def _ended_early(notes: Notes, error: UndriftError) -> Told:

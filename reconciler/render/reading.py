@@ -8,10 +8,14 @@ from dataclasses import dataclass
 
 from reconciler.errors import InvalidManifest, PathNotFound, RenderLimit
 from reconciler.model.revision import ABSENT
+from reconciler.objects.budget import Budget
 from reconciler.ports import SourceTree, TreeEntry
 
 MOST_FILES = 20_000
+MOST_FOLDERS = 20_000
+MOST_DEEP = 100
 MOST_BYTES = 128 * 1024 * 1024
+_LONGEST_LINK = 4096  # as Linux has it
 _MOST_HOPS = 40  # as Linux has it for one path
 
 
@@ -23,6 +27,26 @@ class File:
     real: str
 
 
+class _Count:
+    """What a walk of a folder met so far. Raises RenderLimit where it is too much."""
+
+    def __init__(self, path: str) -> None:
+        self._path, self._files, self._folders = path, 0, 0
+
+    def file(self) -> None:
+        self._files += 1
+        self._require(self._files <= MOST_FILES, f"holds more than {MOST_FILES} files")
+
+    def folder(self, depth: int) -> None:
+        self._folders += 1
+        self._require(self._folders <= MOST_FOLDERS, f"holds more than {MOST_FOLDERS} folders")
+        self._require(depth <= MOST_DEEP, f"holds folders more than {MOST_DEEP} deep")
+
+    def _require(self, is_so: bool, otherwise: str) -> None:  # reads as a sentence
+        if not is_so:
+            raise RenderLimit(f"{self._path or '/'} {otherwise}", subject=self._path)
+
+
 class Reading:
     """A tree that keeps a list of what was asked of it."""
 
@@ -31,6 +55,8 @@ class Reading:
         self._paths: dict[str, str] = {}
         self._links: dict[str, str] = {}
         self._bytes = 0
+        self.budget = Budget()
+        """For all YAML of the render, what engines give included."""
 
     @property
     def links(self) -> Mapping[str, str]:
@@ -74,19 +100,15 @@ class Reading:
     def files(self, path: str) -> list[File]:
         """Every file below a folder, sorted. The folder stands in the closure as one tree id.
 
-        Raises PathNotFound, InvalidManifest for a link that leads out of the repository or nowhere and for a submodule.
+        Raises PathNotFound, InvalidManifest for a link that leads out of the repository or nowhere and for a submodule,
+        RenderLimit for more files or folders, or deeper ones, than anybody renders: a few objects can hold billions.
         """
         real = self.real(path)
         found = self._tree.entry(real)
         if found is None or found.kind != "folder":
             raise PathNotFound(f"no folder {path or '/'}", subject=path)
         self._paths[real] = found.oid
-        files: list[File] = []
-        for file in self._walk(path, real, frozenset({real})):
-            files.append(file)
-            if len(files) > MOST_FILES:
-                raise RenderLimit(f"{path or '/'} holds more than {MOST_FILES} files", subject=path)
-        return files
+        return list(self._walk(path, real, frozenset({real}), _Count(path)))
 
     def folder(self, path: str) -> dict[str, bytes]:
         """Every file below a folder with its content. Raises what `files` and `read` raise."""
@@ -98,7 +120,8 @@ class Reading:
         kept = {path: oid for path, oid in sorted(self._paths.items()) if not _is_below(path, folders)}
         return {f"{path}/" if path in folders else path: oid for path, oid in kept.items()}
 
-    def _walk(self, path: str, real: str, above: frozenset[str]) -> Iterator[File]:
+    def _walk(self, path: str, real: str, above: frozenset[str], count: _Count) -> Iterator[File]:
+        count.folder(len(above))
         for entry in self._tree.list(real):
             below, place, found = join(path, entry.name), join(real, entry.name), entry
             if entry.kind == "link":
@@ -107,9 +130,10 @@ class Reading:
             if found.kind == "folder":
                 if place in above:
                     raise InvalidManifest(f"{below}: the symbolic link leads round in a circle", subject=below)
-                yield from self._walk(below, place, above | {place})
+                yield from self._walk(below, place, above | {place}, count)
             else:
                 self._refuse_submodule(below, found)
+                count.file()
                 yield File(below, place)
 
     def _target(self, link: str, place: str) -> TreeEntry:
@@ -146,6 +170,8 @@ class Reading:
 
     def _follow(self, link: str) -> str:
         text = self._tree.read(link).decode(errors="replace")
+        if len(text) > _LONGEST_LINK:
+            raise InvalidManifest(f"{link} is a symbolic link to a path of {len(text)} characters", subject=link)
         target = posixpath.normpath(posixpath.join(posixpath.dirname(link), text))
         if leads_out(target):
             raise InvalidManifest(

@@ -3,6 +3,9 @@
 Two trees are walked together, and equal subtrees, known by their ids, are skipped: the cost grows with what changed and the
 folders on its way, not with the repository. What a render reads is found by the folders that it reads in, so a commit's
 changed folders lead to the instances that it can concern.
+
+A commit is somebody's input: ten folders that are one tree object, nine levels deep, are a billion paths in ten objects. So
+the walk counts what it looks at, and gives up at a limit; whoever asked then looks at everybody.
 """
 
 from __future__ import annotations
@@ -10,13 +13,37 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator, Mapping
 
+from reconciler.errors import SourceTooLarge
 from reconciler.model.revision import Closure
 from reconciler.ports import SourceTree, TreeEntry
 
+MOST_ENTRIES = 500_000
+"""Entries of changed folders, on both sides: about a second of work. A repository of 10,000 applications that changes as a
+whole has some 100,000."""
+MOST_DEEP = 100
+
+# A folder's path, and the tree it is in on each side: None where that side has no such folder.
+_Pair = tuple[str, SourceTree | None, SourceTree | None]
+
 
 def changed_folders(before: SourceTree, after: SourceTree) -> frozenset[str]:
-    """Every folder with another list of entries, and so another tree id; one that came or went too, and those below it."""
-    return frozenset(_differing(before, after, ""))
+    """Every folder with another list of entries, and so another tree id; one that came or went too, and those below it.
+
+    Raises SourceTooLarge where more has changed than is worth a look at each, or deeper than folders lie.
+    """
+    if before.entry("") == after.entry(""):
+        return frozenset()
+    found: set[str] = set()
+    looked = 0
+    waiting: list[_Pair] = [("", before, after)]
+    while waiting:
+        path, old, new = waiting.pop()
+        left, right = _entries(old, path), _entries(new, path)
+        looked += len(left) + len(right) + 1
+        _require_bounded(path, looked)
+        found.add(path)
+        waiting += _differing((path, old, new), left, right)
+    return frozenset(found)
 
 
 def folders_read(closure: Closure) -> frozenset[str]:
@@ -24,29 +51,26 @@ def folders_read(closure: Closure) -> frozenset[str]:
     return frozenset(path[:-1] if path.endswith("/") else posixpath.dirname(path) for path in closure.paths)
 
 
-def _differing(before: SourceTree | None, after: SourceTree | None, path: str) -> Iterator[str]:
-    """`before` or `after` is None on the side that has no such folder."""
-    ours, theirs = _entry(before, path), _entry(after, path)
-    if (ours is None and theirs is None) or (ours is not None and theirs is not None and ours.oid == theirs.oid):
-        return
-    yield path
-    left = _entries(before, path) if ours else {}
-    right = _entries(after, path) if theirs else {}
+def _differing(pair: _Pair, left: Mapping[str, TreeEntry], right: Mapping[str, TreeEntry]) -> Iterator[_Pair]:
+    """The folders right below a folder that are to be looked at."""
+    path, before, after = pair
     for name in left.keys() | right.keys():
-        old, new = left.get(name), right.get(name)
-        if old == new:
+        old, new = _folder(left.get(name)), _folder(right.get(name))
+        if (old and old.oid) == (new and new.oid):
             continue
-        below = f"{path}/{name}" if path else name
-        yield from _differing(
-            before if old is not None and old.kind == "folder" else None,
-            after if new is not None and new.kind == "folder" else None,
-            below,
-        )
+        yield f"{path}/{name}" if path else name, before if old else None, after if new else None
 
 
-def _entry(tree: SourceTree | None, path: str) -> TreeEntry | None:
-    return tree.entry(path) if tree is not None else None
+def _folder(entry: TreeEntry | None) -> TreeEntry | None:
+    return entry if entry is not None and entry.kind == "folder" else None
 
 
 def _entries(tree: SourceTree | None, path: str) -> Mapping[str, TreeEntry]:
     return {one.name: one for one in tree.list(path)} if tree is not None else {}
+
+
+def _require_bounded(path: str, looked: int) -> None:
+    if looked > MOST_ENTRIES:
+        raise SourceTooLarge(f"the commits differ in folders of more than {MOST_ENTRIES} entries")
+    if path.count("/") >= MOST_DEEP:
+        raise SourceTooLarge(f"the commits differ in a folder more than {MOST_DEEP} deep: {path[:80]}…", subject=path)

@@ -32,7 +32,7 @@ from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
 from dulwich.object_store import GraphTraversalReachability
 from dulwich.repo import Repo
 
-from reconciler.credentials import Credentials
+from reconciler.credentials import Credentials, require_line
 from reconciler.errors import GitBusy, GitDenied, GitUnreachable, SourceError
 from reconciler.model.spec import RepositoryAccess
 
@@ -61,6 +61,12 @@ def shown(url: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
+def folder_of(access: RepositoryAccess) -> Path | None:
+    """Where a repository on this disk lies, with every link followed; None for one on a host."""
+    parts = urlsplit(access.url)
+    return Path(unquote(parts.path)).resolve() if parts.scheme == "file" else None
+
+
 @contextlib.contextmanager
 def opened(access: RepositoryAccess, credentials: Credentials) -> Iterator[Remote]:
     """The repository's remote. Errors inside become GitUnreachable or GitDenied, naming the host."""
@@ -80,8 +86,13 @@ def opened(access: RepositoryAccess, credentials: Credentials) -> Iterator[Remot
             ) from error
         except (HangupException, GitProtocolError) as error:
             raise _protocol_error(url, error) from error
-        except (OSError, urllib3.exceptions.HTTPError, ValueError, AssertionError) as error:
-            # dulwich asserts and raises ValueError on answers that are no Git at all
+        except (ValueError, AssertionError) as error:
+            # Of answers that are no Git at all, by dulwich; of a header that can't be sent, by http.client, whose words
+            # hold the header. So none of them are passed on.
+            raise GitUnreachable(
+                f"{url}: the Git host did not answer as Git does ({type(error).__name__})", subject=url
+            ) from error
+        except (OSError, urllib3.exceptions.HTTPError) as error:
             raise GitUnreachable(f"{url}: the Git host can't be reached: {_plain(error)}", subject=url) from error
 
 
@@ -134,10 +145,11 @@ def _http(access: RepositoryAccess, credentials: Credentials, cleanup: contextli
     base = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/"
     options: dict[str, Any] = {"pool_manager": pool}
     if given.token is not None and given.username is None:
-        headers["Authorization"] = f"Bearer {credentials.text(given.token)}"
+        headers["Authorization"] = f"Bearer {credentials.line(given.token)}"
     elif given.username is not None:
+        require_line(given.username, "username")
         secret = given.token or given.password
-        options |= {"username": given.username, "password": credentials.text(secret) if secret else ""}
+        options |= {"username": given.username, "password": credentials.line(secret) if secret else ""}
     elif parts.username:
         options |= {"username": parts.username, "password": parts.password or ""}
     return Remote(Urllib3HttpGitClient(base, **options), parts.path, access.url)
@@ -195,6 +207,7 @@ def _ssh(
     if given.known_hosts is not None:
         known = _written(folder / "known_hosts", credentials.text(given.known_hosts) + "\n")
         options += [f"UserKnownHostsFile={known}", "GlobalKnownHostsFile=/dev/null"]
+    require_line(given.username or "none", "username")
     command = shlex.join(["ssh", *(part for option in options for part in ("-o", option))])
     client = SSHGitClient(host, port=port, username=user or given.username, ssh_command=command)
     return Remote(client, path, access.url)

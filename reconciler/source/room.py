@@ -13,7 +13,7 @@ from dulwich.repo import Repo
 
 from reconciler.clock import Clock
 from reconciler.credentials import Credentials
-from reconciler.errors import GitUnreachable, MirrorBroken, PathNotFound, RefNotFound
+from reconciler.errors import GitDenied, GitUnreachable, MirrorBroken, PathNotFound, RefNotFound
 from reconciler.model.revision import Checkout, Revision
 from reconciler.model.spec import Ref, RepositoryAccess, Source
 from reconciler.ports import SourceTree
@@ -26,12 +26,18 @@ from reconciler.source.refs import Refs
 class SourceRoom:
     """Reads repositories through mirrors below one folder, which other processes of this host may share."""
 
-    def __init__(self, mirrors: Path, credentials: Credentials, clock: Clock) -> None:
+    def __init__(
+        self, mirrors: Path, credentials: Credentials, clock: Clock, *, private: Collection[Path] = ()
+    ) -> None:
+        """No `file://` repository is read in the mirrors' folder, where what other projects fetched lies, nor in one of the
+        `private` folders."""
         self._mirrors, self._credentials, self._clock = mirrors, credentials, clock
+        self._private = (mirrors, *private)
         self._opened = OpenMirrors()
 
     def refs(self, access: RepositoryAccess) -> Refs:
         """What every ref points at now: one look-up. Raises GitUnreachable, GitDenied."""
+        self._refuse_private(access)
         with remote.opened(access, self._credentials) as found:
             raw = found.client.get_refs(found.path.encode())
             return _peeled(Refs.from_raw(remote.shown(access.url), raw.refs), found)
@@ -65,7 +71,11 @@ class SourceRoom:
             found = self._opened.tree(mirror, commit, where=where)
         if found is None:
             raise MirrorBroken(f"{where}: its mirror lost commit {commit[:12]} as we read it; the next try fetches it")
-        yield found
+        try:
+            yield found
+        except MirrorBroken:
+            mirror.discard()  # the next try fetches it anew
+            raise
 
     @contextlib.contextmanager
     def checkout(self, source: Source, commit: str | None = None) -> Iterator[Checkout]:
@@ -100,9 +110,18 @@ class SourceRoom:
             raise
 
     def _mirror(self, access: RepositoryAccess) -> Mirror:
+        self._refuse_private(access)
         who = access.credentials.model_dump_json()
         name = hashlib.sha256(f"{access.url}\n{who}".encode()).hexdigest()[:20]
         return Mirror(self._mirrors / f"{name}.git")
+
+    def _refuse_private(self, access: RepositoryAccess) -> None:
+        """Whoever writes a fleet file may name any place on the worker's disk."""
+        folder = remote.folder_of(access)
+        if folder is not None and any(folder.is_relative_to(one.resolve()) for one in self._private):
+            raise GitDenied(
+                f"{access.url}: lies in Undrift's own folder, from which no application is read", subject=access.url
+            )
 
 
 def normal_path(path: str) -> str:

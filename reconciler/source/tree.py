@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import stat
+import struct
+import zlib
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
+from dulwich.errors import ApplyDeltaError, ChecksumMismatch, ObjectFormatException
 from dulwich.object_store import BaseObjectStore
-from dulwich.objects import Blob, Commit, ObjectID, Tag, Tree
+from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tag, Tree
 
-from reconciler.errors import PathNotFound, SourceTooLarge
+from reconciler.errors import MirrorBroken, PathNotFound, SourceTooLarge
 from reconciler.ports import TreeEntry
 
 READ_LIMIT = 64 * 1024 * 1024
+FOLDER_LIMIT = 8 * 1024 * 1024
+"""Of one folder's tree object: some 200,000 entries, which take 60 MB once they are parsed."""
 SUBMODULE_MODE = 0o160000
 
 
@@ -35,6 +41,43 @@ class Folders:
             self._room += len(self._known.popitem(last=False)[1]) + 1
 
 
+class Sound:
+    """An object store whose damage is told as MirrorBroken: what dulwich raises then depends on the byte that is wrong."""
+
+    def __init__(self, store: BaseObjectStore, where: str) -> None:
+        self._store, self._where = store, where
+
+    def __contains__(self, oid: ObjectID) -> bool:
+        with self._named(oid):
+            return oid in self._store
+
+    def __getitem__(self, oid: ObjectID) -> ShaFile:
+        with self._named(oid):
+            return self._store[oid]
+
+    def get_raw(self, oid: ObjectID) -> tuple[int, bytes]:
+        """The object's type number and its content."""
+        with self._named(oid):
+            return self._store.get_raw(oid)
+
+    @contextlib.contextmanager
+    def _named(self, oid: ObjectID) -> Iterator[None]:
+        try:
+            yield
+        except (
+            zlib.error,
+            ApplyDeltaError,
+            ChecksumMismatch,
+            AssertionError,
+            IndexError,
+            ValueError,
+            struct.error,
+        ) as error:
+            raise MirrorBroken(
+                f"{self._where}: object {oid[:12].decode()} is damaged on this host's disk", subject=self._where
+            ) from error
+
+
 Kind = TypeVar("Kind", Blob, Tree)
 
 
@@ -43,28 +86,32 @@ class GitTree:
 
     def __init__(self, store: BaseObjectStore, commit: str, *, where: str, folders: Folders | None = None) -> None:
         """`where` names the repository in messages. Raises PathNotFound when the store has no such commit."""
-        self._store, self.commit, self._where = store, commit, where
+        self._store, self.commit, self._where = Sound(store, where), commit, where
         self._folders = folders if folders is not None else Folders()
 
     @cached_property
     def root_oid(self) -> str:
         """The tree id of the root folder."""
-        oid = ObjectID(self.commit.encode())
-        found: object = self._store[oid] if oid in self._store else None  # noqa: SIM401  # stores have no get
-        while isinstance(found, Tag):
-            found = self._store[found.object[1]]
-        if not isinstance(found, Commit):
-            raise PathNotFound(f"{self._where}: no commit {self.commit}", subject=self._where)
-        return str(found.tree.decode())
+        try:
+            found: object = self._store[ObjectID(self.commit.encode())]
+            while isinstance(found, Tag):
+                found = self._store[found.object[1]]
+            if isinstance(found, Commit) and found.tree is not None:
+                return str(found.tree.decode())
+        except KeyError:
+            pass  # as good as no commit
+        except ObjectFormatException as error:
+            raise PathNotFound(f"{self._where}: commit {self.commit} is malformed", subject=self._where) from error
+        raise PathNotFound(f"{self._where}: no commit {self.commit}", subject=self._where)
 
     def entry(self, path: str) -> TreeEntry | None:
-        if not path:
-            return TreeEntry("", "folder", self.root_oid)
-        parent, _, name = path.rpartition("/")
-        above = self.entry(parent)
-        if above is None or above.kind != "folder":
-            return None
-        return self._folder(above.oid).get(name)
+        found = TreeEntry("", "folder", self.root_oid)
+        for name in path.split("/") if path else ():
+            below = self._folder(found.oid).get(name) if found.kind == "folder" else None
+            if below is None:
+                return None
+            found = below
+        return found
 
     def list(self, path: str) -> Sequence[TreeEntry]:
         found = self.entry(path)
@@ -84,14 +131,23 @@ class GitTree:
     def _object(self, oid: str, kind: type[Kind], what: str) -> Kind:
         """An object of the store. An entry's mode may say another kind than its object is, in a hostile repository only."""
         try:
-            found = self._store[ObjectID(oid.encode())]
+            number, data = self._store.get_raw(ObjectID(oid.encode()))
+            if number != kind.type_num:
+                raise PathNotFound(
+                    f"{self._where}: {what} is no {kind.__name__.lower()} (object {oid[:12]})", subject=what
+                )
+            if kind is Tree and len(data) > FOLDER_LIMIT:  # before it is parsed
+                raise SourceTooLarge(
+                    f"{self._where}: {what} has too many entries, in more than {FOLDER_LIMIT} bytes (tree {oid[:12]})",
+                    subject=what,
+                )
+            return cast(Kind, ShaFile.from_raw_string(number, data, sha=ObjectID(oid.encode())))
         except KeyError as error:
             raise PathNotFound(
                 f"{self._where}: {what} names object {oid[:12]}, which is not there", subject=what
             ) from error
-        if not isinstance(found, kind):
-            raise PathNotFound(f"{self._where}: {what} is no {kind.__name__.lower()} (object {oid[:12]})", subject=what)
-        return found
+        except ObjectFormatException as error:
+            raise PathNotFound(f"{self._where}: {what} is malformed (object {oid[:12]})", subject=what) from error
 
     def _folder(self, oid: str) -> Mapping[str, TreeEntry]:
         known = self._folders.get(oid)

@@ -89,7 +89,7 @@ def _print_list(store: Store, shown: list[InstanceStatus], chosen: Format) -> No
 def as_json(status: InstanceStatus, *, whole: bool = False) -> dict[str, Any]:
     """An item of `app list -o json`; the whole one has its objects, drift, foreign fields and warnings."""
     left_out = set() if whole else {"objects", "drift", "foreign", "warnings"}
-    left_out |= {"failures", "fence", "digest", "counts", "requests"}
+    left_out |= {"failures", "lags", "fence", "digest", "counts", "requests"}
     shown = status.model_dump(mode="json", by_alias=True, exclude=left_out)
     for part in ("objects", "drift"):
         for entry in shown.get(part, ()):
@@ -234,7 +234,9 @@ def approve(
         what = f"the held plan is {held}, not {plan}" if held else "no plan of it is held"
         raise selecting.NotFound(f"{key.short}: {what}; look at `undrift app plan {key.short}`")
     store.status.approve(key, plan)
-    store.events.append(store.clock.now(), "instance", str(key), "Approved", f"plan {plan} approved")
+    now, who = store.clock.now(), brakes.who()
+    store.events.append(now, "instance", str(key), "Approved", f"plan {plan} approved by {who}")
+    store.outbox.put(now, "approve", str(key), by=who, plan=plan, message=store.status.get(key).message)
     identity = asking.request(store, [key], "approved plan")
     sys.exit(_follow(store, identity, 1, 120.0))
 

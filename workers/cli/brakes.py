@@ -85,7 +85,7 @@ def _put(store: Store, scope: str, reason: str, for_: str) -> None:
         length = parsed
     entry = braking.put(store, Brake(scope, reason, who(), store.clock.now()), length)
     print(f"{scope}: in force; no write is begun any more", flush=True)
-    _await_kept(store, entry)
+    await_kept(store, entry)
 
 
 def _lift(store: Store, scope: str, reason: str) -> None:
@@ -95,7 +95,8 @@ def _lift(store: Store, scope: str, reason: str) -> None:
     print(f"{scope}: lifted; {count} instances are due again")
 
 
-def _await_kept(store: Store, entry: str) -> None:
+def await_kept(store: Store, entry: str) -> None:
+    """Wait until a decision stands in the journal, and say so or not."""
     if store.outbox.is_kept(entry, KEPT_WITHIN_S):
         print("kept in the journal")
     else:

@@ -93,5 +93,5 @@ def refresh(
         if answer["phase"] == "Failed":
             print(f"{answer['subject']}: {answer['reason']}: {answer['message']}")
         else:
-            print(f"{answer['subject']}: {answer['changed']} instances to sync, {answer['moved']} render the same")
+            print(f"{answer['subject']}: {answer['changed']} instances to sync, {answer['looked']} looked at")
     sys.exit(0 if came == len(urls) else TIMED_OUT)

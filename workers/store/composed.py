@@ -36,16 +36,17 @@ def statuses(store: Store) -> dict[InstanceKey, InstanceStatus]:
     found = {}
     for key in sorted(keys):
         status = known.get(key) or blank(key)
-        if status.sync == "Synced" and key not in opened and (head := heads.get(sources.get(key, ""))):
-            # What later commits did not concern is as they say, too.
-            status = status.model_copy(update={"applied_revision": head})
+        if status.sync == "Synced" and (head := heads.get(sources.get(key, ""))) and head != status.applied_revision:
+            # What later commits did not concern is as they say, too; one that does concern it is still to be applied.
+            status = status.model_copy(update={"sync": "Unknown"} if key in opened else {"applied_revision": head})
         status = _with_work(status, due.get(Work("sync", str(key))), now, opens_ms.get(key.cluster, 0))
         if reasons := claimed.get(Work("sync", str(key))):
             status = status.model_copy(update={"message": f"syncing: {', '.join(reasons)}"})
         if key in left and status.reason != "Deleting":
             status = _left(status, key, stones.get(key))
         if (brake := _brake(key, brakes, now)) is not None:
-            status = status.model_copy(update={"phase": "Paused", "reason": brake.kind, "message": brake.sentence})
+            update = {"phase": "Paused", "reason": brake.kind, "message": brake.sentence, "next_try": brake.until}
+            status = status.model_copy(update=update)
         found[key] = _aged(status, clusters.get(key.cluster), scans.get(key.cluster, {}), now)
     return found
 

@@ -170,13 +170,14 @@ class SpecStore:
         found = self._redis.hgetall(self._key("repositories"))
         return {url.decode(): RepositoryAccess.model_validate_json(raw) for url, raw in sorted(found.items())}
 
-    def note_fleet(self, revision: str, problems: Iterable[str]) -> None:
-        """Keep which revision of the fleet is in force, and what is wrong with it."""
-        self._redis.set(self._key("fleet"), orjson.dumps({"revision": revision, "problems": list(problems)}))
+    def note_fleet(self, revision: str, problems: Iterable[str], notes: Iterable[str] = ()) -> None:
+        """Keep which revision of the fleet is in force, what is wrong with it, and what is worth knowing."""
+        row = {"revision": revision, "problems": list(problems), "notes": list(notes)}
+        self._redis.set(self._key("fleet"), orjson.dumps(row))
 
     def fleet(self) -> Mapping[str, Any]:
         raw = self._redis.get(self._key("fleet"))
-        return dict(orjson.loads(raw)) if raw else {"revision": "", "problems": []}
+        return {"revision": "", "problems": [], "notes": [], **(orjson.loads(raw) if raw else {})}
 
     def _replace(self, pipe: Any, name: str, rows: Mapping[str, str]) -> None:
         pipe.delete(self._key(name))

@@ -10,6 +10,7 @@ import orjson
 import redis
 
 from reconciler.apply import document
+from reconciler.model.changeset import Result
 from reconciler.model.instance import InstanceKey
 from reconciler.model.inventory import HistoryEntry
 from reconciler.model.manifest import GroupKind, ObjectKey
@@ -18,6 +19,10 @@ from reconciler.model.status import DriftEntry, InstanceStatus, ObjectEntry, Rev
 from workers.store.batches import at_most
 from workers.store.packed import pack, unpack
 from workers.store.scripts import script
+
+MOST_DRIFT = 20
+"""How much drift an instance's status remembers."""
+PUT_BACK = frozenset({Result.HEALED, Result.CREATED, Result.REPLACED})
 
 
 class StatusStore:
@@ -236,18 +241,7 @@ def from_record(record: SyncRecord, before: InstanceStatus) -> InstanceStatus:
                 for one in record.objects
             )
             or before.objects,
-            "drift": tuple(
-                DriftEntry(
-                    key=one.key.to_text(),
-                    field=one.field,
-                    manager=one.manager,
-                    ours=one.ours,
-                    theirs=one.theirs,
-                    at=record.finished_at,
-                )
-                for one in record.drift
-            )
-            or before.drift,
+            "drift": _drift(record, before),
             "foreign": before.foreign,
             "warnings": record.warnings,
             "failures": before.failures + 1 if failed else 0,
@@ -258,6 +252,27 @@ def from_record(record: SyncRecord, before: InstanceStatus) -> InstanceStatus:
             "requests": record.requests,
         }
     )
+
+
+def _drift(record: SyncRecord, before: InstanceStatus) -> tuple[DriftEntry, ...]:
+    """What this pass met, and then what was met earlier, each field once, the newest first."""
+    put_back = {one.key for one in record.objects if one.result in PUT_BACK}
+    fresh = [
+        DriftEntry(
+            key=one.key.to_text(),
+            field=one.field,
+            manager=one.manager,
+            ours=one.ours,
+            theirs=one.theirs,
+            at=record.finished_at,
+            healed=one.key in put_back,
+        )
+        for one in record.drift
+    ]
+    told = {(one.key, one.field) for one in fresh}
+    # What a scan saw without knowing its field is what this pass met or found to be as it should.
+    earlier = [one for one in before.drift if (one.key, one.field) not in told and (one.field or not record.objects)]
+    return (*fresh, *earlier)[:MOST_DRIFT]
 
 
 def _lags(record: SyncRecord, before: InstanceStatus) -> bool:

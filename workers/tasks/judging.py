@@ -119,6 +119,9 @@ def _mark(
         return Mark(work, Lane.DRIFT, "drift", at_ms=drifts.due_at_ms((one.key for one in finding.drift), memory, now))
     if finding is not None and finding.unfinished:
         return Mark(work, Lane.DRIFT, "an interrupted sync")
+    if finding is not None and finding.is_unreadable:
+        told = status.reason == "InventoryError"  # it comes due again by its own back-off
+        return None if told else Mark(work, Lane.DRIFT, "its inventory can't be read")
     if finding is None and memory is not None and memory.unflushed is not None:
         return Mark(work, Lane.DRIFT, "its inventory is gone")  # it was written once: the sync makes it anew
     if finding is None or not finding.known:

@@ -3,6 +3,7 @@ over or brought down only once those that it became stand."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -45,9 +46,12 @@ def leave(brief: Brief, grant: Grant, guard: RedisGuard, results: Results) -> Ma
     except UndriftError as error:
         wait_ms = LOOK_MS if error.retry == BACKOFF else LONG_LOOK_MS
         return _not_left_yet(brief, grant, error.reason, error.message, results, wait_ms)
+    _journal(brief, grant, report, policy, results)
     if not report.is_done and policy == "HandOver":
         _keep(brief, key, report, stone, results)
         return None
+    if report.refusal is not None:
+        return _not_left_yet(brief, grant, "Deleting", report.refusal.message, results, LONG_LOOK_MS)
     if not report.is_done:
         first, why = report.remaining[0]
         return _not_left_yet(brief, grant, "Deleting", f"{first}: {why}", results)
@@ -61,9 +65,6 @@ def leave(brief: Brief, grant: Grant, guard: RedisGuard, results: Results) -> Ma
     }[policy]
     reason = "Moved" if policy == "HandOver" else "Deleted"
     results.events.append(store.clock.now(), "instance", str(key), reason, message)
-    if stone is not None:
-        by = "a person" if brief.wants_teardown else "its tombstone"
-        results.outbox.put(store.clock.now(), "left", str(key), by=by, policy=policy)
     results.requests.answer(grant.requests, str(key), {"phase": "Idle", "reason": reason, "message": message})
     return None
 
@@ -73,6 +74,21 @@ def _what_was_deleted(report: TeardownReport) -> str:
     kept = f"; left: {left[0].key} ({left[0].note})" if left else ""
     more = f" and {len(left) - 1} more" if len(left) > 1 else ""
     return f"deleted: {len(report.changes.outcomes) - len(left)} objects and the inventory{kept}{more}"
+
+
+def _journal(brief: Brief, grant: Grant, report: TeardownReport, policy: str, results: Results) -> None:
+    """What this pass did, object by object: the last word of an instance, which nothing else keeps. With it the journal
+    notes that a tombstone has gone, so that no loss of Redis brings it back."""
+    done = {str(one.key): str(one.result) for one in report.changes.outcomes}
+    if not done and not report.is_done:
+        return
+    kind = {"Delete": "delete", "Orphan": "release", "HandOver": "hand-over"}[policy]
+    counts = ", ".join(f"{count} {word.lower()}" for word, count in sorted(Counter(done.values()).items()))
+    left = f"; {len(report.remaining)} remain" if report.remaining else ""
+    message = f"{counts or 'its inventory is deleted'}{left}"
+    by = "a person" if brief.wants_teardown else "its tombstone"
+    now, reasons = wiring.store().clock.now(), list(grant.reasons)
+    results.outbox.put(now, kind, grant.work.subject, by=by, reasons=reasons, message=message, objects=done)
 
 
 def _not_standing(stone: Tombstone) -> Sequence[InstanceKey]:

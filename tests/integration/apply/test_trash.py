@@ -123,6 +123,18 @@ def test_what_exists_again_is_left_alone_and_stays_in_the_trash(world: World, da
     assert len(trash.kept(world.api, world.key)) == 1
 
 
+def test_what_changed_since_a_delete_was_refused_is_kept_as_it_is_now(world: World, database: list[ObjectKey]) -> None:
+    live = world.api.get(CONFIG_MAP, world.namespace, "db") or {}
+    trash.keep(world.api, live, world.key, datetime.now(UTC))
+    patch = [{"op": "add", "path": "/data/a", "value": "newer"}]
+    world.api.patch_json(CONFIG_MAP, world.namespace, "db", patch)
+
+    prune(world, database[:1])
+
+    (kept,) = trash.kept(world.api, world.key)
+    assert kept.body["data"]["a"] == "newer"
+
+
 def test_the_trash_is_emptied_of_what_is_older_than_a_week(world: World, database: list[ObjectKey]) -> None:
     prune(world, database[:1])
 

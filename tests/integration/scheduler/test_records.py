@@ -83,7 +83,7 @@ def test_nothing_is_granted_while_the_journal_can_not_say_what_is_frozen(running
     running.clock.advance(LEASE_S)
 
     assert running.turn() == []
-    assert "move it away" in running.store.events.last(1)[0].message
+    assert "docs/how-to/recover.md" in running.store.events.last(1)[0].message
 
 
 def test_a_freeze_ends_by_itself_and_says_so(running: Site) -> None:

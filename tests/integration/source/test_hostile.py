@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import stat
+import zlib
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -12,10 +14,11 @@ from dulwich.objects import Blob, Commit, ObjectID, Tree
 from dulwich.refs import Ref as GitRef
 from dulwich.repo import Repo as DulwichRepo
 
-from reconciler.errors import GitUnreachable, PathNotFound
+from reconciler.errors import GitUnreachable, PathNotFound, SourceTooLarge
 from reconciler.model.spec import CredentialRef, Ref, RepositoryCredentials
-from reconciler.source import SourceRoom
+from reconciler.source import GitTree, SourceRoom
 from reconciler.testing.git import GitServer, Repo
+from tests.fixtures import bombs
 from tests.fixtures.certificates import make_certificates
 from tests.integration.source.test_room import access, read
 from tests.integration.source.test_room import room as room
@@ -71,6 +74,26 @@ def test_an_entry_that_lies_about_its_kind_is_an_error_that_names_it(
 
     with pytest.raises(PathNotFound, match=r"is no (blob|tree)"):
         read(room, access(git_repo.url), "liar/a.yaml" if stat.S_ISDIR(mode) else "liar")
+
+
+@pytest.mark.parametrize("kind", [b"tree", b"commit"])
+def test_an_object_that_is_malformed_is_an_error_that_names_it(git_repo: Repo, commit: Make, kind: bytes) -> None:
+    """No client of Git checks that when it fetches. Before, it was a mistake of Undrift itself."""
+    data = kind + b" 14\x00no tree at all"
+    oid = hashlib.sha1(data).hexdigest()
+    place = git_repo.path / "objects" / oid[:2] / oid[2:]
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(zlib.compress(data))
+    commit([(b"evil", FOLDER, oid.encode())])
+
+    with closing(DulwichRepo(str(git_repo.path))) as repo, pytest.raises(PathNotFound, match="malformed"):
+        GitTree(repo.object_store, oid if kind == b"commit" else repo.head().decode(), where="there").list("evil")
+
+
+def test_a_folder_of_too_many_entries_is_a_limit() -> None:
+    """One takes thirty times its bytes in memory."""
+    with pytest.raises(SourceTooLarge, match="too many entries"):
+        bombs.wide(300_000).list("")
 
 
 def test_a_host_with_a_certificate_of_ones_own_is_reached_by_its_authority(

@@ -305,6 +305,27 @@ def test_a_damaged_mirror_is_made_anew(tmp_path: Path, room: SourceRoom, git_rep
     assert read(room, access(git_repo.url), "a.yaml") == b"two"
 
 
+@pytest.mark.parametrize("part", range(4))
+def test_a_damaged_byte_is_told_once_and_the_mirror_made_anew(
+    tmp_path: Path, room: SourceRoom, git_repo: Repo, part: int
+) -> None:
+    """Wherever it is in the pack: there is no error that comes again at every try."""
+    git_repo.commit({"a.yaml": "some words that are long enough"})
+    for position in range(12 + part, 10_000, 4):
+        read(room, access(git_repo.url), "a.yaml")
+        (pack,) = (tmp_path / "mirrors").glob("*.git/objects/pack/*.pack")
+        data = bytearray(pack.read_bytes())
+        if position >= len(data) - 20:
+            break
+        data[position] ^= 0xFF
+        pack.chmod(0o600)
+        pack.write_bytes(data)
+        again = SourceRoom(tmp_path / "mirrors", Credentials({}, None), SystemClock())
+        with pytest.raises(MirrorBroken):
+            read(again, access(git_repo.url), "a.yaml")
+        assert read(again, access(git_repo.url), "a.yaml") == b"some words that are long enough"
+
+
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
@@ -345,3 +366,20 @@ def test_a_folder_with_a_bitmap_for_some_packs_only_is_fetched(room: SourceRoom,
         repo.object_store.pack_loose_objects()
 
     assert read(room, access(git_repo.url), "a.yaml") == b"two"
+
+
+def test_what_undrift_itself_keeps_is_no_repository(room: SourceRoom, git_repo: Repo, tmp_path: Path) -> None:
+    """Another project's mirror has a name that can be computed from the fleet; its branches hold what its key may see."""
+    git_repo.commit({"a.yaml": "private: hunter2"})
+    read(room, access(git_repo.url), "a.yaml")
+    (mirror,) = (tmp_path / "mirrors").glob("*.git")
+    (tmp_path / "link").symlink_to(mirror)
+    journal = Repo(tmp_path / "home" / "journal.git")
+    commit = journal.commit({"a.yaml": "one"})
+    at_home = SourceRoom(tmp_path / "mirrors", Credentials({}, None), SystemClock(), private=[tmp_path / "home"])
+
+    for url in (mirror.as_uri(), (tmp_path / "link").as_uri(), f"file://{tmp_path}/git/../mirrors/{mirror.name}"):
+        with pytest.raises(GitDenied, match="Undrift's own folder"):
+            room.refs(access(url))
+    with pytest.raises(GitDenied, match="Undrift's own folder"):
+        at_home.fetch(access(journal.url), [commit])

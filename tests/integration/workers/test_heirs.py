@@ -84,4 +84,4 @@ def test_the_end_of_what_left_is_journalled_and_its_tombstone_goes(site: Site):
     assert site.live() == {}
     assert site.store.tombstones.all() == {}
     assert site.store.specs.left() == frozenset()
-    assert [one["kind"] for one in site.store.outbox.waiting(10)[before:]] == ["left"]
+    assert [one["kind"] for one in site.store.outbox.waiting(10)[before:]] == ["delete"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import threading
@@ -21,6 +22,7 @@ from reconciler.source import folders_read
 from reconciler.testing.git import Repo
 from tests.fleets import application, cluster, documents, fleet
 from workers import wiring
+from workers.cli import main as cli
 from workers.messages import Grant, Lane, Mark, Work
 from workers.store import Store
 from workers.tasks import refreshing
@@ -254,3 +256,36 @@ def test_a_host_that_asks_for_time_gets_it_for_all_its_repositories(store: Store
 
     store.due.mark([Mark(looks[1], Lane.OPERATOR, "operator")])
     assert looks[1] in {one.work for one in store.due.grant(10, 5.0)}, "a person's wish is tried all the same"
+
+
+def ran(store: Store, look: Work, capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """What `repo refresh` says while a worker carries out its look."""
+
+    def run() -> None:
+        with contextlib.suppress(SystemExit):
+            cli.main(["repo", "refresh", *words])
+
+    command = threading.Thread(target=run)
+    command.start()
+    grants: list[Grant] = []
+    while not grants:
+        store.due.wait(5)
+        grants = [one for one in store.due.grant(10, 5.0) if one.work == look]
+    refreshing.run(look.subject, grants[0].fence)
+    command.join(30)
+    return capsys.readouterr().out.splitlines()[-1]
+
+
+def test_repo_refresh_says_what_a_look_found(store: Store, look: Work, repo: Repo, capsys: pytest.CaptureFixture[str]):
+    store.status.unjudge({WEB: "new", API: "new"})
+
+    assert ran(store, look, capsys, look.subject) == f"{repo.url}: 2 instances to sync, 2 looked at"
+    assert ran(store, look, capsys, "--all") == f"{repo.url}: 0 instances to sync, 0 looked at"
+
+
+def test_repo_refresh_says_why_a_repository_could_not_be_looked_at(
+    store: Store, look: Work, repo: Repo, capsys: pytest.CaptureFixture[str]
+):
+    shutil.rmtree(repo.path)
+
+    assert ran(store, look, capsys, look.subject).startswith(f"{repo.url}: GitDenied: ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 import uuid
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 from reconciler.cluster import OpenGuard, discovery
 from reconciler.devcluster import Running
 from reconciler.fleet import expand
+from reconciler.model.brake import Brake
 from reconciler.model.instance import InstanceKey
 from reconciler.model.live import Resource
 from reconciler.objects.kinds import SECRETS
@@ -142,6 +144,25 @@ def test_what_was_changed_by_hand_is_due_and_healed(site: Site) -> None:
     assert site.store.status.get(site.key).reason == "Healed"
 
 
+def test_what_waits_behind_a_freeze_is_not_told_as_synced(site: Site) -> None:
+    site.synced()
+    site.scan()
+    site.store.brakes.put(Brake("all", "hold on", "ann", site.store.clock.now()))
+    site.write({"a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\ndata: {a: '2'}\n"})
+    site.run(Work("refresh", site.repo.url))
+    (due,) = site.due()
+    syncing.run(due.work.subject, due.fence)
+    before = site.store.status.get(site.key)
+    assert (before.sync, before.phase) == ("OutOfSync", "Paused")
+
+    site.scan()
+
+    after = site.store.status.get(site.key)
+    assert (after.sync, after.applied_revision) == ("OutOfSync", before.applied_revision)
+    assert after.in_sync_at == before.in_sync_at
+    assert site.live()["data"] == {"a": "1"}
+
+
 def test_a_sync_that_ended_during_the_scan_is_not_overwritten(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.synced()
     site.api.patch_json(CONFIG_MAP, site.name, "one", [{"op": "replace", "path": "/data/a", "value": "by hand"}])
@@ -251,3 +272,26 @@ def test_a_chart_that_asked_for_a_kind_is_due_when_the_cluster_serves_it(site: S
     site.run(work)
     assert site.live()["data"] == {"has": "true"}
     site.api.delete(DEFINITIONS, "", f"widgets.{group}", uid=str(made["metadata"]["uid"]))
+
+
+@pytest.mark.parametrize("patch", ["damaged", "another's"])
+def test_an_inventory_that_can_t_be_read_is_not_taken_for_gone(site: Site, patch: str) -> None:
+    """Its sync says what is wrong once; a scan that made it due each time would go round in a circle."""
+    site.synced()
+    place, value = {
+        "damaged": ("/data/inventory", base64.b64encode(b"rubbish").decode()),
+        "another's": ("/metadata/annotations/undrift.dev~1installation", "another"),
+    }[patch]
+    change = [{"op": "replace", "path": place, "value": value}]
+    site.api.patch_json(SECRETS, "undrift-system", site.key.inventory_name, change)
+
+    site.scan()
+    (due,) = site.due()
+    syncing.run(due.work.subject, due.fence)
+    said = site.store.status.get(site.key)
+    site.scan()
+
+    assert "its inventory can't be read" in due.reasons
+    assert said.reason == "InventoryError"
+    assert site.due() == []
+    assert site.store.status.get(site.key).reason == "InventoryError"

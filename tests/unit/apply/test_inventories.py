@@ -277,9 +277,10 @@ def test_all_of_a_cluster_are_read_by_one_list_and_those_not_ours_left_out(fake,
     apply.Inventories("two", fake.clock).flush(api, InstanceKey("x", "y", "eu-1"), Inventory("two"))
     before = api.requests
 
-    found = inventories.read_all(api)
+    found, unreadable = inventories.read_all(api)
 
     assert {str(key.project) for key in found} == {KEY.project, "team"}
+    assert {str(key): "another installation" in why.message for key, why in unreadable.items()} == {"x/y@fake": True}
     assert api.requests == before + 1
 
 

@@ -32,6 +32,17 @@ def test_only_the_given_folder_is_read_without_hidden_folders():
     assert (list(found.entries), found.problems) == ([("Application", "web")], ())
 
 
+def test_aliases_do_not_multiply_one_file_of_many_documents():
+    """Nor do they where the file is read in pieces, since one of them is broken."""
+    levels = [f"{y}: &{y} [{', '.join([f'*{x}'] * 10)}]" for x, y in zip("abcd", "bcde", strict=True)]
+    bomb = "\n".join(["---", "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]", *levels, ""])
+
+    found = fleet({"a.yaml": GOOD, "b.yaml": bomb * 20 + "---\nundrift: [\n", "c.yaml": documents(cluster("a"))})
+
+    assert sum("more values in all documents together" in one for one in messages(found)) >= 10
+    assert (list(found.applications), list(found.clusters)) == (["web"], ["a"])
+
+
 def test_a_folder_that_is_missing_is_no_empty_fleet():
     with pytest.raises(PathNotFound):
         load(MemoryTree({"a.yaml": GOOD}), "fleet")
