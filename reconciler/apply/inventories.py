@@ -176,8 +176,9 @@ class Inventories:
         owner = (meta.get("annotations") or {}).get(keys.INSTALLATION, "")
         if owner != self.installation:
             raise InventoryError(
-                f"{subject} belongs to another installation ({owner or 'unnamed'}); it is read-only to us. "
-                f"Ours is {self.installation}",
+                f"{subject} belongs to another installation ({owner or 'unnamed'}); it is read-only to us, which is "
+                f"{self.installation}. If that one is gone for good: `undrift cluster takeover {api.name}`; if it is meant "
+                "to be ours, set UNDRIFT_INSTALLATION to its UUID",
                 subject=subject,
             )
         of = _key_of(parent, key.cluster)
@@ -192,7 +193,9 @@ class Inventories:
         first = document.from_data(data, subject)
         parts = (meta.get("annotations") or {}).get("undrift.dev/parts", "")
         rest = b"".join(self._part(api, name, subject) for name in parts.split(",") if name)
-        return document.decode(first + rest, resource_version=str(meta["resourceVersion"]), subject=subject)
+        found = document.decode(first + rest, resource_version=str(meta["resourceVersion"]), subject=subject)
+        # Whose it is stands in the annotation, which a takeover changes; the document still names who wrote it last.
+        return replace(found, installation=self.installation)
 
     def _part(self, api: ClusterApi, name: str, subject: str) -> bytes:
         part = api.get(SECRETS, SYSTEM_NAMESPACE, name)

@@ -135,10 +135,11 @@ def _create(job: Job) -> Outcome:
         live = job.look()
     if live is None:  # gone again between the two requests
         return _outcome(job, job.send(force=False, create_only=True), Result.CREATED)
-    if adopt.is_ours(live, job.key):
+    holder = adopt.holder_of(live, job.key, job.formers)
+    if holder is not None and holder != job.key:
+        return _move(job, live, holder)
+    if holder is not None:
         return _apply(job, None) if not job.ignored else _leave_to_others(job.beside(live), live)
-    if (former := adopt.former_of(live, job.key, job.formers)) is not None:
-        return _move(job, live, former)
     try:
         return _take_over(job, live, is_approved=False)
     except FirstContact as error:

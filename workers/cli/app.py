@@ -245,8 +245,9 @@ def approve(
 def explain(name: Name) -> None:
     """Say in sentences why an instance is as it is, and what happens next."""
     store = wiring.store()
-    for key in selecting.instances(store, name):
-        status = composed.statuses(store).get(key) or store.status.get(key)
+    keys, statuses = selecting.instances(store, name), composed.statuses(store)
+    for key in keys:
+        status = statuses.get(key) or store.status.get(key)
         print("\n".join(explaining.sentences(store, key, status)))
 
 
@@ -262,8 +263,8 @@ def delete(name: Name, yes: Annotated[bool, typer.Option("--yes", help="Do not a
     keys = selecting.named(store.status.all(), name)
     if not keys:
         raise selecting.NotFound(f"no instance {name!r} that left the fleet")
-    if len({key.project for key in keys}) > 1:
-        raise selecting.NotFound(f"{name!r} is in several projects: {', '.join(key.short for key in keys)}; name one")
+    if ambiguous := asking.in_several_projects(keys, name):
+        raise selecting.NotFound(ambiguous)
     if not yes:
         typer.confirm(f"Delete the objects of {', '.join(key.short for key in keys)}?", abort=True)
     identity = store.requests.open(str(key) for key in keys)

@@ -106,7 +106,7 @@ def _restore(spec: InstanceSpec, finding: Finding | None, memory: Memory | None)
     applied, store = finding.applied, wiring.store()
     closure = applied.closure if applied.complete else None
     store.status.remember_first(spec.key, Memory(unflushed=applied, closure=closure))
-    store.closures.reopen(spec.key, spec.source.repo.url)  # the next look compares what it read
+    store.closures.reopen(spec.key, spec.source.repo.subject)  # the next look compares what it read
 
 
 def _mark(
