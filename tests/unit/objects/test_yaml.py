@@ -62,7 +62,7 @@ def test_text_stays_text_and_keys_become_text(text, value):
         pytest.param("a: &x [*x]", "line 1: an alias that contains itself", id="endless alias"),
         pytest.param("a: *nobody", "line 1: found undefined alias", id="unknown alias"),
         pytest.param("a: 1\nb: .inf", "line 2: .inf is a number that JSON can't carry", id="infinity"),
-        pytest.param("a: !!int x", "line 1: 'x' does not fit its tag !!int", id="tag that does not fit"),
+        pytest.param("a: !!int x", "line 1: a text does not fit its tag !!int", id="tag that does not fit"),
         pytest.param("a: !!binary a", "line 1: !!binary text is not base64", id="no base64"),
         pytest.param("a: 1\n<<: 3", "line 2: `<<` takes a mapping", id="merge of a number"),
         pytest.param(b"a: \xc3\x28", "not text: invalid trailing UTF-8 octet at position 4", id="not UTF-8"),
