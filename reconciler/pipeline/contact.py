@@ -95,7 +95,11 @@ def meet(
             raise
         except UndriftError as error:
             refused[change.key] = error
-    contact = {key for key, error in refused.items() if isinstance(error, FirstContact)}
+            if change.key in live:
+                actions[change.key] = Action.ADOPT
+    contact = {
+        key: str(live[key]["metadata"]["uid"]) for key, error in refused.items() if isinstance(error, FirstContact)
+    }
     replaced = {key for key, error in refused.items() if isinstance(error, ImmutableField) and key not in live}
     waves = [[_acting(one, actions) for one in wave.changes] for wave in decided.waves]
     if not contact and not replaced:
@@ -103,7 +107,7 @@ def meet(
     grown = plan.with_found(
         decided, contact, replaced, inventory, seen, guards=spec.guards, approved=order.approved_plan
     )
-    found = contact | replaced
+    found = contact.keys() | replaced
     others = tuple(Wave(rest) for one in waves if (rest := tuple(each for each in one if each.key not in found)))
     asked = dict.fromkeys(contact, Action.ADOPT) | dict.fromkeys(replaced, Action.REPLACE)
     held = [_acting(each, asked) for one in waves for each in one if each.key in found] if grown.holds else []
@@ -120,7 +124,7 @@ def _look(api: ClusterApi, change: Change) -> Raw | None:
 def _judged(job: Job, live: Raw, spec: InstanceSpec) -> tuple[Action, tuple[Difference, ...]]:
     """What an object that exists would see, and what an adoption would add to it. Raises what `takeover.judge` does; what
     the API server would refuse even with a person's word is that refusal, and no question to a person."""
-    if adopt.is_ours(live, spec.key) or adopt.former_of(live, spec.key, spec.formers) is not None:
+    if adopt.holder_of(live, spec.key, spec.formers) is not None:
         return Action.APPLY, ()
     try:
         return Action.ADOPT, takeover.judge(job, live)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from reconciler.errors import BACKOFF, LeaseError, UndriftError
+from reconciler.model.changeset import Result
 from reconciler.model.instance import InstanceKey
 from reconciler.model.status import InstanceStatus
 from reconciler.pipeline.teardown import TeardownReport, hand_over, release, teardown
@@ -58,7 +59,7 @@ def leave(brief: Brief, grant: Grant, guard: RedisGuard, results: Results) -> Ma
     results.tombstones.drop(key)
     results.status.forget(key)
     message = {
-        "Delete": f"deleted: {len(report.changes.outcomes)} objects and the inventory",
+        "Delete": _what_was_deleted(report),
         "Orphan": "released: its inventory is deleted, its objects stay",
         "HandOver": "moved: its objects are those of its new name, and its inventory is deleted",
     }[policy]
@@ -68,12 +69,19 @@ def leave(brief: Brief, grant: Grant, guard: RedisGuard, results: Results) -> Ma
     return None
 
 
+def _what_was_deleted(report: TeardownReport) -> str:
+    left = [one for one in report.changes if one.result is Result.LEFT]
+    kept = f"; left: {left[0].key} ({left[0].note})" if left else ""
+    more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+    return f"deleted: {len(report.changes.outcomes) - len(left)} objects and the inventory{kept}{more}"
+
+
 def _journal(brief: Brief, grant: Grant, report: TeardownReport, policy: str, results: Results) -> None:
     """What this pass did, object by object: the last word of an instance, which nothing else keeps. With it the journal
     notes that a tombstone has gone, so that no loss of Redis brings it back."""
     done = {str(one.key): str(one.result) for one in report.changes.outcomes}
-    if not done and not report.is_done:
-        return
+    if (not done and not report.is_done) or (report.refusal is not None and Result.DELETED not in done.values()):
+        return  # looked at again each minute, nothing is done
     kind = {"Delete": "delete", "Orphan": "release", "HandOver": "hand-over"}[policy]
     counts = ", ".join(f"{count} {word.lower()}" for word, count in sorted(Counter(done.values()).items()))
     left = f"; {len(report.remaining)} remain" if report.remaining else ""
