@@ -16,6 +16,7 @@ MOST_FOLDERS = 20_000
 MOST_DEEP = 100
 MOST_BYTES = 128 * 1024 * 1024
 _LONGEST_LINK = 4096  # as Linux has it
+_LONGEST_NAME = 255
 _MOST_HOPS = 40  # as Linux has it for one path
 
 
@@ -123,6 +124,7 @@ class Reading:
     def _walk(self, path: str, real: str, above: frozenset[str], count: _Count) -> Iterator[File]:
         count.folder(len(above))
         for entry in self._tree.list(real):
+            _require_name(entry.name, path)
             below, place, found = join(path, entry.name), join(real, entry.name), entry
             if entry.kind == "link":
                 place = self.real(place)
@@ -191,6 +193,19 @@ class Reading:
     def _is_folder(self, path: str) -> bool:
         found = self._tree.entry(path)
         return found is not None and found.kind == "folder"
+
+
+def _require_name(name: str, folder: str) -> None:
+    """Git takes any bytes; disks, JSON and messages do not."""
+    data = name.encode(errors="surrogateescape")
+    try:
+        is_name = len(data) <= _LONGEST_NAME and bool(data.decode())
+    except UnicodeDecodeError:
+        is_name = False
+    if not is_name:
+        shown = data[:60].decode(errors="backslashreplace")
+        what = f"no UTF-8 text of at most {_LONGEST_NAME} bytes"
+        raise InvalidManifest(f"{folder or '/'}: the name {shown!r} is {what}; give that file another", subject=folder)
 
 
 def join(folder: str, name: str) -> str:
