@@ -20,15 +20,17 @@ from typing import IO
 from dulwich.errors import GitProtocolError
 from dulwich.object_store import DiskObjectStore
 from dulwich.objects import ObjectID
+from dulwich.pack import UnresolvedDeltas
 from dulwich.refs import Ref as RefName
 from dulwich.repo import Repo
 
-from reconciler.errors import MirrorBroken, SourceTooLarge
+from reconciler.errors import GitUnreachable, MirrorBroken, SourceError
 from reconciler.model.spec import RepositoryLimits
 from reconciler.source import pack
-from reconciler.source.remote import Remote, shown
+from reconciler.source.remote import Remote
 
 MOST_PACKS = 50
+_LOCK_EVERY_S = 0.05
 
 
 class Mirror:
@@ -59,7 +61,7 @@ class Mirror:
 
         Raises SourceTooLarge at a limit, MirrorBroken when the disk does not take it; the mirror stays usable.
         """
-        with self._locked():
+        with self._locked(remote.exchange.remaining_s):
             wanted = self.missing(commits)
             if not wanted:
                 return
@@ -78,10 +80,11 @@ class Mirror:
         return Repo(str(self.path))
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self, remaining_s: Callable[[], float]) -> Iterator[None]:
+        """Raises GitUnreachable when another process of this host does not give the mirror back in time."""
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self.mended(), open(self.path.with_suffix(".lock"), "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            _wait_for(lock, remaining_s, self.path.name)
             yield
 
     @contextlib.contextmanager
@@ -100,7 +103,7 @@ class Mirror:
 
     def discard(self) -> None:
         """Forget a damaged mirror."""
-        with self._locked():
+        with self._locked(lambda: 0.0):
             shutil.rmtree(self.path, ignore_errors=True)
 
     def _sweep(self) -> None:
@@ -110,33 +113,68 @@ class Mirror:
             left.unlink(missing_ok=True)
 
 
+def _wait_for(lock: IO[str], remaining_s: Callable[[], float], name: str) -> None:
+    """A lock that is waited for can't be given up, so it is asked for again and again."""
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError as error:
+            if remaining_s() <= 0:
+                raise GitUnreachable(
+                    f"the mirror {name} is still being fetched by another process of this host (limits.timeout)",
+                    subject=name,
+                ) from error
+            time.sleep(_LOCK_EVERY_S)
+
+
 def _receive(repo: Repo, remote: Remote, wanted: Collection[str], limits: RepositoryLimits) -> None:
-    store = repo.object_store
+    store, exchange = repo.object_store, remote.exchange
     assert isinstance(store, DiskObjectStore)
     file, commit, abort = store.add_pack()
-    meter = _Meter(remote.url, limits)
+    wants = _wants(wanted)
+
+    def determine(refs: Mapping[RefName, ObjectID], depth: int | None = None) -> list[ObjectID]:
+        exchange.allow(limits.size_bytes)
+        return wants(refs, depth)
 
     def write(data: bytes) -> int:
-        meter.count(len(data))
+        exchange.require_time()
         return file.write(data)
 
     try:
         remote.client.fetch_pack(
-            remote.path, _wants(wanted), repo.get_graph_walker(), write, progress=lambda text: None
+            remote.path, determine, repo.get_graph_walker(), write, progress=lambda text: exchange.require_time()
         )
-        _measure(file, meter)
-        commit()
+        with _told_damaged(exchange.url):
+            _measure(file, exchange.url, limits)
+            exchange.require_time()
+            commit()
     except BaseException:
-        abort()
+        with contextlib.suppress(FileNotFoundError):  # the store had moved it already, and took it back
+            abort()
         raise
 
 
-def _measure(file: IO[bytes], meter: _Meter) -> None:
+@contextlib.contextmanager
+def _told_damaged(url: str) -> Iterator[None]:
+    """What a pack that is none makes of dulwich, which checks as it goes. A missing object is left as it is: it may be ours
+    that is gone."""
+    try:
+        yield
+    except (SourceError, OSError, KeyError, UnresolvedDeltas, MemoryError):
+        raise
+    except Exception as error:
+        raise GitUnreachable(
+            f"{url}: the Git host sent a damaged pack ({type(error).__name__})", subject=url
+        ) from error
+
+
+def _measure(file: IO[bytes], url: str, limits: RepositoryLimits) -> None:
     """Check what was received, and leave the file at its end, where the store goes on writing."""
     if file.tell():
         file.seek(0)
-        limits = meter.limits
-        pack.require_bounded(file, objects=limits.objects, object_bytes=limits.object_bytes, url=shown(meter.url))
+        pack.require_bounded(file, objects=limits.objects, object_bytes=limits.object_bytes, url=url)
         file.seek(0, os.SEEK_END)
 
 
@@ -155,27 +193,6 @@ def _wants(commits: Collection[str]) -> Callable[..., list[ObjectID]]:
         return [ObjectID(oid) for oid in sorted({oid for name, oid in tips.items() if not name.endswith(b"^{}")})]
 
     return determine
-
-
-class _Meter:
-    """Counts what a fetch costs while it runs, and stops it at a limit."""
-
-    def __init__(self, url: str, limits: RepositoryLimits) -> None:
-        self.url, self.limits = url, limits
-        self._bytes = 0
-        self._deadline = time.monotonic() + limits.timeout.total_seconds()
-
-    def count(self, size: int) -> None:
-        self._bytes += size
-        if self._bytes > self.limits.size_bytes:
-            limit = self.limits.size_bytes
-            raise SourceTooLarge(
-                f"{shown(self.url)}: the fetch is over {limit} bytes (limits.sizeBytes)", subject=shown(self.url)
-            )
-        if time.monotonic() > self._deadline:
-            raise SourceTooLarge(
-                f"{shown(self.url)}: the fetch took too long (limits.timeout)", subject=shown(self.url)
-            )
 
 
 def _remember(repo: Repo, commits: Collection[str]) -> None:
