@@ -8,6 +8,7 @@ connection or a process hands in how to cut it, and the error that follows from 
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +22,8 @@ Cut = Callable[[], None]
 
 
 class Exchange:
-    """The limits of what is said to one host. Used again for the next look-up or fetch over the same connection."""
+    """The limits of what is said to one host, which begin with `within`. Used again for the next look-up or fetch over the
+    same connection."""
 
     def __init__(self, url: str) -> None:
         """`url` is for messages, without credentials."""
@@ -31,7 +33,7 @@ class Exchange:
         self.is_over = False
         self._late: type[SourceError] = GitUnreachable
         self._seconds, self._deadline = 0.0, 0.0
-        self._allowed = self._left = ADVERTISED_BYTES
+        self._allowed = self._left = sys.maxsize
 
     @contextlib.contextmanager
     def within(self, seconds: float, late: type[SourceError] = GitUnreachable) -> Iterator[None]:

@@ -16,12 +16,12 @@ from typing import Any
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 import urllib3
-from dulwich.client import Urllib3HttpGitClient
+from dulwich.client import LsRemoteResult, Urllib3HttpGitClient
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import NameResolutionError, NewConnectionError
 
 from reconciler.errors import GitBusy, GitDenied, GitUnreachable
-from reconciler.source.exchange import ADVERTISED_BYTES, Exchange
+from reconciler.source.exchange import Exchange
 
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5.0, 30.0
 MOST_ADDRESSES = 4
@@ -35,17 +35,19 @@ class HttpClient(Urllib3HttpGitClient):
     """Looks refs up once for all that is asked over it: a fetch that follows a look-up is one request more, on its
     connection."""
 
-    def __init__(self, base: str, exchange: Exchange, pool: HostPool, **login: str) -> None:
+    def __init__(self, base: str, pool: HostPool, **login: str) -> None:
         super().__init__(base, pool_manager=pool, **login)  # type: ignore[arg-type]  # a username and a password
-        self._exchange = exchange
         self._found: Any = None
+
+    def get_refs(self, *options: Any, **named: Any) -> LsRemoteResult:
+        self._found = None
+        return super().get_refs(*options, **named)
 
     # The base class declares its options one by one; all of them are handed on.
     def _discover_references(self, service: bytes, base_url: str, *options: Any, **named: Any) -> Any:
         if service != b"git-upload-pack":
             return super()._discover_references(service, base_url, *options, **named)
         if self._found is None:
-            self._exchange.allow(ADVERTISED_BYTES)
             self._found = super()._discover_references(service, base_url, *options, **named)
         refs, *rest = self._found
         return dict(refs), *rest  # the caller adds to its refs

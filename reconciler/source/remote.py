@@ -166,7 +166,7 @@ def _http(
     elif parts.username:
         login = {"username": parts.username, "password": parts.password or ""}
     base = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/"
-    return Remote(HttpClient(base, exchange, pool, **login), parts.path, access.url, exchange)
+    return Remote(HttpClient(base, pool, **login), parts.path, access.url, exchange)
 
 
 def _protocol_error(url: str, error: Exception) -> SourceError:
