@@ -27,9 +27,12 @@ from dulwich.repo import Repo
 from reconciler.errors import GitUnreachable, MirrorBroken, SourceError
 from reconciler.model.spec import RepositoryLimits
 from reconciler.source import pack
+from reconciler.source.join import join_small
 from reconciler.source.remote import Remote
 
 MOST_PACKS = 50
+MOST_SEEN = 64
+"""Newest commits that were asked for, by which a fetch says what is here already."""
 _LOCK_EVERY_S = 0.05
 
 
@@ -69,9 +72,9 @@ class Mirror:
                 self._sweep()
                 _receive(repo, remote, wanted, limits)
                 _remember(repo, wanted)
+                self._forget_old(repo)
                 if len(repo.object_store.packs) > MOST_PACKS:
-                    repo.object_store.pack_loose_objects()
-                    repo.object_store.repack()
+                    join_small(self.path / "objects" / "pack")
 
     def _open(self) -> Repo:
         if not self.exists():
@@ -105,6 +108,13 @@ class Mirror:
         """Forget a damaged mirror."""
         with self._locked(lambda: 0.0):
             shutil.rmtree(self.path, ignore_errors=True)
+
+    def _forget_old(self, repo: Repo) -> None:
+        """A ref is what tells the server that we have a commit, with all before it; each is read at each fetch. What is in
+        the mirror stays, with or without one."""
+        seen = sorted((self.path / "refs" / "heads").glob("seen-*"), key=lambda one: one.stat().st_mtime_ns)
+        for old in seen[:-MOST_SEEN]:
+            del repo.refs[RefName(b"refs/heads/" + old.name.encode())]
 
     def _sweep(self) -> None:
         """Remove what a killed fetch left. Safe: the lock is held, so no fetch is running."""
