@@ -15,18 +15,19 @@ import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from dulwich.errors import GitProtocolError
 from dulwich.object_store import DiskObjectStore
 from dulwich.objects import ObjectID
-from dulwich.pack import UnresolvedDeltas
+from dulwich.pack import PackIndexer, UnresolvedDeltas
 from dulwich.refs import Ref as RefName
 from dulwich.repo import Repo
 
 from reconciler.errors import GitUnreachable, MirrorBroken, SourceError
 from reconciler.model.spec import RepositoryLimits
 from reconciler.source import pack
+from reconciler.source.exchange import Exchange
 from reconciler.source.join import join_small
 from reconciler.source.remote import Remote
 
@@ -157,13 +158,23 @@ def _receive(repo: Repo, remote: Remote, wanted: Collection[str], limits: Reposi
             remote.path, determine, repo.get_graph_walker(), write, progress=lambda text: exchange.require_time()
         )
         with _told_damaged(exchange.url):
-            _measure(file, exchange.url, limits)
-            exchange.require_time()
+            _measure(file, exchange, limits)
+            _watch_time(store, exchange)
             commit()
     except BaseException:
         with contextlib.suppress(FileNotFoundError):  # the store had moved it already, and took it back
             abort()
         raise
+
+
+def _watch_time(store: DiskObjectStore, exchange: Exchange) -> None:
+    """A store indexes a pack for as long as that takes, and its `commit` has no seam to end it by but a private one."""
+    index = store._index_pack
+
+    def watched(indexer: PackIndexer, count: int, progress: object = None) -> Any:
+        return index(indexer, count, progress=lambda _: exchange.require_time())
+
+    store._index_pack = watched  # type: ignore[method-assign,assignment]  # for this store
 
 
 @contextlib.contextmanager
@@ -180,11 +191,12 @@ def _told_damaged(url: str) -> Iterator[None]:
         ) from error
 
 
-def _measure(file: IO[bytes], url: str, limits: RepositoryLimits) -> None:
+def _measure(file: IO[bytes], exchange: Exchange, limits: RepositoryLimits) -> None:
     """Check what was received, and leave the file at its end, where the store goes on writing."""
     if file.tell():
         file.seek(0)
-        pack.require_bounded(file, objects=limits.objects, object_bytes=limits.object_bytes, url=url)
+        bounds = pack.Bounds(limits.objects, limits.object_bytes)
+        pack.require_bounded(file, bounds, url=exchange.url, each=exchange.require_time)
         file.seek(0, os.SEEK_END)
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import IO
 
 from reconciler.errors import GitUnreachable, SourceTooLarge
@@ -18,9 +20,18 @@ _CHUNK = 64 * 1024
 _SUMS = {20: "sha1", 32: "sha256"}
 
 
-def require_bounded(pack: IO[bytes], *, objects: int, object_bytes: int, url: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How many objects, and of how many bytes each at most."""
+
+    objects: int
+    object_bytes: int
+
+
+def require_bounded(pack: IO[bytes], bounds: Bounds, *, url: str, each: Callable[[], None] = lambda: None) -> None:
     """Raises SourceTooLarge when the pack holds too many objects or one that is too large inflated, and GitUnreachable for
-    one that is damaged: what is here was not touched by it."""
+    one that is damaged: what is here was not touched by it. `each` is called at each object, and may raise."""
+    objects, object_bytes = bounds.objects, bounds.object_bytes
     stream = _Stream(pack, url)
     header = stream.take(12)
     if header[:4] != b"PACK":
@@ -31,6 +42,7 @@ def require_bounded(pack: IO[bytes], *, objects: int, object_bytes: int, url: st
             f"{url}: the fetch has {count} objects, the limit is {objects} (limits.objects)", subject=url
         )
     for _ in range(count):
+        each()
         size = _skip_object(stream, object_bytes)
         if size > object_bytes:
             raise SourceTooLarge(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import gzip
 import ssl
+import zlib
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -268,3 +269,12 @@ def test_a_host_whose_pack_was_damaged_is_read_once_it_is_well(room: SourceRoom)
             room.fetch(access(host.url), [HELD])
 
         assert read(room, access(host.url), "a.yaml", ref=Ref(commit=HELD)) == b"one"
+
+
+def test_a_pack_that_takes_for_ever_to_unpack_is_left(room: SourceRoom) -> None:
+    """A few megabytes that are hours of inflating: each object below the limit of one, and their number below that, too."""
+    deflated = zlib.compress(bytes(60_000_000), 9)
+    one = hosts.packed(3, b"", deflated=deflated, size=60_000_000)
+    with Host(hosts.offering(HELD, hosts.pack_of([*OBJECTS, *[one] * 400]))) as host:
+        with pytest.raises(SourceTooLarge, match=LATE):
+            room.fetch(asked(host.url), [HELD])
