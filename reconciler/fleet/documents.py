@@ -214,7 +214,7 @@ class RepositorySpec(Spec):
     def _ends_in_time(cls, limits: RepositoryLimits) -> RepositoryLimits:
         """Checked here only: what an older version published may still say more, and has the limit all the same."""
         if limits.timeout > LONGEST_FETCH:
-            raise ValueError("a timeout is at most 2m: a task is killed after five minutes, and could not say why")
+            raise ValueError("a timeout is at most 3m: a task is killed after five minutes, and could not say why")
         return limits
 
 

@@ -21,7 +21,7 @@ from reconciler.model.manifest import ObjectKey
 from reconciler.model.rules import Guards, ProjectRules
 from reconciler.model.shape import Duration, Spec
 
-LONGEST_FETCH = timedelta(minutes=2)
+LONGEST_FETCH = timedelta(minutes=3)
 FULL_COMMIT = r"^[0-9a-f]{40}([0-9a-f]{24})?$"
 
 
@@ -61,7 +61,7 @@ class RepositoryLimits(Spec):
     """The largest single object, inflated: indexing holds one whole in memory."""
     timeout: Duration = Field(LONGEST_FETCH, gt=timedelta(0))
     """How long one fetch may take, with its wait for another of the same repository, and one look-up, which has at most a
-    minute; at most 2m, since a task is killed after five minutes."""
+    minute; at most 3m, since a task is killed after five minutes."""
 
 
 class RepositoryAccess(Spec):

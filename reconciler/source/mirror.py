@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from dulwich.errors import GitProtocolError
 from dulwich.object_store import DiskObjectStore
-from dulwich.objects import ObjectID
+from dulwich.objects import ObjectID, RawObjectID
 from dulwich.pack import PackIndexer, UnresolvedDeltas
 from dulwich.refs import Ref as RefName
 from dulwich.repo import Repo
@@ -149,6 +149,9 @@ def _receive(repo: Repo, remote: Remote, wanted: Collection[str], limits: Reposi
         exchange.allow(limits.size_bytes)
         return wants(refs, depth)
 
+    def is_here(base: bytes) -> bool:
+        return store.contains_packed(RawObjectID(base))
+
     def write(data: bytes) -> int:
         exchange.require_time()
         return file.write(data)
@@ -158,7 +161,9 @@ def _receive(repo: Repo, remote: Remote, wanted: Collection[str], limits: Reposi
             remote.path, determine, repo.get_graph_walker(), write, progress=lambda text: exchange.require_time()
         )
         with _told_damaged(exchange.url):
-            _measure(file, exchange, limits)
+            _measure(
+                file, pack.Bounds(limits.objects, limits.object_bytes, is_here, exchange.require_time), exchange.url
+            )
             _watch_time(store, exchange)
             commit()
     except BaseException:
@@ -191,12 +196,11 @@ def _told_damaged(url: str) -> Iterator[None]:
         ) from error
 
 
-def _measure(file: IO[bytes], exchange: Exchange, limits: RepositoryLimits) -> None:
+def _measure(file: IO[bytes], bounds: pack.Bounds, url: str) -> None:
     """Check what was received, and leave the file at its end, where the store goes on writing."""
     if file.tell():
         file.seek(0)
-        bounds = pack.Bounds(limits.objects, limits.object_bytes)
-        pack.require_bounded(file, bounds, url=exchange.url, each=exchange.require_time)
+        pack.require_bounded(file, bounds, url=url)
         file.seek(0, os.SEEK_END)
 
 

@@ -278,3 +278,43 @@ def test_a_pack_that_takes_for_ever_to_unpack_is_left(room: SourceRoom) -> None:
     with Host(hosts.offering(HELD, hosts.pack_of([*OBJECTS, *[one] * 400]))) as host:
         with pytest.raises(SourceTooLarge, match=LATE):
             room.fetch(asked(host.url), [HELD])
+
+
+def delta(number: int, base_size: int, size: int) -> bytes:
+    """A delta's data: two sizes, then the base copied, and one byte of its own."""
+    sizes = b"".join(bytes([one & 127 | 128, (one >> 7) & 127 | 128, one >> 14]) for one in (base_size, size))
+    return sizes + b"\xf0" + (size - 1).to_bytes(3, "little") + bytes([1, number])
+
+
+@pytest.mark.parametrize("by", ["distance", "id"])
+def test_a_chain_of_deltas_that_would_fill_the_memory_is_refused(room: SourceRoom, by: str) -> None:
+    """Two deltas at each step, so that each step is held until the other was unpacked: 60 kB of them took gigabytes."""
+    size, deepest = 100_000, 20
+    content, objects = bytes(size), [*OBJECTS, hosts.packed(3, bytes(size))]
+    back = len(objects[-1])
+    for number in range(deepest):
+        data = delta(number, size, size)
+        if by == "id":
+            made = hosts.packed(7, data)
+            cut = len(made) - len(zlib.compress(data))
+            made = made[:cut] + bytes.fromhex(hosts.object_id(b"blob", content)) + made[cut:]
+        else:
+            made = hosts.packed(6, data)
+            cut = len(made) - len(zlib.compress(data))
+            made = made[:cut] + offset(back) + made[cut:]
+        content, back = content[: size - 1] + bytes([number]), len(made)
+        objects.append(made)
+    limits = RepositoryLimits(object_bytes=2 * size)
+
+    with Host(hosts.offering(HELD, hosts.pack_of(objects))) as host:
+        with pytest.raises(SourceTooLarge, match="made of one another"):
+            room.fetch(access(host.url, limits=limits), [HELD])
+
+
+def offset(back: int) -> bytes:
+    """A distance, as gitformat-pack(5) has it."""
+    made, back = [back & 127], back >> 7
+    while back:
+        made.append((back - 1) & 127 | 128)
+        back = (back - 1) >> 7
+    return bytes(reversed(made))
