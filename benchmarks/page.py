@@ -42,6 +42,9 @@ TAIL = """
   claims and completes as tasks do. Lateness is from the due time to the grant. A project with half the fleet due is the
   other tenant's neighbour.
 - **memory**: resident memory of a worker child and its render helper after 1,000 syncs.
+- **mirror**: anonymous memory at its peak of a process that looks up and fetches a repository of large random files over
+  HTTP, beside one that fetches a small file. The pack is mapped while it is indexed: these pages are given back whenever
+  memory is asked for, but count as resident, so that a worker child is replaced after such a fetch.
 
 ## Beside others
 
@@ -125,6 +128,11 @@ def _rows(found: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     if one := found.get("memory"):
         shown = f"{one['childMB'][-1]} MB, {one['helperMB'][-1]} MB"
         yield "memory: a child, its helper", "< 150 MB, < 250 MB", shown
+    if one := found.get("mirror"):
+        large, small = one["large"], one["small"]
+        shown = f"{large['peakAnonymousMB']} MB ({large['peakMB']:,} MB with the mapped pack)"
+        shown += f", against {small['peakAnonymousMB']} MB for a small file"
+        yield f"mirror: a fetch of {large['packMB']:,} MB", "not held in memory", shown
 
 
 def _rates(one: Mapping[str, Any]) -> list[Bar]:
