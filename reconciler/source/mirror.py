@@ -120,8 +120,14 @@ class Mirror:
     def _sweep(self) -> None:
         """Remove what a killed fetch left. Safe: the lock is held, so no fetch is running."""
         folder = self.path / "objects" / "pack"
-        for left in (*folder.glob("tmp*"), *folder.glob("*.tmp")):
+        halves = [one for one in folder.glob("pack-*") if not _other_half(one).exists()]
+        for left in (*folder.glob("tmp*"), *folder.glob("*.tmp"), *halves):
             left.unlink(missing_ok=True)
+
+
+def _other_half(part: Path) -> Path:
+    """The index of a pack, and the pack of an index."""
+    return part.with_suffix(".idx" if part.suffix == ".pack" else ".pack")
 
 
 def _wait_for(lock: IO[str], remaining_s: Callable[[], float], name: str) -> None:

@@ -177,13 +177,13 @@ def test_a_mirror_that_another_process_does_not_give_back_is_not_waited_for_for_
     room: SourceRoom, git_repo: Repo, tmp_path: Path
 ) -> None:
     first = git_repo.commit({"a.yaml": "one"})
-    found = asked(git_repo.url)
+    found = access(git_repo.url)
     room.fetch(found, [first])
     (lock,) = (tmp_path / "mirrors").glob("*.lock")
     with lock.open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(GitUnreachable, match="by another process"):
-            room.fetch(found, [git_repo.commit({"a.yaml": "two"})])
+            room.fetch(asked(git_repo.url), [git_repo.commit({"a.yaml": "two"})])
 
     assert read(room, found, "a.yaml") == b"two"
 

@@ -80,3 +80,20 @@ def test_a_mirror_whose_packs_were_joined_reads_as_before(
         assert all(reader[commit.encode()].id == commit.encode() for commit in commits)
         objects = set(reader.object_store)
         assert all(reader.object_store[one].id == one for one in objects)
+
+
+def test_what_a_killed_fetch_left_goes_with_the_next_one(
+    room: SourceRoom, git_server: GitServer, git_repo: Repo, tmp_path: Path
+) -> None:
+    """Killed between a pack and its index, or as the parts of a joined one went: a half would stop every later join."""
+    found = access(git_server.url("apps.git"))
+    room.fetch(found, [git_repo.commit({"a.yaml": "one"})])
+    folder = mirror_of(tmp_path) / "objects" / "pack"
+    left = [folder / name for name in (f"pack-{'1' * 40}.pack", f"pack-{'2' * 40}.idx", "tmp123.pack", "x.tmp")]
+    for one in left:
+        one.write_bytes(b"half")
+
+    room.fetch(found, [git_repo.commit({"a.yaml": "two"})])
+
+    assert not [one for one in left if one.exists()]
+    assert read(room, found, "a.yaml") == b"two"
