@@ -341,7 +341,7 @@ def test_folders_that_links_multiply_are_refused(renderer):
     links = {f"{a}/{n}": f"../{b}" for a, b in zip("abcdefghijklmno", "bcdefghijklmnop", strict=True) for n in (1, 2)}
     tree = MemoryTree({"p/x.yaml": config_map("a")}, links=links)
 
-    with pytest.raises(RenderLimit, match="a holds more than 20000 files"):
+    with pytest.raises(RenderLimit, match="a holds more than 20000 folders"):
         renderer.render(checkout_of(tree, "a"), spec({"directory": {"include": ["none"]}}), discovery())
 
 
