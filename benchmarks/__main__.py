@@ -1,7 +1,6 @@
 """Runs the benchmarks and writes what they found to `benchmarks/results/`.
 
-first-sync   200 applications of 3 objects on one bare cluster, by Celery workers, against the same objects applied
-             raw by 8 threads to the same API server in the same minutes; rounds alternate
+first-sync   200 applications of 3 objects on one bare cluster, by Undrift and other tools in turn, in the same minutes
 commits      one application of 100, 1,000 (and 10,000) in one repository changes: push to applied
 edits        an edit by hand, seen by a watch: edit to healed
 scans        a scan that proves 1,000 applications, against one full re-apply of them
@@ -53,6 +52,7 @@ def main() -> None:
         print(f"{name}: {orjson.dumps(found[name]).decode()}", flush=True)
         RESULTS.mkdir(exist_ok=True)
         file.write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2) + b"\n")
+    print(page.table(found))
     print(f"written to {file}")
     if not options.quick:
         print(f"written to {page.write(found)}")

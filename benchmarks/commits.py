@@ -9,13 +9,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from benchmarks.site import Site, files, quantiles, until
+from benchmarks.site import Site, quantiles, until
+from benchmarks.workload import Workload
 from reconciler.model.instance import InstanceKey
 from workers.messages import Lane, Mark, Work
 
 SIZES, FULL_SIZES = (100, 1000), (100, 1000, 10_000)
 COMMITS = 30
-ONE = ("a",)
 LONG = "3600"
 LOOK_S, WITHIN_S = 0.02, 60.0
 
@@ -28,17 +28,17 @@ def run(site: Site, *, quick: bool, full: bool = False) -> dict[str, Any]:
 
 def _one_size(site: Site, size: int, commits: int) -> dict[str, Any]:
     site.store.redis.flushall()
-    prefix = f"mono-{size}"
-    site.write_fleet(prefix, size, ONE)
+    work = Workload(f"mono-{size}", size, parts=("a",))
+    site.write_fleet(work)
     site.start(workers=2, concurrency=2, UNDRIFT_FLEET_POLL=LONG)
     until(lambda: site.synced() == size, within_s=1800.0)
     seconds, before = [], None
     for number in range(commits + 2):
         if number == 2:  # the first two find nothing opened and parsed yet
-            before = site.cpu_s(), site.redis_cpu_s(), _fences(site)
-        seconds.append(_commit(site, prefix, (number * 7919) % size, f"value {number}"))
+            before = site.cpu_s(), site.redis_cpu_s(), site.fences()
+        seconds.append(_commit(site, work, (number * 7919) % size, f"value {number}"))
     assert before is not None  # at least two commits are made
-    after = site.cpu_s(), site.redis_cpu_s(), _fences(site)
+    after = site.cpu_s(), site.redis_cpu_s(), site.fences()
     site.stop()
     tasks = sum(after[2].get(work) != before[2].get(work) for work in after[2])
     return {
@@ -50,9 +50,9 @@ def _one_size(site: Site, size: int, commits: int) -> dict[str, Any]:
     }
 
 
-def _commit(site: Site, prefix: str, number: int, value: str) -> float:
-    key = InstanceKey("default", f"{prefix}-{number}", "bench")
-    commit = site.repo.commit(dict(files(prefix, number, ONE, value)))
+def _commit(site: Site, work: Workload, number: int, value: str) -> float:
+    key = InstanceKey("default", f"{work.name}-{number}", "bench")
+    commit = site.repo.commit(work.files(number, value))
     begun = time.time()
     site.store.due.mark([Mark(Work("refresh", site.server.url("apps.git")), Lane.OPERATOR, "pushed")])
     deadline = time.monotonic() + WITHIN_S
@@ -63,8 +63,3 @@ def _commit(site: Site, prefix: str, number: int, value: str) -> float:
         if time.monotonic() > deadline:
             raise TimeoutError(f"{key}: {status.sync} {status.reason} {status.message}")
         time.sleep(LOOK_S)
-
-
-def _fences(site: Site) -> dict[bytes, bytes]:
-    found: dict[bytes, bytes] = site.store.redis.hgetall("undrift:fences")  # type: ignore[assignment]  # synchronous
-    return {work: fence for work, fence in found.items() if work.startswith(b"sync ")}

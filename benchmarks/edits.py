@@ -7,8 +7,8 @@ import time
 from typing import Any
 
 from benchmarks.commits import LOOK_S, WITHIN_S
-from benchmarks.first_sync import CONFIG_MAP, through_lean
-from benchmarks.site import Site, quantiles, until
+from benchmarks.site import CONFIG_MAP, Site, quantiles, until
+from benchmarks.workload import Workload
 from reconciler.cluster.client import Client
 from reconciler.model.instance import InstanceKey
 
@@ -20,11 +20,11 @@ SETTLE_S = 8.0
 def run(site: Site, *, quick: bool, full: bool = False) -> dict[str, Any]:
     """Seconds to healed, and CPU seconds of the watcher for a thousand updates that concern nothing of ours."""
     count, edits, updates = (20, 5, 200) if quick else (APPLICATIONS, EDITS, UPDATES)
-    site.write_fleet("edit", count)
+    site.write_fleet(Workload("edit", count))
     site.start(workers=2, concurrency=2, also=["watcher --all"])
     until(lambda: site.synced() == count)
     time.sleep(SETTLE_S)
-    with through_lean(site) as api:
+    with site.api() as api:
         seconds = [_edit(site, api, number % count) for number in range(edits)]
         watcher = [one for one in site.processes() if one.pid == site.children["watcher --all"].pid]
         before = sum(sum(one.cpu_times()[:2]) for one in watcher)

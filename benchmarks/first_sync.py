@@ -1,130 +1,74 @@
-"""First sync of many small applications, against the same objects applied raw to the same API server, in two ways:
+"""A first sync of many small applications, by each tool in turn, on one API server in the same minutes.
 
-client   eight threads of the `kubernetes` client, answers left unparsed: what a script of a user's reaches, and the
-         275 to 340 objects/s that DESIGN.md §10 was measured with
-lean     eight threads of Undrift's own HTTP path: the server's limit, as near as Python comes to it
+Rounds alternate, so that the machine's drift meets all of them. For each run: objects per second, CPU seconds of the tool
+and of API server with etcd, and the requests that the API server counted, by verb.
 """
 
 from __future__ import annotations
 
 import statistics
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
 from typing import Any
 
-import kubernetes
+from benchmarks.site import Site
+from benchmarks.tools import Tool
+from benchmarks.tools.kubectl import Kubectl
+from benchmarks.tools.raw import Raw, client, lean
+from benchmarks.tools.undrift import Undrift
+from benchmarks.workload import BY_KUBECTL, FIRST, LARGE, Workload
 
-from benchmarks.site import PARTS, Site, files, until
-from reconciler.clock import SystemClock
-from reconciler.cluster import Clusters, OpenGuard
-from reconciler.cluster.client import APPLY_PATCH, Client
-from reconciler.credentials import Credentials
-from reconciler.model.live import Resource
-from reconciler.model.spec import ClusterAccess, ClusterTarget, KubeconfigRef
-from reconciler.objects import yaml
-
-Send = Callable[[Resource, Any], object]
-APPLICATIONS, ROUNDS, THREADS = 200, 5, 8
-WARM_UP = 40
-"""Applications before the measured ones: each of the eight children connects and learns the cluster's kinds once."""
-CONFIG_MAP = Resource("", "v1", "ConfigMap", "configmaps", True)
-NAMESPACE = Resource("", "v1", "Namespace", "namespaces", False)
+TOOLS: tuple[Tool, ...] = (
+    Raw("client", client, 8),
+    Raw("lean", lean, 8),
+    Raw("lean", lean, 16),
+    Kubectl(),
+    Undrift(),
+)
+ROUNDS, FULL_ROUNDS = 3, 5
 
 
 def run(site: Site, *, quick: bool, full: bool = False) -> dict[str, Any]:
-    """Objects per second of the three ways, round by round, and our ratio to both raw ones."""
-    count, rounds = (20, 1) if quick else (APPLICATIONS, ROUNDS if full else 3)
-    client, lean, ours = [], [], []
+    """By tool: its runs, medians, and the ratio of Undrift to it, round by round. `large` is Undrift's with more of it."""
+    rounds = 1 if quick else FULL_ROUNDS if full else ROUNDS
+    work = FIRST.named("quick", 20) if quick else FIRST
+    runs: dict[str, list[dict[str, Any]]] = {tool.name: [] for tool in TOOLS}
     for number in range(rounds):
-        client.append(_raw(site, f"client-{number}", count, _through_client))
-        lean.append(_raw(site, f"lean-{number}", count, _lean))
-        ours.append(_undrift(site, f"sync-{number}", count))
+        for place, tool in enumerate(TOOLS):
+            count = min(BY_KUBECTL, work.applications) if isinstance(tool, Kubectl) else None
+            runs[tool.name].append(_measured(site, tool, work.named(f"{work.name}-{number}-{place}", count)))
+    found: dict[str, Any] = {"applications": work.applications, "objects": work.objects, "byKubectl": BY_KUBECTL}
+    found |= {"tools": {name: _summary(some, runs[Undrift.name]) for name, some in runs.items()}}
+    if full:
+        found["large"] = {"objects": LARGE.objects} | _measured(site, Undrift(), LARGE)
+    return found
+
+
+def _measured(site: Site, tool: Tool, work: Workload) -> dict[str, Any]:
+    with tool.ready(site, work) as apply:
+        before, cluster_s = site.requests(), site.cluster_cpu_s()
+        done = apply()
+        cluster_s = site.cluster_cpu_s() - cluster_s
+        after = site.requests()
     return {
-        "applications": count,
-        "objects": count * len(PARTS),
-        "rawByClientPerSecond": [round(one, 1) for one in client],
-        "rawLeanPerSecond": [round(one, 1) for one in lean],
-        "undriftPerSecond": [round(one, 1) for one in ours],
-        "ratioToClient": _spread(ours, client),
-        "ratioToLean": _spread(ours, lean),
+        "objectsPerSecond": round(done.objects / done.seconds, 1),
+        "toolCpuMsAnObject": round(done.cpu_s * 1000 / done.objects, 2),
+        "clusterCpuMsAnObject": round(cluster_s * 1000 / done.objects, 2),
+        "requestsAnObject": {
+            verb: round(more / done.objects, 2) for verb in sorted(after) if (more := after[verb] - before.get(verb, 0))
+        },
     }
 
 
-def _spread(ours: list[float], raw: list[float]) -> dict[str, float]:
-    ratios = [one / other for one, other in zip(ours, raw, strict=True)]
+def _summary(runs: list[dict[str, Any]], ours: list[dict[str, Any]]) -> Mapping[str, Any]:
+    ratios = [one["objectsPerSecond"] / other["objectsPerSecond"] for one, other in zip(ours, runs, strict=True)]
     return {
-        "median": round(statistics.median(ratios), 3),
-        "min": round(min(ratios), 3),
-        "max": round(max(ratios), 3),
+        "objectsPerSecond": [one["objectsPerSecond"] for one in runs],
+        "undriftAgainstIt": {
+            "median": round(statistics.median(ratios), 3),
+            "min": round(min(ratios), 3),
+            "max": round(max(ratios), 3),
+        },
+        "toolCpuMsAnObject": round(statistics.median(one["toolCpuMsAnObject"] for one in runs), 2),
+        "clusterCpuMsAnObject": round(statistics.median(one["clusterCpuMsAnObject"] for one in runs), 2),
+        "requestsAnObject": runs[-1]["requestsAnObject"],
     }
-
-
-def _undrift(site: Site, prefix: str, count: int) -> float:
-    """From the first sync granted to the last one done, on workers whose children have all worked before."""
-    site.store.redis.flushall()
-    site.write_fleet(prefix, WARM_UP)
-    site.start(workers=2, concurrency=4, UNDRIFT_FLEET_POLL="1")
-    until(lambda: site.synced() == WARM_UP)
-    begun_at = time.time()
-    site.write_fleet(prefix, count + WARM_UP)
-    until(lambda: site.synced() == count + WARM_UP)
-    syncs = [one for one in site.store.status.all().values() if one.last_sync and one.last_sync.timestamp() > begun_at]
-    published = min(float(line) for line in _grants(site) if float(line) > begun_at)
-    last = max(one.last_sync.timestamp() for one in syncs if one.last_sync)
-    site.stop()
-    return (len(syncs) * len(PARTS)) / (last - published)
-
-
-def _grants(site: Site) -> list[str]:
-    """The times of all grants: a fence is the millisecond of its grant."""
-    found: dict[bytes, bytes] = site.store.redis.hgetall("undrift:fences")  # type: ignore[assignment]  # synchronous
-    return [str(int(fence) / 1000) for work, fence in found.items() if work.startswith(b"sync ")]
-
-
-def _raw(site: Site, namespace: str, count: int, through: Callable[[Site], AbstractContextManager[Send]]) -> float:
-    """Server-side apply by eight threads over kept connections, and nothing else."""
-    bodies = [
-        body for n in range(count) for text in files(namespace, n).values() for _, body in yaml.load_all(text, "")
-    ]
-    for body in bodies:
-        body["metadata"]["namespace"] = namespace
-    with through(site) as send, ThreadPoolExecutor(THREADS) as threads:
-        send(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-        list(threads.map(lambda body: send(CONFIG_MAP, body), bodies[:WARM_UP]))  # each thread has its connection
-        begun = time.monotonic()
-        list(threads.map(lambda body: send(CONFIG_MAP, body), bodies[WARM_UP:]))
-        return (len(bodies) - WARM_UP) / (time.monotonic() - begun)
-
-
-@contextmanager
-def _lean(site: Site) -> Iterator[Send]:
-    with through_lean(site) as api:
-        yield lambda resource, body: api.apply(resource, body, manager="raw", force=False)
-
-
-@contextmanager
-def through_lean(site: Site) -> Iterator[Client]:
-    """Undrift's own way to the cluster."""
-    (site.folder / "credentials").mkdir(exist_ok=True)
-    (site.folder / "credentials" / "bench.yaml").write_text(site.cluster.kubeconfig.read_text())
-    clusters = Clusters(Credentials({}, site.folder / "credentials"), None, SystemClock())
-    target = ClusterTarget(name="bench", access=ClusterAccess(kubeconfig=KubeconfigRef(file="bench.yaml")))
-    yield clusters.api(target, OpenGuard(), agent="raw")
-    clusters.close()
-
-
-@contextmanager
-def _through_client(site: Site) -> Iterator[Send]:
-    with kubernetes.config.new_client_from_config(str(site.cluster.kubeconfig)) as client:
-        core = kubernetes.client.CoreV1Api(client)
-        how = {"field_manager": "raw", "_content_type": APPLY_PATCH, "_preload_content": False}
-
-        def send(resource: Resource, body: Any) -> object:
-            name, namespace = body["metadata"]["name"], body["metadata"].get("namespace")
-            if resource is NAMESPACE:
-                return core.patch_namespace(name, body, **how)
-            return core.patch_namespaced_config_map(name, namespace, body, **how)
-
-        yield send

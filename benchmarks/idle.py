@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from benchmarks.site import Site, until
+from benchmarks.workload import Workload
 
 APPLICATIONS, QUIET_S, FULL_QUIET_S = 600, 100.0, 240.0
 
@@ -13,7 +14,7 @@ APPLICATIONS, QUIET_S, FULL_QUIET_S = 600, 100.0, 240.0
 def run(site: Site, *, quick: bool, full: bool = False) -> dict[str, Any]:
     """CPU seconds a minute at production defaults (scans each 3 min, look-ups each 60 s), and what proved the fleet."""
     count, quiet_s = (50, 20.0) if quick else (APPLICATIONS, FULL_QUIET_S if full else QUIET_S)
-    site.write_fleet("idle", count)
+    site.write_fleet(Workload("idle", count))
     site.start(workers=2, concurrency=2, also=["watcher --all", "flower --port 0"])
     until(lambda: site.synced() == count)
     until(lambda: all(one.phase == "Idle" for one in site.store.status.all().values()))

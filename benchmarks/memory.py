@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import psutil
 
 from benchmarks.site import Site, until
+from benchmarks.workload import Workload
+from reconciler.clock import SystemClock
+from reconciler.cluster import Clusters, OpenGuard
+from reconciler.credentials import Credentials
 from reconciler.model.instance import InstanceKey
+from reconciler.model.spec import ClusterAccess, ClusterTarget, KubeconfigRef
 from workers.messages import Lane, Mark, Work
 
 SYNCS = 1000
@@ -21,14 +27,37 @@ TEMPLATE = (
 def run(site: Site, *, quick: bool, full: bool = False) -> dict[str, Any]:
     """Megabytes resident after 50 syncs and at the end. One worker with one child, so all syncs are its own."""
     syncs = 100 if quick else SYNCS
-    site.write_fleet("memory", 1)
+    site.write_fleet(Workload("memory", 1))
     site.repo.commit({"memory-0/a.yaml": None, "memory-0/b.yaml": None, "memory-0/c.yaml": None})
     site.repo.commit({"memory-0/Chart.yaml": CHART, "memory-0/templates/all.yaml": TEMPLATE})
     site.start(workers=1, concurrency=1)
     until(lambda: site.synced() == 1)
     early = _after(site, 50)
     late = _after(site, syncs - 50)
-    return {"syncs": syncs, "childMB": [early[0], late[0]], "helperMB": [early[1], late[1]]}
+    return {
+        "syncs": syncs,
+        "childMB": [early[0], late[0]],
+        "helperMB": [early[1], late[1]],
+        "connectionsMB": {"of50": _connections(site, 50)},
+    }
+
+
+def _connections(site: Site, count: int) -> float:
+    """What connections to so many clusters, each with what it serves, add to a process that has one already."""
+    clusters = Clusters(Credentials({}, site.folder / "credentials"), None, SystemClock())
+    access = ClusterAccess(kubeconfig=KubeconfigRef(file="bench.yaml"))
+
+    def connect(number: int) -> float:
+        api = clusters.api(ClusterTarget(name=f"bench-{number}", access=access), OpenGuard(), agent="memory")
+        api.discovery()
+        api.identity()
+        gc.collect()
+        return float(psutil.Process().memory_info().rss)
+
+    before = connect(0)
+    after = [connect(number) for number in range(1, count)][-1]
+    clusters.close()
+    return round((after - before) / 1e6, 1)
 
 
 def _after(site: Site, syncs: int) -> tuple[float, float]:

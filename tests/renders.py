@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,3 +49,15 @@ def tree_of(folder: Path) -> MemoryTree:
     """Every file below a folder on disk."""
     found = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return MemoryTree({path.relative_to(folder).as_posix(): path.read_bytes() for path in found})
+
+
+def packed(files: Mapping[str, str | bytes], folder: str = "chart") -> bytes:
+    """A chart as `helm package` packs it."""
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w:gz") as archive:
+        for name, text in files.items():
+            data = text.encode() if isinstance(text, str) else text
+            member = tarfile.TarInfo(f"{folder}/{name}")
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return target.getvalue()

@@ -38,7 +38,7 @@ def lift(store: Store, scope: str, *, by: str, reason: str) -> int:
         return 0
     now = store.clock.now()
     store.outbox.put(now, "lift", scope, by=by, reason=reason)
-    known = store.specs.instance_keys() | store.tombstones.all().keys()
+    known = store.specs.instance_keys() | store.tombstones.all().keys() | store.specs.left()
     keys = sorted(key for key in known if brake.covers(key))
     store.due.mark(_marks(keys, brake))
     return len(keys)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from reconciler.errors import FieldConflict, FirstContact, OwnedByAnother, OwnedByAutoscaler
+from reconciler.errors import FirstContact, OwnedByAnother, OwnedByAutoscaler
 from reconciler.model.instance import InstanceKey
 from reconciler.model.manifest import ObjectKey, Raw
 from reconciler.objects import applyset, managedfields
@@ -16,6 +16,7 @@ from reconciler.objects.keys import PART_OF
 from reconciler.objects.kinds import controller
 
 OURS = "undrift:"
+MOST_NAMED = 3
 _CLAIMS_BY_LABEL = {
     "argocd.argoproj.io/instance": "Argo CD",
     "kustomize.toolkit.fluxcd.io/name": "a Flux Kustomization",
@@ -48,6 +49,11 @@ def former_of(live: Raw, key: InstanceKey, formers: Sequence[InstanceKey]) -> In
         ):
             return one
     return None
+
+
+def holder_of(live: Raw, key: InstanceKey, formers: Sequence[InstanceKey]) -> InstanceKey | None:
+    """Under which of an instance's names an existing object is provably its own; None when it never was."""
+    return key if is_ours(live, key) else former_of(live, key, formers)
 
 
 def require_allowed(live: Raw, key: InstanceKey, subject: ObjectKey, policy: str) -> None:
@@ -83,11 +89,12 @@ def require_scale_kept(live: Raw, body: Raw, subject: ObjectKey) -> None:
     )
 
 
-def contested_contact(conflict: FieldConflict, subject: ObjectKey) -> FirstContact:
-    """The refusal of an adoption that would change fields of others, naming them."""
-    fields = ", ".join(f"{field} ({manager})" for field, manager in conflict.causes[:3])
+def contested_contact(fields: Sequence[str], subject: ObjectKey) -> FirstContact:
+    """The refusal of an adoption that would change what stands, naming the first of it."""
+    more = f" and {len(fields) - MOST_NAMED} more" if len(fields) > MOST_NAMED else ""
     return FirstContact(
-        f"{subject} exists, and Git wants other values for {fields}; nothing was written to it", subject=subject
+        f"{subject} exists, and Git wants other values: {', '.join(fields[:MOST_NAMED])}{more}; nothing was written to it",
+        subject=subject,
     )
 
 

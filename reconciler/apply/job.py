@@ -57,10 +57,11 @@ class Job:
             return self
         return replace(self, body=without(self.body, live, self.key.manager, self.ignored))
 
-    def send(self, *, force: bool, create_only: bool = False, dry_run: bool = False) -> Raw:
+    def send(self, *, force: bool, create_only: bool = False, dry_run: bool = False, version: str = "") -> Raw:
+        """Apply the body; with `version` only to the object as it was at that version, else PreconditionFailed."""
         body = self.body
-        if create_only:
-            body = {**body, "metadata": {**body["metadata"], "resourceVersion": recreate.NO_SUCH_VERSION}}
+        if version := recreate.NO_SUCH_VERSION if create_only else version:
+            body = {**body, "metadata": {**body["metadata"], "resourceVersion": version}}
         return self.api.apply(self.resource, body, manager=self.key.manager, force=force, dry_run=dry_run)
 
 

@@ -2,32 +2,30 @@
 
 The plan says what may go; this room still refuses. An object is deleted only if its key is in the inventory, it carries
 our part-of label, our own Apply entry owns that label (controllers copy labels), no controller owns it, and it is not
-older than its membership. It is kept in the trash first, and the delete carries the uid and resourceVersion just read. One
-at a time and in order: the
-deletions of a pass are few, and an error must stop what depends on it.
+older than its membership. A Namespace or a CRD goes only when nothing else would go with it (`apply.contents`). It is kept
+in the trash first, and the delete carries the uid and resourceVersion just read. One at a time and in order: the deletions
+of a pass are few, and an error must stop what depends on it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
-from reconciler.apply import inventories, trash
-from reconciler.errors import FencedOut, LeaseError, PreconditionFailed, UndriftError
+from reconciler.apply import contents, inventories, trash
+from reconciler.errors import FencedOut, LeaseError, NotEmpty, PreconditionFailed, UndriftError
 from reconciler.model.changeset import ChangeSet, Outcome, Result
 from reconciler.model.instance import InstanceKey
 from reconciler.model.inventory import Inventory
 from reconciler.model.manifest import ObjectKey, Raw
 from reconciler.model.plan import Change
 from reconciler.objects import applyset, keys, managedfields
-from reconciler.objects.kinds import controller, created
+from reconciler.objects.kinds import controller, created, told_to_stay
 from reconciler.ports import ClusterApi
-
-HELM_POLICY = "helm.sh/resource-policy"
 
 
 def prune(api: ClusterApi, changes: Sequence[Change], *, key: InstanceKey, inventory: Inventory) -> ChangeSet:
-    """Delete what the plan lists; the outcomes in its order. Stops at the first failure, leaving the rest for later.
+    """Delete what the plan lists; the outcomes in its order. Stops at the first failure, leaving the rest for later; only
+    what is not empty stops nothing, since what goes after it is judged by what it holds itself.
 
     Raises FencedOut when another run has taken over since the inventory was written.
     """
@@ -36,8 +34,9 @@ def prune(api: ClusterApi, changes: Sequence[Change], *, key: InstanceKey, inven
     require_fence(api, key, inventory)
     outcomes: list[Outcome] = []
     for change in changes:
-        outcomes.append(_prune_one(api, change, key, inventory))
-        if outcomes[-1].error is not None:
+        outcomes.append(_prune_one(api, change, key, inventory, outcomes))
+        error = outcomes[-1].error
+        if error is not None and not isinstance(error, NotEmpty):
             break
     return ChangeSet(tuple(outcomes))
 
@@ -49,9 +48,11 @@ def require_fence(api: ClusterApi, key: InstanceKey, inventory: Inventory) -> No
         raise FencedOut(f"{key.short}: fence {found} stands in the inventory, ours is {inventory.fence}", fence=found)
 
 
-def _prune_one(api: ClusterApi, change: Change, key: InstanceKey, inventory: Inventory) -> Outcome:
+def _prune_one(
+    api: ClusterApi, change: Change, key: InstanceKey, inventory: Inventory, before: Sequence[Outcome]
+) -> Outcome:
     try:
-        return _look_and_delete(api, change, key, inventory)
+        return _look_and_delete(api, change, key, inventory, before)
     except LeaseError:
         raise
     except PreconditionFailed:
@@ -60,7 +61,9 @@ def _prune_one(api: ClusterApi, change: Change, key: InstanceKey, inventory: Inv
         return Outcome(change, Result.FAILED, error=error)
 
 
-def _look_and_delete(api: ClusterApi, change: Change, key: InstanceKey, inventory: Inventory) -> Outcome:
+def _look_and_delete(
+    api: ClusterApi, change: Change, key: InstanceKey, inventory: Inventory, before: Sequence[Outcome]
+) -> Outcome:
     subject = change.key
     resource = api.discovery().find(subject.group_kind)
     if resource is None:
@@ -73,7 +76,9 @@ def _look_and_delete(api: ClusterApi, change: Change, key: InstanceKey, inventor
     meta = live["metadata"]
     if meta.get("deletionTimestamp"):
         return Outcome(change, Result.DELETING, live=live, note=_waits(live))
-    trash.keep(api, live, key, api.server_time() or datetime.now(UTC))
+    if going := contents.look_inside(api, live, before):
+        return Outcome(change, Result.DELETING, live=live, note=going)
+    trash.keep(api, live, key)
     api.delete(
         resource, subject.namespace, subject.name, uid=str(meta["uid"]), resource_version=str(meta["resourceVersion"])
     )
@@ -97,12 +102,7 @@ def why_not_ours(live: Raw, subject: ObjectKey, key: InstanceKey, inventory: Inv
         return "its part-of label was not put there by us"
     if controller(live):
         return "a controller owns it"
-    annotations = meta.get("annotations") or {}
-    if annotations.get(keys.PRUNE) == "disabled":
-        return f"annotated {keys.PRUNE}: disabled"
-    if annotations.get(HELM_POLICY) == "keep":
-        return f"annotated {HELM_POLICY}: keep"
-    return ""
+    return told_to_stay(live)
 
 
 def _waits(live: Raw) -> str:

@@ -5,7 +5,7 @@ server-side apply (csaupgrade in client-go); else a field removed from Git later
 apply that follows takes away what Git does not declare of it. So that is judged before anything is written: an object
 that would lose something waits for a person; fields that are ignored stay kubectl's, and so does its own annotation.
 
-    judge      dry runs: nothing of others is overwritten, nothing is lost      one or two requests
+    judge      dry runs: no value or order is changed, nothing is lost           one to three requests
     fold       kubectl's entry in managedFields becomes ours, no value changes  one request, where there is one
     apply      by the caller: ours is from here on what Git says
 
@@ -34,33 +34,41 @@ from reconciler.ports import ClusterApi
 KUBECTL_MANAGERS = frozenset({"kubectl-client-side-apply", "kubectl-create"})
 TRIES = 3
 """Times to begin anew when somebody writes between our look and our write: controllers do, to a status."""
-MOST_NAMED = 3
+_COUNTED = frozenset({".metadata.annotations.deprecated.daemonset.template.generation"})
+"""What the API server counts up itself with each change."""
 _ITS_OWN = IgnoredDifference(kind="*", json_pointers=(f"/metadata/annotations/{escaped(LAST_APPLIED)}",))
 """What kubectl alone writes and reads. Taken away it would count as a change of a Deployment (its generation)."""
 
 
-def judge(job: Job, live: Raw) -> Raw:
-    """What the API server would make of the object; nothing is written.
+def judge(job: Job, live: Raw) -> tuple[Difference, ...]:
+    """What the API server would add to the object; nothing is written.
 
-    Raises OwnedByAnother, OwnedByAutoscaler, and FirstContact for what waits for a person: a claim, other values than
-    Git's, fields that would be lost. Where the policy is `Always` the last three are no question.
+    Judged by what would stand, not by how it is written: `1024Mi` for `1Gi` changes nothing, another order of containers
+    does. Raises OwnedByAnother, OwnedByAutoscaler, and FirstContact for what waits for a person: a claim, another value or
+    order than Git's, fields that would be lost. Where the policy is `Always` the last three are no question.
     """
     subject, beside = job.change.key, job.beside(live)
     adopt.require_allowed(live, job.key, subject, job.adopt)
     adopt.require_scale_kept(live, beside.body, subject)
-    if job.adopt == "Always":
-        return beside.send(force=True, dry_run=True)
+    owners: Mapping[str, str] = {}
     try:
-        would_be = beside.send(force=False, dry_run=True)
+        would_be = beside.send(force=job.adopt == "Always", dry_run=True)
     except FieldConflict as conflict:
-        raise adopt.contested_contact(conflict, subject) from conflict
+        owners = {field.replace('"', ""): manager for field, manager in conflict.causes}
+        would_be = beside.send(force=True, dry_run=True)
+    changed = diff.differences(live, would_be)
+    if job.adopt == "Always":
+        return changed
+    other = [one for one in changed if None not in (one.before, one.after) and one.path not in _COUNTED]
+    if other:
+        raise adopt.contested_contact([_worded(one, owners) for one in other], subject)
     if going := lost(job, live, would_be):
         raise FirstContact(
             f"{subject} exists, and taking it over would take away what Git does not declare: {_named(going)}; nothing "
             "was written to it. Declare it in Git, list it in `ignoreDifferences`, or let the plan through",
             subject=subject,
         )
-    return would_be
+    return changed
 
 
 def prepare(job: Job, live: Raw, *, is_approved: bool) -> Job:
@@ -73,6 +81,7 @@ def prepare(job: Job, live: Raw, *, is_approved: bool) -> Job:
         if is_approved or job.adopt == "Always":
             adopt.require_allowed(live, job.key, job.change.key, "Always")
             adopt.require_scale_kept(live, job.beside(live).body, job.change.key)
+            job.beside(live).send(force=True, dry_run=True)  # what is refused is not folded: it stays whose it was
         else:
             judge(job, live)
         try:
@@ -147,12 +156,21 @@ def _write_managed_fields(api: ClusterApi, resource: Resource, live: Raw, entrie
     api.patch_json(resource, str(meta.get("namespace") or ""), str(meta["name"]), patch)
 
 
+def _worded(one: Difference, owners: Mapping[str, str]) -> str:
+    """A difference with both values, and whose the field is where that is known."""
+    path = one.path.replace('"', "")
+    owner = next(
+        (who for field, who in owners.items() if path == field or path.startswith((f"{field}.", f"{field}["))), ""
+    )
+    return f"{one.path} ({_short(one.after)} where {_short(one.before)} stands{f', by {owner}' if owner else ''})"
+
+
 def _named(going: Sequence[Difference]) -> str:
     shown = [
         f"{one.path} ({_short(one.before)}{'' if one.after is None else f' would be {_short(one.after)}'})"
-        for one in going[:MOST_NAMED]
+        for one in going[: adopt.MOST_NAMED]
     ]
-    more = f" and {len(going) - MOST_NAMED} more" if len(going) > MOST_NAMED else ""
+    more = f" and {len(going) - adopt.MOST_NAMED} more" if len(going) > adopt.MOST_NAMED else ""
     return ", ".join(shown) + more
 
 

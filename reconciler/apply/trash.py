@@ -18,6 +18,7 @@ from typing import Any
 
 import orjson
 
+from reconciler.clock import SystemClock
 from reconciler.errors import InvalidObject, PreconditionFailed, UndriftError
 from reconciler.model.instance import InstanceKey
 from reconciler.model.live import Resource
@@ -28,6 +29,7 @@ from reconciler.objects.kinds import SECRETS
 from reconciler.ports import ClusterApi
 
 VOLUME = Resource("", "v1", "PersistentVolume", "persistentvolumes", False)
+_BOUND = frozenset({"pv.kubernetes.io/bind-completed", "pv.kubernetes.io/bound-by-controller"})
 CLAIM = GroupKind("", "PersistentVolumeClaim")
 KEPT = timedelta(days=7)
 OF, AT = "undrift.dev/trash-of", "undrift.dev/deleted-at"
@@ -52,8 +54,9 @@ class Restored:
     error: UndriftError | None = None
 
 
-def keep(api: ClusterApi, live: Raw, key: InstanceKey, now: datetime) -> None:
+def keep(api: ClusterApi, live: Raw, key: InstanceKey) -> None:
     """Put an object into the trash, before it is deleted. Raises the ApplyErrors: then it must not be deleted."""
+    now = api.server_time() or SystemClock().now()
     if ObjectKey.of(live).group_kind == CLAIM:
         _retain_volume(api, live)
     data = base64.b64encode(gzip.compress(orjson.dumps(live), 6, mtime=0)).decode()
@@ -70,8 +73,14 @@ def keep(api: ClusterApi, live: Raw, key: InstanceKey, now: datetime) -> None:
         "metadata": meta,
         "data": {"object": data},
     }
-    with contextlib.suppress(PreconditionFailed):  # a pass before this one kept it, and could not delete it
+    try:
         api.create(SECRETS, body)
+    except PreconditionFailed:  # a pass before this one kept it, and could not delete it: it may have changed since
+        before = api.get(SECRETS, keys.SYSTEM_NAMESPACE, str(meta["name"]), metadata_only=True)
+        if before is None:
+            raise
+        version = before["metadata"]["resourceVersion"]
+        api.replace(SECRETS, {**body, "metadata": {**meta, "resourceVersion": version}})
 
 
 def kept(api: ClusterApi, key: InstanceKey) -> tuple[Kept, ...]:
@@ -120,6 +129,8 @@ def _anew(live: Raw) -> dict[str, Any]:
     """The body to create it by: without what the server sets, and without our label, since it is nobody's now."""
     meta = {name: value for name, value in live["metadata"].items() if name not in SERVER_METADATA}
     meta.pop("ownerReferences", None)
+    # With these a claim counts as bound to a volume that has forgotten it, and is Lost.
+    meta["annotations"] = {name: text for name, text in (meta.get("annotations") or {}).items() if name not in _BOUND}
     meta["labels"] = {name: value for name, value in (meta.get("labels") or {}).items() if name != keys.PART_OF}
     return {**{name: value for name, value in live.items() if name != "status"}, "metadata": meta}
 

@@ -7,9 +7,8 @@ and the cluster is unreachable, whatever the status code says.
 
 from __future__ import annotations
 
-import base64
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -208,24 +207,4 @@ def _safe(message: str, sent: Raw | None) -> str:
     """The API server repeats parts of what it refuses; a Secret's values must not come back in a message."""
     if sent is None or not mask.is_secret(sent):
         return message
-    for written in sorted(_values(sent), key=len, reverse=True):
-        message = message.replace(written, "(hidden)")
-    return _ECHOES.sub(r"\1(hidden)", message)
-
-
-def _values(sent: Raw) -> Iterator[str]:
-    """The values of a Secret in every form in which they may be repeated."""
-    for field in mask.SECRET_FIELDS:
-        values = sent.get(field)
-        for value in values.values() if isinstance(values, Mapping) else [values]:
-            text = str(value)
-            for form in (text, _plain(text), orjson.dumps(text).decode()[1:-1]):
-                if len(form) > 2:
-                    yield form
-
-
-def _plain(text: str) -> str:
-    try:
-        return base64.b64decode(text, validate=True).decode()
-    except ValueError:
-        return ""
+    return _ECHOES.sub(rf"\1{mask.HIDDEN}", mask.cut(message, mask.secret_texts(sent)))

@@ -145,9 +145,16 @@ class Journal:
             return NOTHING
         return Compacted(**orjson.loads(self._file(repo, str(head), COMPACTED)))
 
-    def commits(self, repo: Repo) -> Iterator[str]:
-        """Every commit, the newest first. Raises JournalBroken where the chain can't be read on."""
-        commit = self._head(repo)
+    def has(self, commit: str) -> bool:
+        """Whether a commit is in the chain. Quick for a new one, and reads the whole chain for one that is not."""
+        if not self.exists:
+            return False
+        with closing(self._opened()) as repo:
+            return commit in self.commits(repo)
+
+    def commits(self, repo: Repo, newest: str | None = None) -> Iterator[str]:
+        """Every commit down from one, the newest first. Raises JournalBroken where the chain can't be read on."""
+        commit = newest or self._head(repo)
         while commit is not None:
             yield commit
             parents = self._read(repo, commit, Commit).parents

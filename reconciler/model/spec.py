@@ -71,6 +71,13 @@ class RepositoryAccess(Spec):
     credentials: RepositoryCredentials = RepositoryCredentials()
     limits: RepositoryLimits = RepositoryLimits()
     poll: Duration = Field(timedelta(seconds=60), ge=timedelta(milliseconds=100))
+    look_up: str = ""
+    """What its look-ups are called, where the URL alone does not say it; nothing that is applied depends on it."""
+
+    @property
+    def subject(self) -> str:
+        """What its look-ups, and all that is known by them, are called: never the same for two ways to one URL."""
+        return self.look_up or self.url
 
 
 class Ref(Spec):
@@ -188,7 +195,9 @@ class SyncPolicy(Spec):
     resync_interval: Duration = Field(timedelta(hours=6), ge=timedelta(seconds=1))
     """A full pass at least this often, with jitter over the whole interval."""
     health_timeout: Duration = Field(timedelta(minutes=15), ge=timedelta(seconds=1))
+    """How long what was applied may take to become healthy, before it is told as `HealthTimeout`."""
     apply_timeout: Duration = Field(timedelta(seconds=60), ge=timedelta(seconds=1))
+    """How long one sync may take to apply its objects; what is not applied by then fails, and the next try goes on."""
 
 
 class KubeconfigRef(CredentialRef):
@@ -283,5 +292,7 @@ class InstanceSpec(Spec):
     @property
     def digest(self) -> str:
         """Names what is to run. A cluster's label changes it only where it was filled in."""
-        whole = self.model_dump(mode="json", by_alias=True, exclude={"cluster": {"labels"}})
+        whole = self.model_dump(
+            mode="json", by_alias=True, exclude={"cluster": {"labels"}, "sources": {"__all__": {"repo": {"look_up"}}}}
+        )
         return "sha256:" + hashlib.sha256(orjson.dumps(whole, option=orjson.OPT_SORT_KEYS)).hexdigest()

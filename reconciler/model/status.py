@@ -43,6 +43,7 @@ class DriftEntry(_Shown):
     theirs: str = ""
     at: datetime | None = None
     """When it was seen or put back."""
+    healed: bool = False
 
 
 class InstanceStatus(_Shown):
@@ -75,7 +76,11 @@ class InstanceStatus(_Shown):
     warnings: tuple[str, ...] = ()
     failures: int = 0
     """Syncs failed in a row, for the back-off."""
+    lags: bool = False
+    """Whether the last sync found that something else is wanted than what was applied, or could not tell what is: then no
+    look at the cluster makes it Synced."""
     fence: int = 0
     digest: str = ""
+    """Of the manifests that were applied last."""
     counts: dict[str, int] = {}
     requests: int = 0

@@ -18,6 +18,8 @@ INSTANCE = "undrift.dev/instance"
 PRUNE = "undrift.dev/prune"
 REPLACE = "undrift.dev/replace"
 
+HELM_POLICY = "helm.sh/resource-policy"
+
 SYSTEM_NAMESPACE = "undrift-system"
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"

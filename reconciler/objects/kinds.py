@@ -6,6 +6,7 @@ from datetime import datetime
 
 from reconciler.model.live import Resource
 from reconciler.model.manifest import GroupKind, Raw
+from reconciler.objects.keys import HELM_POLICY, PRUNE
 
 NAMESPACE = GroupKind("", "Namespace")
 SECRET = GroupKind("", "Secret")
@@ -37,3 +38,24 @@ def controller(live: Raw) -> str:
         if owner.get("controller"):
             return f"{owner.get('kind')} {owner.get('name')}"
     return ""
+
+
+def told_to_stay(live: Raw | None) -> str:
+    """The annotation that forbids to delete an object; empty when none does."""
+    annotations = ((live or {}).get("metadata") or {}).get("annotations") or {}
+    for name, value in ((PRUNE, "disabled"), (HELM_POLICY, "keep")):
+        if annotations.get(name) == value:
+            return f"annotated {name}: {value}"
+    return ""
+
+
+def is_established(definition: Raw | None) -> bool:
+    """Whether a CRD's kind may be used."""
+    conditions = ((definition or {}).get("status") or {}).get("conditions") or ()
+    return any(one.get("type") == "Established" and one.get("status") == "True" for one in conditions)
+
+
+def defined_by(definition: Raw) -> GroupKind:
+    """The kind that a CRD defines."""
+    spec = definition.get("spec") or {}
+    return GroupKind(str(spec.get("group")), str((spec.get("names") or {}).get("kind")))

@@ -3,12 +3,12 @@
 Unlike PyYAML: no dates and no sexagesimal numbers (both stay strings), `1e3` and `0o17` are numbers, keys that are
 numbers or booleans become strings as Go prints them, an unknown tag is ignored. Stricter than kubectl on purpose: a key
 that stands twice in one mapping is refused with both lines, since the API server would refuse it too, later. Aliases may
-not multiply a document beyond a budget ("billion laughs"), and nesting is limited, since the C parser recurses.
+not multiply documents beyond a budget ("billion laughs", `objects.budget`), and nesting is limited, since the C parser
+recurses.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterator
@@ -18,17 +18,28 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from reconciler.errors import InvalidManifest
-from reconciler.objects import scalars
+from reconciler.objects import json_text, scalars
+from reconciler.objects.budget import MOST_NODES, MOST_TEXT, Budget
 
-MOST_NODES = 500_000
-MOST_TEXT = 32 * 1024 * 1024
 MOST_LEVELS = 200
 
 
+class _TooMany(Exception):
+    """A document has more nodes than may be held at once."""
+
+
 class _Composer(yaml.CSafeLoader):
-    """Builds nodes only. Their tags say whether the text tagged them; the look of plain scalars is judged later."""
+    """Builds nodes only, no more than a document may have. Their tags say whether the text tagged them; the look of plain
+    scalars is judged later."""
 
     yaml_implicit_resolvers: Any = {}
+    nodes_left = MOST_NODES
+
+    def descend_resolver(self, parent: Any, index: Any) -> None:
+        """What PyYAML's composer calls before each node."""
+        self.nodes_left -= 1
+        if self.nodes_left < 0:
+            raise _TooMany
 
     def resolve(self, kind: type[Node], value: Any, implicit: Any) -> str:
         return scalars.IMPLICIT if kind is ScalarNode and implicit[0] else ""
@@ -42,16 +53,20 @@ _ODD_BREAKS_BYTES = re.compile(b"\r(?!\n)|\xc2\x85|\xe2\x80[\xa8\xa9]|\\A\xff\xf
 _MERGE = "tag:yaml.org,2002:merge"
 
 
-def load_all(text: bytes | str, origin: str) -> list[tuple[int, Any]]:
-    """The documents as (line, value), lines counting from 1; empty documents are left out.
+def load_all(text: bytes | str, origin: str, budget: Budget | None = None) -> list[tuple[int, Any]]:
+    """The documents as (line, value), lines counting from 1; empty documents are left out. Several calls may share a budget.
 
     Raises InvalidManifest for a syntax error, a doubled key, a key that is a list, a number that JSON can't carry, or
-    too many aliases.
+    more than the budget.
     """
-    found = _as_json(text)
+    budget = budget or Budget()
+    found = json_text.load_all(text) if not _may_be_deep(text) else None
     if found is not None:
+        budget.spend(sum(json_text.count(value) for _, value in found), 0)
+        if budget.nodes < 0:
+            raise InvalidManifest(f"{origin}: {_too_many(None)}", subject=origin)
         return found
-    return [(line_of(node), build(node, origin, only_json=True)) for node in _compose(text, origin)]
+    return [(line_of(node), build(node, origin, budget, only_json=True)) for node in _compose(text, origin)]
 
 
 def compose_all(text: bytes | str, origin: str) -> list[Node]:
@@ -66,9 +81,13 @@ def line_of(node: Node) -> int:
     return int(node.start_mark.line) + 1
 
 
-def build(node: Node, origin: str, *, only_json: bool = False) -> Any:
+def build(node: Node, origin: str, budget: Budget, *, only_json: bool = False) -> Any:
     """The value of a composed document. With `only_json` numbers are as JSON carries them, and infinity is refused."""
-    return _Builder(origin, only_json=only_json).value(node)
+    builder = _Builder(origin, budget, only_json=only_json)
+    try:
+        return builder.value(node)
+    finally:
+        budget.spend(builder.count, builder.text)
 
 
 def lines(node: Node) -> Iterator[tuple[tuple[str | int, ...], int]]:
@@ -99,6 +118,9 @@ def _compose(text: bytes | str, origin: str) -> Iterator[Node]:
             node = loader.get_node()
             if node is not None and not _is_empty(node):
                 yield node
+            loader.nodes_left = MOST_NODES
+    except _TooMany as error:
+        raise InvalidManifest(f"{origin}: more than {MOST_NODES} values in one document", subject=origin) from error
     except yaml.YAMLError as error:
         raise _syntax_error(error, origin) from error
     except (UnicodeDecodeError, UnicodeEncodeError) as error:
@@ -106,52 +128,6 @@ def _compose(text: bytes | str, origin: str) -> Iterator[Node]:
     finally:
         if loader is not None:
             loader.dispose()
-
-
-def _as_json(text: bytes | str) -> list[tuple[int, Any]] | None:
-    """The documents of a JSON text; None when YAML's parser has to judge.
-
-    JSON is read as such since YAML's parser refuses an emoji written as two escapes, and for speed. Whatever is unusual
-    (not quite JSON, a doubled key, deep nesting) goes the other way, where it is either taken or refused with its line.
-    """
-    if text[:4096].lstrip()[:1] not in ("{", b"{") or _may_be_deep(text):
-        return None
-    found: list[tuple[int, Any]] = []
-    try:
-        whole = text.decode() if isinstance(text, bytes) else text
-        at = _after_space(whole, 0)
-        while at < len(whole):
-            line = whole.count("\n", 0, at) + 1
-            value, end = _JSON.raw_decode(whole, at)
-            found.append((line, value))
-            at = _after_space(whole, end)
-    except ValueError:
-        return None
-    return found
-
-
-def _after_space(text: str, at: int) -> int:
-    match = _SPACE.match(text, at)
-    return match.end() if match else at
-
-
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
-    return found
-
-
-def _number(text: str) -> Any:
-    return scalars.as_json(scalars.meaning(text, scalars.IMPLICIT))
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
-
-
-_SPACE = re.compile(r"\s*")
-_JSON = json.JSONDecoder(object_pairs_hook=_pairs, parse_float=_number, parse_int=_number, parse_constant=_no_constant)
 
 
 def _may_be_deep(text: bytes | str) -> bool:
@@ -166,6 +142,12 @@ def _may_be_deep(text: bytes | str) -> bool:
     brackets = text.count(b"[") + text.count(b"{")
     widest = max(map(len, _STRUCTURE_BYTES.findall(text)))
     return _passes(brackets, widest, odd=_ODD_BREAKS_BYTES.search(text) is not None)
+
+
+def _too_many(most: int | None, what: str = "values") -> str:
+    if most is None:
+        return f"more {what} in all documents together, once aliases are followed, than are read at once"
+    return f"more than {most} {what} once its aliases are followed"
 
 
 def _passes(brackets: int, widest: int, *, odd: bool) -> bool:
@@ -197,10 +179,11 @@ def _require_shallow(text: bytes | str, origin: str) -> None:
 class _Builder:
     """Turns one document's nodes into values, counting what aliases repeat."""
 
-    def __init__(self, origin: str, *, only_json: bool) -> None:
+    def __init__(self, origin: str, budget: Budget, *, only_json: bool) -> None:
         self._origin, self._only_json = origin, only_json
-        self._count = 0
-        self._text = 0
+        self._most_nodes, self._most_text = min(MOST_NODES, budget.nodes), min(MOST_TEXT, budget.text)
+        self.count = 0
+        self.text = 0
         self._inside: set[int] = set()
 
     def value(self, node: Node) -> Any:
@@ -221,12 +204,12 @@ class _Builder:
             self._inside.discard(id(node))
 
     def _spend(self, node: Node, size: int) -> None:
-        self._count += 1
-        self._text += size
-        if self._count > MOST_NODES:
-            raise self._refusal(node, f"more than {MOST_NODES} values once its aliases are followed")
-        if self._text > MOST_TEXT:
-            raise self._refusal(node, f"more than {MOST_TEXT} characters once its aliases are followed")
+        self.count += 1
+        self.text += size
+        if self.count > self._most_nodes:
+            raise self._refusal(node, _too_many(MOST_NODES if self._most_nodes == MOST_NODES else None))
+        if self.text > self._most_text:
+            raise self._refusal(node, _too_many(MOST_TEXT if self._most_text == MOST_TEXT else None, "characters"))
 
     def _scalar(self, node: ScalarNode) -> Any:
         self._spend(node, len(node.value))

@@ -21,6 +21,7 @@ from reconciler.model.manifest import ObjectKey, Raw
 from reconciler.model.plan import Action, Change, Plan, Wave
 from reconciler.model.record import Order
 from reconciler.model.spec import InstanceSpec
+from reconciler.objects.diff import Difference
 from reconciler.ports import ClusterApi
 
 
@@ -28,12 +29,13 @@ from reconciler.ports import ClusterApi
 class Met:
     """A plan as a sync would find it: a creation of what exists is an adoption (`Adopt`) or an apply to what is ours, and
     what waits for a person is in `held` and its holds, not in its waves. `refused` is why, for those and for what the API
-    server would not take; `live` is what exists."""
+    server would not take; `live` is what exists, `added` what adopting would add to it."""
 
     plan: Plan
     held: tuple[Change, ...]
     refused: Mapping[ObjectKey, UndriftError]
     live: Mapping[ObjectKey, Raw]
+    added: Mapping[ObjectKey, tuple[Difference, ...]]
 
 
 def job_of(api: ClusterApi, change: Change, spec: InstanceSpec, inventory: Inventory) -> Job:
@@ -78,13 +80,14 @@ def meet(
     live = existing(api, decided)
     refused: dict[ObjectKey, UndriftError] = {}
     actions: dict[ObjectKey, Action] = {}
+    added: dict[ObjectKey, tuple[Difference, ...]] = {}
     for change in decided.changes:
         if change.manifest is None:
             continue
         try:
             job = job_of(api, change, spec, inventory)
             if change.key in live:
-                actions[change.key] = _judged(job, live[change.key], spec)
+                actions[change.key], added[change.key] = _judged(job, live[change.key], spec)
             elif change.action is Action.APPLY and is_asked_for(job.body):
                 now = job.look()
                 (job if now is None else job.beside(now)).send(force=True, dry_run=True)
@@ -92,20 +95,24 @@ def meet(
             raise
         except UndriftError as error:
             refused[change.key] = error
-    contact = {key for key, error in refused.items() if isinstance(error, FirstContact)}
+            if change.key in live:
+                actions[change.key] = Action.ADOPT
+    contact = {
+        key: str(live[key]["metadata"]["uid"]) for key, error in refused.items() if isinstance(error, FirstContact)
+    }
     replaced = {key for key, error in refused.items() if isinstance(error, ImmutableField) and key not in live}
     waves = [[_acting(one, actions) for one in wave.changes] for wave in decided.waves]
     if not contact and not replaced:
-        return Met(replace(decided, waves=tuple(Wave(tuple(one)) for one in waves)), (), refused, live)
+        return Met(replace(decided, waves=tuple(Wave(tuple(one)) for one in waves)), (), refused, live, added)
     grown = plan.with_found(
         decided, contact, replaced, inventory, seen, guards=spec.guards, approved=order.approved_plan
     )
-    found = contact | replaced
+    found = contact.keys() | replaced
     others = tuple(Wave(rest) for one in waves if (rest := tuple(each for each in one if each.key not in found)))
     asked = dict.fromkeys(contact, Action.ADOPT) | dict.fromkeys(replaced, Action.REPLACE)
     held = [_acting(each, asked) for one in waves for each in one if each.key in found] if grown.holds else []
     refused = {key: error for key, error in refused.items() if key not in (replaced if grown.holds else found)}
-    return Met(replace(grown, waves=(*others, *grown.waves)), tuple(held), refused, live)
+    return Met(replace(grown, waves=(*others, *grown.waves)), tuple(held), refused, live, added)
 
 
 def _look(api: ClusterApi, change: Change) -> Raw | None:
@@ -114,12 +121,16 @@ def _look(api: ClusterApi, change: Change) -> Raw | None:
     return api.get(resource, change.key.namespace, change.key.name) if resource else None
 
 
-def _judged(job: Job, live: Raw, spec: InstanceSpec) -> Action:
-    """What an object that exists would see. Raises what `takeover.judge` does."""
-    if adopt.is_ours(live, spec.key) or adopt.former_of(live, spec.key, spec.formers) is not None:
-        return Action.APPLY
-    takeover.judge(job, live)
-    return Action.ADOPT
+def _judged(job: Job, live: Raw, spec: InstanceSpec) -> tuple[Action, tuple[Difference, ...]]:
+    """What an object that exists would see, and what an adoption would add to it. Raises what `takeover.judge` does; what
+    the API server would refuse even with a person's word is that refusal, and no question to a person."""
+    if adopt.holder_of(live, spec.key, spec.formers) is not None:
+        return Action.APPLY, ()
+    try:
+        return Action.ADOPT, takeover.judge(job, live)
+    except FirstContact:
+        job.beside(live).send(force=True, dry_run=True)
+        raise
 
 
 def _acting(change: Change, actions: Mapping[ObjectKey, Action]) -> Change:

@@ -16,7 +16,7 @@ from reconciler import health
 from reconciler.clock import Clock
 from reconciler.errors import ClusterIdentityChanged, FirstContact, LeaseError, NeedsReplacing, UndriftError
 from reconciler.model.changeset import ChangeSet, Drift, Outcome, Result
-from reconciler.model.health import HealthReport
+from reconciler.model.health import Health, HealthReport, ObjectHealth
 from reconciler.model.inventory import Applied, HistoryEntry, Inventory, Proof
 from reconciler.model.live import Observation
 from reconciler.model.manifest import ManifestSet, ObjectKey, Raw
@@ -31,6 +31,7 @@ from reconciler.plan import contest
 APPLIED_RESULTS = frozenset(
     {Result.CREATED, Result.CONFIGURED, Result.UNCHANGED, Result.HEALED, Result.ADOPTED, Result.MOVED, Result.REPLACED}
 )
+NOT_JUDGED = ObjectHealth(Health.UNKNOWN, "NotOurs", "it exists, and is not as Git says; how it is was not looked at")
 GONE_RESULTS = frozenset({Result.DELETED, Result.GONE, Result.LEFT})
 
 
@@ -133,9 +134,9 @@ class Notes:
         return tuple(outcome for outcome in self._outcomes if outcome.error is not None)
 
     @property
-    def first_contact(self) -> tuple[ObjectKey, ...]:
-        """The objects that turned out to exist without being ours."""
-        return tuple(outcome.key for outcome in self.failures if isinstance(outcome.error, FirstContact))
+    def first_contact(self) -> Mapping[ObjectKey, str]:
+        """The objects that turned out to exist without being ours, with their uids."""
+        return {one.key: one.error.uid for one in self.failures if isinstance(one.error, FirstContact)}
 
     @property
     def needing_replacement(self) -> tuple[ObjectKey, ...]:
@@ -222,18 +223,26 @@ class Notes:
         return [Drift(change.key, "", managedfields.last_writer(live, self.spec.key.manager))]
 
     def health(self, now: datetime) -> HealthReport:
-        """The health of every desired object, by the newest answer about it."""
+        """The health of every desired object, by the newest answer about it; not judged of one that exists and was not to be
+        had, since it was not looked at further."""
         if self.desired is None or self.seen is None:
             return HealthReport({})
-        return health.report({key: self._live(key) for key in self._keys()}, now)
+        answered = {
+            outcome.key: outcome.live
+            for outcome in self._outcomes
+            if outcome.live is not None and outcome.change.action is not Action.DELETE
+        }
+        exist = {outcome.key for outcome in self.failures if verdict.exists_anyway(outcome.error)}
+        live = {key: answered.get(key) or self._seen_live(key) for key in self._keys()}
+        report = health.report({key: one for key, one in live.items() if one is not None or key not in exist}, now)
+        unjudged = {key: NOT_JUDGED for key, one in live.items() if one is None and key in exist}
+        found = {**report.objects, **unjudged}
+        return HealthReport({key: found[key] for key in live})
 
     def _keys(self) -> list[ObjectKey]:
         return [manifest.key for manifest in self.desired] if self.desired else []
 
-    def _live(self, key: ObjectKey) -> Raw | None:
-        for outcome in self._outcomes:
-            if outcome.key == key and outcome.live is not None and outcome.change.action is not Action.DELETE:
-                return outcome.live
+    def _seen_live(self, key: ObjectKey) -> Raw | None:
         return self.exists.get(key) or (self.seen.live.get(key) if self.seen else None)
 
     def _applied(self, now: datetime) -> Applied | None:

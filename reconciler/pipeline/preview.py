@@ -31,7 +31,7 @@ from reconciler.ports import ClusterApi
 @dataclass(frozen=True, slots=True)
 class Preview:
     """A plan and what it was made from. `held` are the changes that wait for a person and are not in the plan's waves,
-    `refused` why a sync would not carry out one."""
+    `refused` why a sync would not carry out one, `added` what an adoption adds to an object that exists."""
 
     plan: Plan
     held: tuple[Change, ...]
@@ -40,6 +40,7 @@ class Preview:
     inventory: Inventory
     seen: Observation
     commit: str
+    added: Mapping[ObjectKey, tuple[Difference, ...]]
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -72,7 +73,7 @@ def preview(spec: InstanceSpec, order: Order, memory: Memory, rooms: Rooms) -> P
         desired, inventory, seen, spec=spec, order=order, heals=memory.heals, now=rooms.clock.now()
     )
     met = contact.meet(api, spec, order, decided, inventory, seen)
-    return Preview(met.plan, met.held, met.refused, desired, inventory, seen, notes.commit)
+    return Preview(met.plan, met.held, met.refused, desired, inventory, seen, notes.commit, met.added)
 
 
 def diffs(spec: InstanceSpec, found: Preview, rooms: Rooms) -> tuple[ObjectDiff, ...]:

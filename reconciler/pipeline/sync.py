@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler import apply, cluster, plan
 from reconciler.errors import GitUnreachable, InventoryNotRead, UnknownKind
 from reconciler.model.changeset import ChangeSet
 from reconciler.model.inventory import Intent, Inventory, Member
+from reconciler.model.live import Observation
 from reconciler.model.manifest import ManifestSet, ObjectKey
 from reconciler.model.plan import Plan, Wave
 from reconciler.model.record import Memory, Order, SyncRecord
@@ -22,6 +23,7 @@ from reconciler.model.revision import Checkout
 from reconciler.model.spec import InstanceSpec
 from reconciler.objects import scope
 from reconciler.pipeline import contact, generated
+from reconciler.pipeline.bound import Bound
 from reconciler.pipeline.notes import Notes
 from reconciler.pipeline.rooms import Rooms
 from reconciler.ports import ClusterApi, Guard
@@ -33,11 +35,12 @@ def sync(spec: InstanceSpec, order: Order, memory: Memory, guard: Guard, rooms: 
     Raises LeaseError when the right to run was lost: then nothing more was written, and there is nothing to record.
     """
     notes = Notes(spec, order, memory, guard.fence, rooms.clock)
+    bound = Bound(guard, rooms.clock)
     with notes.catching():
-        api = rooms.clusters.api(spec.cluster, guard, agent=f"{spec.key} fence={guard.fence}")
+        api = rooms.clusters.api(spec.cluster, bound, agent=f"{spec.key} fence={guard.fence}")
         notes.counting(lambda: api.codes)
         cluster.require_identity(api, order.cluster_uid)
-        desk = Desk(api, spec, order, notes, rooms)
+        desk = Desk(api, spec, order, notes, rooms, bound)
         if order.is_first and may_write(api, spec, order):
             try:
                 bring_nearer(rooms.inventories.presumed(), desk)
@@ -57,6 +60,7 @@ class Desk:
     order: Order
     notes: Notes
     rooms: Rooms
+    bound: Bound
 
 
 def bring_nearer(inventory: Inventory, desk: Desk) -> None:
@@ -79,14 +83,26 @@ def bring_nearer(inventory: Inventory, desk: Desk) -> None:
         )
     if inventory.is_presumed and decided.is_noop:
         raise InventoryNotRead(f"{desk.spec.key.short}: there is nothing to create by which to learn that it is new")
-    notes.planned(desired, inventory, seen, decided)
     waits = bool(decided.holds) and desk.spec.guards.hold == "Plan"
+    if waits and may_write(desk.api, desk.spec, desk.order):
+        decided = with_what_exists(decided, inventory, seen, desk)
+        waits = bool(decided.holds)
+    notes.planned(desired, inventory, seen, decided)
     if decided.is_noop or waits:
         return
     if may_write(desk.api, desk.spec, desk.order):
         carry_out(decided, inventory, desk)
     else:
         notes.looked(contact.existing(desk.api, decided))
+
+
+def with_what_exists(decided: Plan, inventory: Inventory, seen: Observation, desk: Desk) -> Plan:
+    """A plan that is held as a whole, with what applying it would find: what a person approves is all of it, under the id
+    that `app plan` shows, since nothing is applied before. Without its holds when exactly that was approved."""
+    met = contact.meet(desk.api, desk.spec, desk.order, decided, inventory, seen)
+    if met.plan.id == desk.order.approved_plan:
+        return replace(decided, holds=())
+    return replace(decided, holds=met.plan.holds, first_contact=met.plan.first_contact, replaced=met.plan.replaced)
 
 
 def render(
@@ -96,7 +112,7 @@ def render(
     with notes.step("fetch"), checkout(spec, order, inventory, rooms) as found:
         notes.fetched(found.revision)
         with notes.step("render"):
-            desired = rooms.renderer.render(found, spec, api.discovery())
+            desired = rooms.renderer.render(found, spec, api.discovery(), is_anew=order.full)
         try:
             placed = scope.place(desired, api.discovery(), spec.namespace)
         except UnknownKind:  # its CRD may have come since we last looked
@@ -143,7 +159,7 @@ def carry_out(decided: Plan, inventory: Inventory, desk: Desk) -> None:
     """Write the inventory once, apply wave by wave, settle what that has found, and prune what nobody holds."""
     with desk.notes.step("begin"):
         inventory = begin(decided, inventory, desk)
-    with desk.notes.step("apply"):
+    with desk.notes.step("apply"), desk.bound.within(desk.spec.sync.apply_timeout.total_seconds()):
         for wave in decided.waves:
             desk.notes.applied(apply_wave(wave, inventory, desk))
         decided = settle_found(decided, inventory, desk)
@@ -182,13 +198,14 @@ def earlier_members(desk: Desk) -> dict[ObjectKey, Member]:
 
 
 def apply_wave(wave: Wave, inventory: Inventory, desk: Desk) -> ChangeSet:
-    return apply.apply_wave(
+    changes = apply.apply_wave(
         desk.api,
         wave,
         inventory=inventory,
         create_namespace=desk.spec.namespace if desk.spec.sync.create_namespace else None,
         **contact.apply_options(desk.spec),
     )
+    return desk.bound.told(changes)
 
 
 def settle_found(decided: Plan, inventory: Inventory, desk: Desk) -> Plan:

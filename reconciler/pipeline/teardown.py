@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reconciler import apply, cluster
-from reconciler.errors import InventoryError
+from reconciler.errors import InventoryError, NotEmpty
 from reconciler.model.changeset import ChangeSet, Result
 from reconciler.model.instance import InstanceKey
 from reconciler.model.inventory import Intent, Inventory
@@ -29,6 +29,11 @@ class TeardownReport:
 
     changes: ChangeSet
     remaining: tuple[tuple[ObjectKey, str], ...] = ()
+
+    @property
+    def refusal(self) -> NotEmpty | None:
+        """Why it will not go on by itself: what it would delete holds what is to stay."""
+        return next((found.error for found in self.changes if isinstance(found.error, NotEmpty)), None)
 
     @property
     def is_done(self) -> bool:

@@ -16,9 +16,11 @@ from reconciler.errors import (
     NEVER,
     ClusterIdentityChanged,
     FirstContact,
+    ImmutableField,
     InvalidObject,
     NeedsReplacing,
     OwnedByAnother,
+    OwnedByAutoscaler,
     Retry,
     UndriftError,
 )
@@ -75,6 +77,11 @@ def is_complete(notes: Notes) -> bool:
 def is_not_ours(error: UndriftError | None) -> bool:
     """Whether an object that could not be applied exists and belongs to somebody else, or was refused outright."""
     return isinstance(error, (FirstContact, OwnedByAnother, InvalidObject))
+
+
+def exists_anyway(error: UndriftError | None) -> bool:
+    """Whether a refusal tells that the object is there, though it is not as Git says."""
+    return isinstance(error, (FirstContact, OwnedByAnother, OwnedByAutoscaler, ImmutableField))
 
 
 def _ended_early(notes: Notes, error: UndriftError) -> Told:
@@ -192,10 +199,9 @@ def _what_was_done(notes: Notes) -> str:
 
 
 def _left_alone(notes: Notes) -> str:
-    if notes.plan is None or not notes.plan.left_alone:
-        return ""
-    key, why = notes.plan.left_alone[0]
-    return f"; left alone: {key} ({why})"
+    alone = [*notes.plan.left_alone] if notes.plan else []
+    alone += [(one.key, one.note) for one in notes.outcomes if one.result is Result.LEFT]
+    return f"; left alone: {alone[0][0]} ({alone[0][1]})" if alone else ""
 
 
 def _counted(notes: Notes, result: Result) -> str:

@@ -2,7 +2,7 @@
 
 Only a member can be stale: no list of a cluster, no label and no name ever puts an object into the set of deletions.
 A Namespace or a CRD stays as long as something that is not deleted lives in it or is of its kind, since the API server
-would delete that too.
+would delete that too; what others keep in it only a look by `apply.contents` tells, just before it goes.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from datetime import datetime
 
 from reconciler.model.inventory import Inventory, Member
 from reconciler.model.live import Observation
-from reconciler.model.manifest import GroupKind, ManifestSet, ObjectKey, Raw
+from reconciler.model.manifest import ManifestSet, ObjectKey, Raw
 from reconciler.model.plan import Action, Cause, Change
 from reconciler.model.spec import InstanceSpec
-from reconciler.objects import keys, order
-from reconciler.objects.kinds import DEFINITION, NAMESPACE
+from reconciler.objects import order
+from reconciler.objects.kinds import DEFINITION, NAMESPACE, defined_by, told_to_stay
 
 LeftAlone = tuple[tuple[ObjectKey, str], ...]
 
@@ -54,8 +54,8 @@ def _why_it_stays(
         return "it existed before Undrift and is never pruned"
     if key.group_kind in seen.unseen:
         return "its kind could not be looked at in this pass"
-    if _annotations(live).get(keys.PRUNE) == "disabled":
-        return f"annotated {keys.PRUNE}: disabled"
+    if why := told_to_stay(live):
+        return why
     if twin := same.get(_uid(live)):
         return f"it is the same object as {twin}, which is desired"
     return ""
@@ -67,8 +67,7 @@ def _why_it_is_needed(key: ObjectKey, live: Raw | None, staying: Iterable[Object
         inside = sorted(other for other in staying if other.namespace == key.name)
         return f"{inside[0]} stays and lives in it" if inside else ""
     if key.group_kind == DEFINITION and live is not None:
-        definition = live.get("spec") or {}
-        defined = GroupKind(str(definition.get("group")), str((definition.get("names") or {}).get("kind")))
+        defined = defined_by(live)
         inside = sorted(other for other in staying if other.group_kind == defined)
         return f"{inside[0]} stays and is of the kind that it defines" if inside else ""
     return ""
@@ -83,10 +82,6 @@ def _existed_before(member: Member, live: Raw | None) -> bool:
 def _by_uid(wanted: Iterable[ObjectKey], seen: Observation) -> Mapping[str, ObjectKey]:
     """The desired live objects by uid: one object may be served under two groups, such as Ingress in old clusters."""
     return {_uid(seen.live[key]): key for key in sorted(wanted) if _uid(seen.live.get(key))}
-
-
-def _annotations(live: Raw | None) -> Mapping[str, str]:
-    return ((live or {}).get("metadata") or {}).get("annotations") or {}
 
 
 def _uid(live: Raw | None) -> str:

@@ -36,9 +36,9 @@ DIGEST_BYTES = 32
 
 
 class RenderCache:
-    """`folder` is None for a cache in memory alone."""
+    """Of one process, over a folder that the processes of this host share."""
 
-    def __init__(self, folder: Path | None, *, memory_bytes: int = MEMORY_BYTES, disk_bytes: int = DISK_BYTES) -> None:
+    def __init__(self, folder: Path, *, memory_bytes: int = MEMORY_BYTES, disk_bytes: int = DISK_BYTES) -> None:
         self._folder, self._disk_bytes, self._room = folder, disk_bytes, memory_bytes
         self._known: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._writes = 0
@@ -57,11 +57,12 @@ class RenderCache:
         return None
 
     def keep(self, name: str, found: ManifestSet) -> None:
-        """Keep a render, in the place of the oldest of its name."""
+        """Keep a render, in the place of one that read the same, else of the oldest of its name."""
         data = _encoded(found)
-        slot = self._oldest(name)
+        same = self._same(name, found.closure)
+        slot = self._oldest(name) if same is None else same
         self._remember(name, slot, data)
-        if self._folder is not None and not any(one.key.group_kind == SECRET for one in found):
+        if not any(one.key.group_kind == SECRET for one in found):
             self._write(name, slot, data)
 
     def _read(self, name: str, slot: int) -> bytes | None:
@@ -76,8 +77,6 @@ class RenderCache:
 
     def _from_disk(self, name: str, slot: int) -> bytes | None:
         """A render of another process, or of one before; None, and gone, when it is not what was written."""
-        if self._folder is None:
-            return None
         file = self._file(name, slot)
         try:
             stored = file.read_bytes()
@@ -97,13 +96,21 @@ class RenderCache:
         while self._room < 0 and self._known:
             self._room += len(self._known.popitem(last=False)[1])
 
+    def _same(self, name: str, closure: Closure) -> int | None:
+        """The place of a render that read the same: a newer one stands for it, whatever it gave."""
+        for slot in range(KEPT_EACH):
+            data = self._read(name, slot)
+            raw = orjson.loads(data) if data is not None else {}
+            if raw and Closure(raw["paths"], raw["inputs"], raw["capabilities"]) == closure:
+                return slot
+        return None
+
     def _oldest(self, name: str) -> int:
         """An empty place of a name, else the one written longest ago."""
         ages = []
         for slot in range(KEPT_EACH):
-            on_disk = self._file(name, slot) if self._folder is not None else None
             try:
-                ages.append((on_disk.stat().st_mtime_ns if on_disk else int((name, slot) in self._known), slot))
+                ages.append((self._file(name, slot).stat().st_mtime_ns, slot))
             except OSError:
                 ages.append((int((name, slot) in self._known), slot))
         return min(ages)[1]
@@ -132,14 +139,12 @@ class RenderCache:
                     file.unlink()
 
     def _files(self) -> Iterator[tuple[int, int, Path]]:
-        assert self._folder is not None  # only called with one
         for file in self._folder.glob("*/*"):
             with contextlib.suppress(OSError):
                 stat = file.stat()
                 yield stat.st_mtime_ns, stat.st_size, file
 
     def _file(self, name: str, slot: int) -> Path:
-        assert self._folder is not None  # only called with one
         return self._folder / name[:2] / f"{name[2:]}.{slot}"
 
 

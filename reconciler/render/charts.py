@@ -13,19 +13,24 @@ from typing import Any
 
 from reconciler.errors import InvalidManifest, PathNotFound, RemoteBase, TemplateFailed
 from reconciler.objects import yaml
+from reconciler.objects.budget import Budget
+from reconciler.render import packed, schemas
 from reconciler.render.reading import Reading, join, leads_out
 
 _PACKED = re.compile(r"^charts/(?P<name>.+)-v?\d+\.\d+\.\d+[^/]*\.tgz$")
 _UNPACKED = re.compile(r"^charts/[^/]+/Chart\.yaml$")
-_REMOTE_REF = re.compile(rb'"\$ref"\s*:\s*"(?!#)[^"]*(:|//)')
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart's Chart.yaml, and its files by path from the chart's own folder."""
+    """A chart's Chart.yaml, and its files by path from the chart's own folder.
+
+    `seen` is all that Helm reads, what packed dependencies hold included, for questions about their words.
+    """
 
     metadata: Mapping[str, Any]
     files: Mapping[str, bytes]
+    seen: Mapping[str, bytes]
 
     @property
     def name(self) -> str:
@@ -34,15 +39,17 @@ class Chart:
 
 def collect(path: str, reading: Reading) -> Chart:
     """The chart of a folder, ready to be rendered. Raises TemplateFailed, InvalidManifest, RemoteBase, RenderLimit."""
-    chart = _collect(path, reading, frozenset())
-    if chart.metadata.get("type") == "library":
+    metadata, collected = _collect(path, reading, frozenset())
+    if metadata.get("type") == "library":
         raise TemplateFailed(f"{join(path, 'Chart.yaml')}: a library chart can't be installed by itself", subject=path)
-    return chart
+    files, seen = packed.Opener(path).opened(collected)
+    schemas.require_local(path, seen)
+    return Chart(metadata, files, seen)
 
 
-def one_map(text: bytes, path: str) -> Mapping[str, Any]:
+def one_map(text: bytes, path: str, budget: Budget) -> Mapping[str, Any]:
     """The one mapping that a file holds; empty for an empty file."""
-    found = yaml.load_all(text, path)
+    found = yaml.load_all(text, path, budget)
     if not found:
         return {}
     if len(found) != 1 or not isinstance(found[0][1], Mapping):
@@ -50,7 +57,8 @@ def one_map(text: bytes, path: str) -> Mapping[str, Any]:
     return found[0][1]
 
 
-def _collect(path: str, reading: Reading, above: frozenset[str]) -> Chart:
+def _collect(path: str, reading: Reading, above: frozenset[str]) -> tuple[Mapping[str, Any], dict[str, bytes]]:
+    """A chart's Chart.yaml and files, its `file://` dependencies among them."""
     if path in above:
         raise TemplateFailed(f"{path}: the chart depends on itself", subject=path)
     start = len(path) + 1 if path else 0
@@ -58,37 +66,38 @@ def _collect(path: str, reading: Reading, above: frozenset[str]) -> Chart:
     at = join(path, "Chart.yaml")
     if "Chart.yaml" not in files:
         raise TemplateFailed(f"{path} is no chart: it holds no Chart.yaml", subject=path)
-    metadata = one_map(files["Chart.yaml"], at)
-    _refuse_remote_schema(path, files)
-    vendored = set(_vendored(files, path))
-    for dependency in _dependencies(metadata, files, path):
+    metadata = one_map(files["Chart.yaml"], at, reading.budget)
+    vendored = set(_vendored(files, path, reading.budget))
+    for dependency in _dependencies(metadata, files, path, reading.budget):
         name = str(dependency.get("name"))
         if name not in vendored:
             source = _located(dependency, path)
-            below = _collect(_existing(source, name, at, reading), reading, above | {path})
+            _, below = _collect(_existing(source, name, at, reading), reading, above | {path})
             vendored.add(name)  # one that is declared again under an alias is there now
-            files |= {f"charts/{name}/{one}": data for one, data in below.files.items()}
-    return Chart(metadata, files)
+            files |= {f"charts/{name}/{one}": data for one, data in below.items()}
+    return metadata, files
 
 
-def _dependencies(metadata: Mapping[str, Any], files: Mapping[str, bytes], path: str) -> Iterator[Mapping[str, Any]]:
+def _dependencies(
+    metadata: Mapping[str, Any], files: Mapping[str, bytes], path: str, budget: Budget
+) -> Iterator[Mapping[str, Any]]:
     """Those of Chart.yaml, or of requirements.yaml where an old chart has that."""
     declared = metadata.get("dependencies")
     if declared is None and "requirements.yaml" in files:
-        declared = one_map(files["requirements.yaml"], join(path, "requirements.yaml")).get("dependencies")
+        declared = one_map(files["requirements.yaml"], join(path, "requirements.yaml"), budget).get("dependencies")
     for one in declared or ():
         if not isinstance(one, Mapping) or not one.get("name"):
             raise InvalidManifest(f"{join(path, 'Chart.yaml')}: a dependency without a name", subject=path)
         yield one
 
 
-def _vendored(files: Mapping[str, bytes], path: str) -> Iterator[str]:
+def _vendored(files: Mapping[str, bytes], path: str, budget: Budget) -> Iterator[str]:
     """The names of the charts in `charts/`, packed or not."""
     for name, data in files.items():
-        if (packed := _PACKED.match(name)) is not None:
-            yield packed["name"]
+        if (match := _PACKED.match(name)) is not None:
+            yield match["name"]
         elif _UNPACKED.match(name):
-            yield str(one_map(data, join(path, name)).get("name"))
+            yield str(one_map(data, join(path, name), budget).get("name"))
 
 
 def _located(dependency: Mapping[str, Any], path: str) -> str:
@@ -113,12 +122,3 @@ def _existing(source: str, name: str, at: str, reading: Reading) -> str:
     except PathNotFound as error:
         raise TemplateFailed(f"{at}: dependency {name}: no folder {source} in the repository", subject=at) from error
     return source
-
-
-def _refuse_remote_schema(path: str, files: Mapping[str, bytes]) -> None:
-    """Helm fetches what a values schema refers to, from the network or from the disk."""
-    for name, data in files.items():
-        if posixpath.basename(name) == "values.schema.json" and _REMOTE_REF.search(data):
-            raise RemoteBase(
-                f"{join(path, name)}: a $ref leads out of the repository; put the schema into this file", subject=path
-            )

@@ -28,7 +28,7 @@ def render(checkout: Checkout, options: DirectoryOptions, reading: Reading) -> l
         inside = file.path[len(checkout.path) :].lstrip("/")
         if inside.endswith(SUFFIXES) and is_included(inside, options):
             _refuse_inputs(file.path)
-            found += documents.parse(reading.read(file.real), file.path)
+            found += documents.parse(reading.read(file.real), file.path, reading.budget)
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from reconciler.errors import DuplicateObject, InvalidManifest
 from reconciler.model.manifest import Manifest, ObjectKey
 from reconciler.objects import yaml
+from reconciler.objects.budget import Budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class _Place:
         return InvalidManifest(f"{self.origin} ({self.line}): {what}", subject=self.origin)
 
 
-def parse(text: bytes | str, origin: str, *, rendered: bool = False) -> list[Manifest]:
+def parse(text: bytes | str, origin: str, budget: Budget, *, rendered: bool = False) -> list[Manifest]:
     """The objects of one YAML or JSON text, `List`s taken apart.
 
     Origins are `path#document`. With `rendered` the text is what a template gave, and messages say that their lines are
@@ -30,7 +31,7 @@ def parse(text: bytes | str, origin: str, *, rendered: bool = False) -> list[Man
     """
     label = f"{origin} as rendered" if rendered else origin
     found: list[Manifest] = []
-    for number, (line, body) in enumerate(yaml.load_all(text, label), start=1):
+    for number, (line, body) in enumerate(yaml.load_all(text, label, budget), start=1):
         place = _Place(f"{origin}#{number}", f"line {line} as rendered" if rendered else f"line {line}")
         found += (_manifest(one, where) for one, where in _expand(body, place))
     return found

@@ -19,6 +19,7 @@ from reconciler.model.live import Discovery
 from reconciler.model.manifest import Manifest
 from reconciler.model.revision import Checkout
 from reconciler.model.spec import InstanceSpec
+from reconciler.objects.budget import Budget
 from reconciler.render import charts, documents, generated, hooks, semver
 from reconciler.render.helper_process import HelperProcess
 from reconciler.render.reading import Reading, join, leads_out
@@ -52,30 +53,30 @@ def render(
         "kube_version": discovery.server_version,
         "api_versions": list(discovery.api_versions()),
         # Rendering twice shows at once what would otherwise look like a change at every sync; times tell seconds apart.
-        "twice": any(_MAY_VARY.search(data) for data in chart.files.values()),
-        "pause_s": 1.0 if any(_TELLS_TIME.search(data) for data in chart.files.values()) else 0.0,
+        "twice": _holds(chart, _MAY_VARY),
+        "pause_s": 1.0 if _holds(chart, _TELLS_TIME) else 0.0,
     }
     try:
         answer = helper.ask(request, {f"chart/{name}": data for name, data in chart.files.items()})
     except TemplateFailed as error:
         raise TemplateFailed(_in_the_repository(error.message, chart, path), subject=path, retry=error.retry) from error
-    found = _manifests(answer, spec, path)
+    found = _manifests(answer, spec, path, reading.budget)
     if not answer["again"]:
         return found, True
-    again = _manifests({**answer, "templates": {**answer["templates"], **answer["again"]}}, spec, path)
+    again = _manifests({**answer, "templates": {**answer["templates"], **answer["again"]}}, spec, path, Budget())
     once, other = (hooks.without_hooks(one, spec.render)[0] for one in (found, again))
     generated.require_repeatable(once, other, spec.render.helm.keep_generated, path)
     return found, False
 
 
-def _manifests(answer: Mapping[str, Any], spec: InstanceSpec, path: str) -> list[Manifest]:
+def _manifests(answer: Mapping[str, Any], spec: InstanceSpec, path: str, budget: Budget) -> list[Manifest]:
     found: list[Manifest] = []
     if not spec.render.helm.skip_crds:
         for crd in answer["crds"]:
-            found += documents.parse(str(crd["data"]), _origin(path, str(crd["filename"])))
+            found += documents.parse(str(crd["data"]), _origin(path, str(crd["filename"])), budget)
     for name, text in sorted(answer["templates"].items()):
         if not name.endswith("NOTES.txt"):
-            found += documents.parse(str(text), _origin(path, name), rendered=True)
+            found += documents.parse(str(text), _origin(path, name), budget, rendered=True)
     return found
 
 
@@ -99,15 +100,17 @@ def _require_kube_version(chart: charts.Chart, server: str, path: str) -> None:
 
 
 def _require_known_kinds(chart: charts.Chart, discovery: Discovery, path: str) -> None:
-    """A packed dependency can't be looked into here, so it is taken to ask."""
-    if not discovery.stale_groups:
-        return
-    if any(name.endswith(".tgz") or _LOOKS_AT_KINDS.search(data) for name, data in chart.files.items()):
+    if discovery.stale_groups and _holds(chart, _LOOKS_AT_KINDS):
         raise Unreachable(
             f"{path or '/'}: the chart asks which API versions there are, and the cluster could not tell for "
             f"{', '.join(sorted(discovery.stale_groups))}; tried again when that API answers",
             subject=path,
         )
+
+
+def _holds(chart: charts.Chart, what: re.Pattern[bytes]) -> bool:
+    """Whether a file of it holds that, one in a packed dependency included."""
+    return any(what.search(data) for data in chart.seen.values())
 
 
 def _values(checkout: Checkout, spec: InstanceSpec, reading: Reading) -> dict[str, Any]:
@@ -123,7 +126,7 @@ def _values(checkout: Checkout, spec: InstanceSpec, reading: Reading) -> dict[st
             raise InvalidManifest(
                 f"render.helm.valueFiles: {name} does not exist in the repository (at {path})", subject=name
             ) from error
-        merged = merge(merged, charts.one_map(text, path))
+        merged = merge(merged, charts.one_map(text, path, reading.budget))
     return merge(merged, spec.render.helm.values)
 
 

@@ -5,7 +5,8 @@ at will, so theirs leads to stderr. A Go runtime does not survive a fork, so not
 a program of its own, and Helm's library is loaded when it is first asked for.
 
 Neither has a way to say "no network", so the helper leaves the network where the kernel lets it (a network namespace of
-its own), and Kustomize finds no `git` program and a proxy that nobody answers. What could go out is refused before.
+its own), and Kustomize finds no `git` program and a proxy that nobody answers. What could go out is refused before; where
+the kernel does not let it, that is the only wall, and `undrift doctor` says so.
 """
 
 from __future__ import annotations
@@ -41,21 +42,21 @@ OUT_OF_MEMORY = (
 
 def main() -> None:
     """Answer requests until stdin ends."""
-    _leave_network()
+    is_offline = _leave_network()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     while (request := _next_request(sys.stdin.buffer)) is not None:
-        payload = _payload(request)
+        payload = _payload(request, is_offline=is_offline)
         answers.write(_LENGTH.pack(len(payload)) + payload)
         answers.flush()
 
 
-def _leave_network() -> None:
-    """As root, or by a user namespace where those are allowed; elsewhere nothing changes."""
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        if libc.unshare(_CLONE_NEWNET) != 0:
-            libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
+def _leave_network() -> bool:
+    """As root, or by a user namespace where those are allowed. Whether it was: elsewhere nothing changes."""
+    if sys.platform != "linux":
+        return False
+    unshare = ctypes.CDLL(None).unshare
+    return any(unshare(flags) == 0 for flags in (_CLONE_NEWNET, _CLONE_NEWUSER | _CLONE_NEWNET))
 
 
 def _next_request(source: BinaryIO) -> dict[str, Any] | None:
@@ -66,15 +67,17 @@ def _next_request(source: BinaryIO) -> dict[str, Any] | None:
     return request
 
 
-def _payload(request: Mapping[str, Any]) -> bytes:
+def _payload(request: Mapping[str, Any], *, is_offline: bool) -> bytes:
     try:
-        payload = orjson.dumps({**_answer(request), "rss_bytes": _rss_bytes()})
+        payload = orjson.dumps({**_answer(request), "rss_bytes": _rss_bytes(), "offline": is_offline})
     except MemoryError:
         return orjson.dumps({"limit": "memory"})
     return payload if len(payload) <= request["output_bytes"] else orjson.dumps({"limit": "output"})
 
 
 def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
+    if request["engine"] == "none":
+        return {}
     folder = Path(request["folder"]) / request["target"]
     if request["engine"] == "kustomize":
         return _kustomize(folder, int(request["output_bytes"]), int(request["timeout_s"]) + 1)

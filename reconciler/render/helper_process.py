@@ -25,7 +25,7 @@ import orjson
 
 from reconciler import process
 from reconciler.errors import BACKOFF, RenderLimit, TemplateFailed
-from reconciler.render import helper
+from reconciler.render import helper, hiding
 from reconciler.render.workplace import Workplace
 
 _LENGTH = struct.Struct(">Q")
@@ -63,7 +63,8 @@ class HelperProcess:
     def ask(
         self, request: Mapping[str, Any], files: Mapping[str, bytes], links: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
-        """The helper's answer. Raises TemplateFailed with the engine's words, RenderLimit naming the limit."""
+        """The helper's answer. Raises TemplateFailed with the engine's words, without what is secret in the files (invariant
+        8), RenderLimit naming the limit."""
         with self._workplace.folder(files, links or {}) as folder:
             limits = {"output_bytes": self._limits.output_bytes, "timeout_s": self._limits.timeout_s}
             answer = self._exchange({**request, **limits, "folder": str(folder)})
@@ -72,8 +73,14 @@ class HelperProcess:
         if "limit" in answer:
             raise self._limit(str(answer["limit"]))
         if "error" in answer:
-            raise TemplateFailed(_shortened(str(answer["error"]).replace(f"{folder}/", "").replace(str(folder), ".")))
+            words = str(answer["error"]).replace(f"{folder}/", "").replace(str(folder), ".")
+            # Before they are shortened: half a secret would not be found.
+            raise TemplateFailed(_shortened(hiding.safe(words, files)))
         return answer
+
+    def is_offline(self) -> bool:
+        """Whether the helper, started now if none runs, could leave the network on this machine. Raises RenderLimit."""
+        return bool(self.ask({"engine": "none"}, {})["offline"])
 
     def close(self) -> None:
         """End the helper, if one runs, and remove its folder."""

@@ -15,11 +15,11 @@ from reconciler.errors import InvalidManifest, RemoteBase, TemplateFailed
 from reconciler.model.manifest import Manifest
 from reconciler.model.revision import Checkout
 from reconciler.objects import yaml
-from reconciler.render import documents, references
+from reconciler.render import documents, hiding, references
 from reconciler.render.helper_process import HelperProcess
 from reconciler.render.reading import Reading, join, leads_out
 
-FILE_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+FILE_NAMES = hiding.KUSTOMIZATIONS
 _HELM = ("helmCharts", "helmChartInflationGenerator")
 
 
@@ -31,7 +31,7 @@ def render(checkout: Checkout, reading: Reading, helper: HelperProcess) -> list[
     target = reading.real(checkout.path)
     files = collect(target, reading)
     answer = helper.ask({"engine": "kustomize", "target": target}, files, reading.links)
-    return documents.parse(str(answer["text"]), checkout.path or "kustomization", rendered=True)
+    return documents.parse(str(answer["text"]), checkout.path or "kustomization", reading.budget, rendered=True)
 
 
 def collect(folder: str, reading: Reading) -> dict[str, bytes]:
@@ -81,7 +81,7 @@ class _Closure:
             )
         [path] = found
         self.files[self._reading.real(path)] = data = self._reading.read(path)
-        documents_found = yaml.load_all(data, path)
+        documents_found = yaml.load_all(data, path, self._reading.budget)
         if len(documents_found) != 1 or not isinstance(documents_found[0][1], Mapping):
             raise InvalidManifest(f"{path}: expected one document, a kustomization", subject=path)
         return path, documents_found[0][1]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from reconciler.errors import InvalidManifest, PathNotFound, RenderLimit
 from reconciler.model.revision import ABSENT
+from reconciler.objects.budget import Budget
 from reconciler.ports import SourceTree, TreeEntry
 
 MOST_FILES = 20_000
@@ -54,6 +55,8 @@ class Reading:
         self._paths: dict[str, str] = {}
         self._links: dict[str, str] = {}
         self._bytes = 0
+        self.budget = Budget()
+        """For all YAML of the render, what engines give included."""
 
     @property
     def links(self) -> Mapping[str, str]:

@@ -29,15 +29,20 @@ class Renderer:
     """Renders one checkout after another. `work` is a private folder for what Go programs need as files."""
 
     def __init__(self, work: Path, limits: RenderLimits | None = None, *, cache: Path | None = None) -> None:
-        """`cache` is a folder for what renders gave, shared by the processes of this host."""
+        """`cache` is a folder for what renders gave, shared by the processes of this host. Without one nothing is kept, in
+        memory neither: each render is made anew."""
         self._helper = HelperProcess(work, limits or RenderLimits())
-        self._cache = RenderCache(cache)
+        self._cache = RenderCache(cache) if cache is not None else None
 
-    def render(self, checkout: Checkout, spec: InstanceSpec, discovery: Discovery) -> ManifestSet:
+    def render(
+        self, checkout: Checkout, spec: InstanceSpec, discovery: Discovery, *, is_anew: bool = False
+    ) -> ManifestSet:
         """The manifests of an instance, with namespaces as written: those of an earlier render that read the same, or
-        else rendered now. Raises the RenderErrors, PathNotFound."""
+        else, and always when it is to be `is_anew`, rendered now. Raises the RenderErrors, PathNotFound."""
+        if self._cache is None:
+            return self._rendered(checkout, spec, discovery)[0]
         name = _name(checkout.path, spec)
-        known = self._cache.find(name, checkout.tree, capabilities_of(discovery))
+        known = None if is_anew else self._cache.find(name, checkout.tree, capabilities_of(discovery))
         if known is not None:
             return known
         found, is_repeatable = self._rendered(checkout, spec, discovery)
@@ -61,6 +66,10 @@ class Renderer:
         manifests, left_out = hooks.without_hooks(found, spec.render)
         closure = Closure(reading.closure(), _inputs(spec, kind), capabilities)
         return ManifestSet(tuple(documents.unique(manifests)), closure, left_out), is_repeatable
+
+    def is_offline(self) -> bool:
+        """Whether this machine's kernel lets the helper process leave the network. Raises RenderLimit, TemplateFailed."""
+        return self._helper.is_offline()
 
     def close(self) -> None:
         """End the helper process."""

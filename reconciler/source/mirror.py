@@ -106,8 +106,8 @@ class Mirror:
             ) from error
 
     def discard(self) -> None:
-        """Forget a damaged mirror."""
-        with self._locked(lambda: 0.0):
+        """Forget a damaged mirror. One that another process fetches into just now stays, for the next who finds it so."""
+        with contextlib.suppress(GitUnreachable), self._locked(lambda: 0.0):
             shutil.rmtree(self.path, ignore_errors=True)
 
     def _forget_old(self, repo: Repo) -> None:

@@ -94,7 +94,11 @@ class SourceRoom:
             found = self._opened.tree(mirror, commit, where=where)
         if found is None:
             raise MirrorBroken(f"{where}: its mirror lost commit {commit[:12]} as we read it; the next try fetches it")
-        yield found
+        try:
+            yield found
+        except MirrorBroken:
+            mirror.discard()  # the next try fetches it anew
+            raise
 
     @contextlib.contextmanager
     def checkout(self, source: Source, commit: str | None = None) -> Iterator[Checkout]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import stat
+import struct
+import zlib
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal, TypeVar, cast
 
-from dulwich.errors import ObjectFormatException
+from dulwich.errors import ApplyDeltaError, ChecksumMismatch, ObjectFormatException
 from dulwich.object_store import BaseObjectStore
 from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tag, Tree
 
-from reconciler.errors import PathNotFound, SourceTooLarge
+from reconciler.errors import MirrorBroken, PathNotFound, SourceTooLarge
 from reconciler.ports import TreeEntry
 
 READ_LIMIT = 64 * 1024 * 1024
@@ -38,6 +41,43 @@ class Folders:
             self._room += len(self._known.popitem(last=False)[1]) + 1
 
 
+class Sound:
+    """An object store whose damage is told as MirrorBroken: what dulwich raises then depends on the byte that is wrong."""
+
+    def __init__(self, store: BaseObjectStore, where: str) -> None:
+        self._store, self._where = store, where
+
+    def __contains__(self, oid: ObjectID) -> bool:
+        with self._named(oid):
+            return oid in self._store
+
+    def __getitem__(self, oid: ObjectID) -> ShaFile:
+        with self._named(oid):
+            return self._store[oid]
+
+    def get_raw(self, oid: ObjectID) -> tuple[int, bytes]:
+        """The object's type number and its content."""
+        with self._named(oid):
+            return self._store.get_raw(oid)
+
+    @contextlib.contextmanager
+    def _named(self, oid: ObjectID) -> Iterator[None]:
+        try:
+            yield
+        except (
+            zlib.error,
+            ApplyDeltaError,
+            ChecksumMismatch,
+            AssertionError,
+            IndexError,
+            ValueError,
+            struct.error,
+        ) as error:
+            raise MirrorBroken(
+                f"{self._where}: object {oid[:12].decode()} is damaged on this host's disk", subject=self._where
+            ) from error
+
+
 Kind = TypeVar("Kind", Blob, Tree)
 
 
@@ -46,7 +86,7 @@ class GitTree:
 
     def __init__(self, store: BaseObjectStore, commit: str, *, where: str, folders: Folders | None = None) -> None:
         """`where` names the repository in messages. Raises PathNotFound when the store has no such commit."""
-        self._store, self.commit, self._where = store, commit, where
+        self._store, self.commit, self._where = Sound(store, where), commit, where
         self._folders = folders if folders is not None else Folders()
 
     @cached_property

@@ -45,4 +45,14 @@ def test_objects_go_after_the_grace_or_stay_as_orphans(install: Install, bare_cl
     inventories = [one.metadata.name for one in core.list_namespaced_secret("undrift-system").items]
     assert f"undrift.default.{name}-1" not in inventories
     assert f"undrift.default.{name}-2" in inventories
-    assert "leaving" in undrift(installation, "journal", "list", "--subject", f"{name}-0").stdout
+
+    def journal(number: int) -> str:
+        return undrift(installation, "journal", "list", "--subject", f"{name}-{number}").stdout
+
+    assert "leaving" in journal(0)
+    eventually(lambda: "3 deleted" in journal(0) and "release" in journal(1), "what was done is kept, too")
+    # Nothing is known of it any more; what was deleted of it comes back all the same.
+    key = f"{name}-0@{bare_cluster.name}"
+    assert f"{name}-0-a" in undrift(installation, "app", "restore", key, "--list").stdout
+    assert undrift(installation, "app", "restore", key, "--yes", "--reason", "a mistake").returncode == 0
+    assert objects(0) == 3

@@ -142,7 +142,7 @@ class Fleet:
     def checkout(self, source: Any, commit: str) -> Iterator[Checkout]:
         yield Checkout(Revision("repo", "main", commit), None, source.path)  # type: ignore[arg-type]  # nobody reads it
 
-    def render(self, found: Checkout, of: InstanceSpec, discovery: Any) -> Any:
+    def render(self, found: Checkout, of: InstanceSpec, discovery: Any, *, is_anew: bool) -> Any:
         return desired(*self.wanted[of.application])
 
     # ── what happens

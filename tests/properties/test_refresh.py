@@ -155,6 +155,7 @@ def tree_of(files: Mapping[str, str | None]) -> MemoryTree:
 
 @pytest.fixture(scope="module")
 def renderer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Renderer]:
+    """One that keeps nothing: a cache finds by the closure, so it would agree with whatever a closure leaves out."""
     found = Renderer(tmp_path_factory.mktemp("renders") / "work")
     yield found
     found.close()

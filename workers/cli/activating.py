@@ -12,6 +12,7 @@ from reconciler.errors import UndriftError
 from reconciler.model.plan import Action, Change
 from reconciler.model.record import Order
 from reconciler.model.spec import InstanceSpec
+from reconciler.objects.keys import PART_OF
 from reconciler.pipeline.preview import Preview, preview
 from workers import wiring
 from workers.cli import brakes, selecting
@@ -28,6 +29,7 @@ WORDS = {
 COUNTED = (*WORDS.values(), "hold", "fail")
 ORDER = Order(reasons=("preview",), by_operator=True)
 MOST_SHOWN = 200
+MOST_ADDED = 3
 
 
 def activate(
@@ -44,8 +46,10 @@ def activate(
     if not yes:
         typer.confirm("Begin to write to it?", abort=True)
     store.pins.activate(name)
-    store.outbox.put(store.clock.now(), "activate", f"cluster:{name}", by=brakes.who(), reason=reason, counts=counts)
+    now, who = store.clock.now(), brakes.who()
+    entry = store.outbox.put(now, "activate", f"cluster:{name}", by=who, reason=reason, counts=counts)
     store.due.look_at_fleet()
+    brakes.await_kept(store, entry)
     print(f"{name}: active; `undrift app list --cluster {name}` shows what happens, `undrift freeze` stops it")
 
 
@@ -85,6 +89,17 @@ def _show(store: Store, name: str) -> tuple[Counter[str], int]:
     return counts, failed
 
 
+def _adds(change: Change, found: Preview) -> str:
+    """What Git adds to an object that exists, and whether that restarts its Pods."""
+    paths = [one.path for one in found.added.get(change.key, ()) if not one.path.endswith(PART_OF)]
+    if not paths:
+        return ""
+    more = f" and {len(paths) - MOST_ADDED} more" if len(paths) > MOST_ADDED else ""
+    restarts = any(path.startswith(".spec.template.") for path in paths)
+    what = f"; Git adds {', '.join(paths[:MOST_ADDED])}{more}"
+    return what + (", which is in the template of its Pods: they restart" if restarts else "")
+
+
 def _word(change: Change, found: Preview) -> str:
     if change in found.held:
         return "hold"
@@ -99,5 +114,5 @@ def _why(change: Change, found: Preview, spec: InstanceSpec) -> str:
     if change.action is Action.ADOPT:
         if spec.sync.adopt == "Always":
             return "it exists, and sync.adopt is Always"
-        return "it exists, nobody claims it, and nothing of it is overwritten or taken away"
+        return "it exists, nobody claims it, and nothing of it is overwritten or taken away" + _adds(change, found)
     return str(change.cause) if change.action is Action.APPLY else ""

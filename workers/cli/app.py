@@ -89,7 +89,7 @@ def _print_list(store: Store, shown: list[InstanceStatus], chosen: Format) -> No
 def as_json(status: InstanceStatus, *, whole: bool = False) -> dict[str, Any]:
     """An item of `app list -o json`; the whole one has its objects, drift, foreign fields and warnings."""
     left_out = set() if whole else {"objects", "drift", "foreign", "warnings"}
-    left_out |= {"failures", "fence", "digest", "counts", "requests"}
+    left_out |= {"failures", "lags", "fence", "digest", "counts", "requests"}
     shown = status.model_dump(mode="json", by_alias=True, exclude=left_out)
     for part in ("objects", "drift"):
         for entry in shown.get(part, ()):
@@ -234,7 +234,9 @@ def approve(
         what = f"the held plan is {held}, not {plan}" if held else "no plan of it is held"
         raise selecting.NotFound(f"{key.short}: {what}; look at `undrift app plan {key.short}`")
     store.status.approve(key, plan)
-    store.events.append(store.clock.now(), "instance", str(key), "Approved", f"plan {plan} approved")
+    now, who = store.clock.now(), brakes.who()
+    store.events.append(now, "instance", str(key), "Approved", f"plan {plan} approved by {who}")
+    store.outbox.put(now, "approve", str(key), by=who, plan=plan, message=store.status.get(key).message)
     identity = asking.request(store, [key], "approved plan")
     sys.exit(_follow(store, identity, 1, 120.0))
 
@@ -243,8 +245,9 @@ def approve(
 def explain(name: Name) -> None:
     """Say in sentences why an instance is as it is, and what happens next."""
     store = wiring.store()
-    for key in selecting.instances(store, name):
-        status = composed.statuses(store).get(key) or store.status.get(key)
+    keys, statuses = selecting.instances(store, name), composed.statuses(store)
+    for key in keys:
+        status = statuses.get(key) or store.status.get(key)
         print("\n".join(explaining.sentences(store, key, status)))
 
 
@@ -260,8 +263,8 @@ def delete(name: Name, yes: Annotated[bool, typer.Option("--yes", help="Do not a
     keys = selecting.named(store.status.all(), name)
     if not keys:
         raise selecting.NotFound(f"no instance {name!r} that left the fleet")
-    if len({key.project for key in keys}) > 1:
-        raise selecting.NotFound(f"{name!r} is in several projects: {', '.join(key.short for key in keys)}; name one")
+    if ambiguous := asking.in_several_projects(keys, name):
+        raise selecting.NotFound(ambiguous)
     if not yes:
         typer.confirm(f"Delete the objects of {', '.join(key.short for key in keys)}?", abort=True)
     identity = store.requests.open(str(key) for key in keys)

@@ -85,7 +85,7 @@ def _put(store: Store, scope: str, reason: str, for_: str) -> None:
         length = parsed
     entry = braking.put(store, Brake(scope, reason, who(), store.clock.now()), length)
     print(f"{scope}: in force; no write is begun any more", flush=True)
-    _await_kept(store, entry)
+    await_kept(store, entry)
 
 
 def _lift(store: Store, scope: str, reason: str) -> None:
@@ -95,7 +95,8 @@ def _lift(store: Store, scope: str, reason: str) -> None:
     print(f"{scope}: lifted; {count} instances are due again")
 
 
-def _await_kept(store: Store, entry: str) -> None:
+def await_kept(store: Store, entry: str) -> None:
+    """Wait until a decision stands in the journal, and say so or not."""
     if store.outbox.is_kept(entry, KEPT_WITHIN_S):
         print("kept in the journal")
     else:
@@ -120,10 +121,7 @@ def _named_scope(store: Store, name: str) -> str:
     keys = selecting.instances(store, name)
     if "@" in name:
         return f"instance:{keys[0]}"
-    names = {f"{key.project}/{key.application}" for key in keys}
-    if len(names) > 1:
-        raise selecting.NotFound(f"{name!r} is in several projects; name one: {', '.join(sorted(names))}")
-    return f"application:{names.pop()}"
+    return f"application:{keys[0].project}/{keys[0].application}"
 
 
 def who() -> str:

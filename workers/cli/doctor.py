@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
@@ -12,13 +12,13 @@ from typing import Annotated, Any, Literal
 import typer
 
 from reconciler.cluster import OpenGuard
-from reconciler.errors import UndriftError
+from reconciler.errors import ClusterIdentityChanged, UndriftError
 from reconciler.model.live import Resource
 from reconciler.model.spec import ClusterTarget
 from reconciler.objects.keys import SYSTEM_NAMESPACE
 from reconciler.pipeline.rooms import Rooms
 from reconciler.ports import ClusterApi
-from workers import metrics, webhook, wiring
+from workers import metrics, pinning, webhook, wiring
 from workers.cli import output
 from workers.cli.output import Format
 from workers.store import Store, clocks, composed
@@ -30,6 +30,9 @@ OLDEST_REDIS = 7
 MOST_SKEW_S = 5.0
 LEAST_FREE = 1024**3
 OLD_S = 2 * 3600.0
+SEVERAL = (
+    "Schedulers on several machines need UNDRIFT_JOURNAL_REPO, or one state volume for all: docs/how-to/recover.md"
+)
 REVIEW = Resource("authorization.k8s.io", "v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews", False)
 NEEDED = (("secrets", ("get", "list", "create", "update", "delete"), SYSTEM_NAMESPACE), ("namespaces", ("get",), ""))
 Level = Literal["ok", "warn", "fail", "away"]
@@ -46,7 +49,10 @@ class Finding:
 
 @doctor_app.command(epilog="Example: undrift doctor -o json")
 def doctor(chosen: Annotated[Format, typer.Option("-o", "--output")] = Format.TABLE) -> None:
-    """Check Redis, processes, journal, disk, webhook, Git, clusters. Ends with 0 well, 1 warned, 3 failed, 5 unreachable."""
+    """Check Redis, processes, journal, disk, render helper, webhook, Git, clusters.
+
+    Ends with 0 well, 1 warned, 3 failed, 5 unreachable.
+    """
     store = wiring.store()
     with closing(wiring.rooms()) as rooms:
         found = list(_all(store, rooms))
@@ -62,6 +68,7 @@ def _all(store: Store, rooms: Rooms) -> Iterator[Finding]:
     yield from _fleet(store)
     yield _journal(store)
     yield _disk()
+    yield render_helper(rooms.renderer.is_offline)
     yield _webhook(store)
     for url, access in store.specs.repositories().items():
         try:
@@ -124,14 +131,19 @@ def _fleet(store: Store) -> Iterator[Finding]:
 
 
 def _journal(store: Store) -> Finding:
-    verdict = wiring.journal().verify(store.outbox.head())
+    head, journal = store.outbox.head(), wiring.journal()
+    verdict = journal.verify()
     if verdict.problem:
         return Finding("fail", "journal", f"{verdict.problem}; see docs/how-to/recover.md")
+    if head is not None and not journal.has(head):
+        there = f"commit {head[:12]} is not here: another machine wrote it, or this journal was lost or rewritten"
+        return Finding("fail" if wiring.settings().journal_repo is None else "warn", "journal", f"{there}. {SEVERAL}")
     waiting, copy = store.outbox.length(), store.outbox.copy()
     if problem := copy.get("problem"):
         return Finding("warn", "journal", f"whole, but not copied: {problem}")
     copied = f"; its copy has {copy['head'][:12]}" if copy else ""
-    return Finding("ok", "journal", f"{verdict.entries} entries, whole; {waiting} wait{copied}")
+    alone = f"; on this machine alone. {SEVERAL}" if wiring.settings().journal_repo is None else ""
+    return Finding("ok", "journal", f"{verdict.entries} entries, whole; {waiting} wait{copied}{alone}")
 
 
 def _disk() -> Finding:
@@ -141,9 +153,31 @@ def _disk() -> Finding:
     return Finding(level, "disk", f"{free / 1024**3:.1f} GiB free at {home}, where mirrors and journal lie")
 
 
+def render_helper(is_offline: Callable[[], bool]) -> Finding:
+    """Whether what renders charts and kustomizations is cut off from the network, on the machine that is asked."""
+    try:
+        offline = is_offline()
+    except UndriftError as error:
+        return Finding("fail", "render helper", f"{error.reason}: {error.message}")
+    if offline:
+        return Finding("ok", "render helper", "renders without a network on this machine")
+    return Finding(
+        "warn",
+        "render helper",
+        "this machine's kernel does not let it leave the network (unshare is refused, as by a Pod's seccomp profile): "
+        "charts and kustomizations that name something to fetch are refused all the same, but no second wall stands "
+        "behind that; allow unshare, or let a NetworkPolicy keep workers from all but Git hosts, Redis and API servers",
+    )
+
+
 def _webhook(store: Store) -> Finding:
     """Whether notices arrive. Of the URL only the host is shown, since its path is often its password."""
     target = wiring.settings().webhook
+    if target is None and store.notices.delivery().at is not None:
+        at = store.notices.delivery().at
+        return Finding(
+            "ok", "webhook", f"set for the processes, not in this shell; last success {at:%Y-%m-%d %H:%M:%S} UTC"
+        )
     if target is None:
         return Finding("ok", "webhook", "none: nobody is told of what goes wrong; see docs/how-to/notices.md")
     delivery, waiting = store.notices.delivery(), store.notices.waiting()
@@ -164,8 +198,12 @@ def _cluster(name: str, target: ClusterTarget, rooms: Rooms) -> Iterator[Finding
         api = rooms.clusters.api(target, OpenGuard(), agent=f"doctor {name}")
         version = api.discovery(refresh=True).server_version
         at = api.server_time()
+        pinning.require_pinned(wiring.store(), target, api.identity(refresh=True))
         foreign = rooms.inventories.foreign(api)
         missing = list(_missing_rights(api)) if not api.is_read_only else []
+    except ClusterIdentityChanged as error:
+        yield Finding("fail", check, error.message)
+        return
     except UndriftError as error:
         yield Finding("away", check, f"{error.reason}: {error.message}")
         return

@@ -33,4 +33,4 @@ def _show(event: Event, chosen: str) -> None:
 
         print(orjson.dumps(event).decode(), flush=True)
     else:
-        print(f"{event.at[:19]}  {event.subject}  {event.reason}: {event.message}", flush=True)
+        print(f"{event.at[:19]}Z  {event.subject}  {event.reason}: {event.message}", flush=True)

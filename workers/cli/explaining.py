@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from contextlib import closing
+
+from reconciler.cluster import OpenGuard
+from reconciler.errors import UndriftError
 from reconciler.model.instance import InstanceKey
 from reconciler.model.manifest import ObjectKey
 from reconciler.model.status import InstanceStatus
+from reconciler.pipeline.unwell import pods_say
+from workers import wiring
 from workers.cli import output
 from workers.store import Store
 
+MOST_NAMED = 5
 SYNC_WORDS = {
     "Synced": "What runs equals what Git says, as far as was looked at last.",
     "OutOfSync": "What runs differs from what Git says.",
@@ -34,26 +42,55 @@ def sentences(store: Store, key: InstanceKey, status: InstanceStatus) -> list[st
     if spec is not None:
         source = spec.source
         lines.append(f"  It comes from {source.repo.url}, {source.ref}, folder {source.path}.")
-    if status.applied_revision:
-        lines.append(
-            f"  Commit {status.applied_revision[:12]} is applied; the last sync was {output.ago(status.last_sync, now)} ago."
-        )
-    for one in status.drift[:5]:
+    lines += _commits(store, key, status)
+    for one in status.drift[:MOST_NAMED]:
         writer = one.manager or "somebody"
         what = "was deleted" if one.field == "(deleted)" else f"{one.field or 'a field'} was changed by {writer}"
         values = f" from {one.ours} to {one.theirs}" if one.ours and one.theirs else ""
-        since = " and put back" if status.sync == "Synced" else ""
+        since = " and put back" if one.healed else ""
         lines.append(
             f"  Last drift, {output.ago(one.at, now)} ago: {ObjectKey.from_text(one.key)}: {what}{values}{since}."
         )
     unwell = [one for one in status.objects if one.health not in ("Healthy", "Suspended")]
-    for entry in unwell[:5]:
-        lines.append(f"  {ObjectKey.from_text(entry.key)} is {entry.health}: {entry.message or 'no reason given'}.")
+    pods = _pods(store, key, [ObjectKey.from_text(one.key) for one in unwell[:MOST_NAMED]])
+    for entry in unwell[:MOST_NAMED]:
+        named = ObjectKey.from_text(entry.key)
+        said = f" ({pods[named]})" if named in pods else ""
+        lines.append(f"  {named} is {entry.health}: {(entry.message or 'no reason given').rstrip('.')}{said}.")
+    if len(unwell) > MOST_NAMED:
+        lines.append(f"  So are {len(unwell) - MOST_NAMED} more: `undrift app get {key.short}` names all.")
     for one in status.foreign[:5]:
         what = f"{one.manager} added {one.field}, which Git does not declare (`drift.foreignFields`)"
         lines.append(f"  {ObjectKey.from_text(one.key)}: {what}.")
     lines += [f"  {warning}." for warning in status.warnings[:5]]
     lines += _next(store, key, status)
+    return lines
+
+
+def _pods(store: Store, key: InstanceKey, unwell: Collection[ObjectKey]) -> Mapping[ObjectKey, str]:
+    """What the Pods of workloads that are not well say; nothing where the cluster can't be asked from here."""
+    target = store.specs.cluster(key.cluster)
+    if target is None or not unwell:
+        return {}
+    with closing(wiring.open_rooms(wiring.settings())) as rooms:
+        try:
+            api = rooms.clusters.api(target, OpenGuard(), agent=f"{key} explain")
+        except UndriftError:
+            return {}
+        return pods_say(api, unwell, store.clock.now())
+
+
+def _commits(store: Store, key: InstanceKey, status: InstanceStatus) -> list[str]:
+    """What is applied, what was tried last, and what has come since."""
+    if not status.applied_revision:
+        return []
+    at, applied = output.ago(status.last_sync, store.clock.now()), status.applied_revision
+    lines = [f"  Commit {applied[:12]} is applied; the last sync ended {at} ago."]
+    tried = status.revisions[0].revision if status.revisions else ""
+    if status.phase == "Failed" and tried not in ("", applied):
+        lines = [f"  Commit {applied[:12]} is applied; the last sync, of commit {tried[:12]}, failed {at} ago."]
+    elif tried not in ("", applied) and status.sync == "Synced":
+        lines.append(f"  What came after commit {tried[:12]}, which was synced last, changes nothing that it reads.")
     return lines
 
 
@@ -66,6 +103,9 @@ def _next(store: Store, key: InstanceKey, status: InstanceStatus) -> list[str]:
         lines.append(
             f"  Next: `undrift app plan {key.short}`, then `undrift app approve {key.short} --plan {status.plan_id}`."
         )
+    elif status.phase == "Paused":
+        until = f"{status.next_try:%Y-%m-%d %H:%M:%S} UTC" if status.next_try else "a person lifts it"
+        lines.append(f"  Next: nothing until {until}; commits and drift are seen, and wait.")
     elif status.next_try is not None:
         lines.append(f"  Next: tried again {output.ago(status.next_try, now)}; a commit or drift makes it due at once.")
     elif status.phase in ("Queued", "Syncing"):

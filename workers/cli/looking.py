@@ -86,7 +86,9 @@ def _why(one: Change, found: Preview) -> str:
 
 def _print_plan(key: InstanceKey, found: Preview) -> None:
     plan = found.plan
-    print(f"plan {plan.id} of {key.short} at {found.commit[:12]}: {len(plan.kept)} objects stand as they should")
+    # An id is for approving what is held; it names that, and nothing else of the plan.
+    name = f"plan {plan.id}" if plan.holds else "plan"
+    print(f"{name} of {key.short} at {found.commit[:12]}: {len(plan.kept)} objects stand as they should")
     rows = [[str(one.action), str(one.key), str(one.cause), _why(one, found)] for one in plan.changes]
     rows += [[str(one.action), str(one.key), "held", _why(one, found)] for one in found.held]
     if rows:
@@ -120,6 +122,8 @@ def diff(
     else:
         for one in changes:
             _print_diff(one)
+        if not changes:
+            print(f"no differences: {len(found.plan.kept)} objects stand as they should")
     if found.plan.holds:
         sys.exit(HELD)
     sys.exit(DIFFERENT if changes else 0)

@@ -25,7 +25,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "freeze": ("workers.cli.brakes", "freeze_app", "Stop all writes: of everything, a project or a cluster."),
     "thaw": ("workers.cli.brakes", "thaw_app", "End a freeze."),
     "journal": ("workers.cli.journal", "journal_app", "What was done and decided: list, verify."),
-    "cluster": ("workers.cli.cluster", "cluster_app", "Clusters: list and check."),
+    "cluster": ("workers.cli.cluster", "cluster_app", "Clusters: list, check, activate, take over, forget."),
     "repo": ("workers.cli.repo", "repo_app", "Repositories: list, check, look now."),
     "events": ("workers.cli.events", "events_app", "What happened, newest last."),
     "status": ("workers.cli.status", "status_app", "The whole fleet in one screen."),

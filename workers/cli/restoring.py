@@ -33,7 +33,7 @@ def restore(
 ) -> None:
     """Put back what was pruned or deleted in the last seven days, in order. Git decides again once it has the objects."""
     store = wiring.store()
-    key = selecting.one(store, name)
+    key = selecting.of_trash(store, name)
     target = store.specs.cluster(key.cluster)
     if target is None:
         raise selecting.NotFound(f"no cluster {key.cluster!r} in the fleet any more")

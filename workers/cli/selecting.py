@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from reconciler.errors import UndriftError
@@ -31,24 +32,24 @@ def instances(store: Store, name: str, *, everything: bool = False, selector: st
     elif "@" in name:
         found = [one(store, name)]
     else:
-        found = [key for key in store.specs.instance_keys() | store.specs.left() if _is_named(key, name)]
+        found = _of_one_project(store.specs.instance_keys() | store.specs.left(), name)
     if not found:
-        raise NotFound(
-            f"nothing in the fleet is meant by {selector or name!r}{_near(name, store.specs.instance_keys())}"
-        )
+        told = _told_of(store, name) or _near(name, store.specs.instance_keys())
+        raise NotFound(f"nothing in the fleet is meant by {selector or name!r}{told}")
     return sorted(found)
 
 
 def one(store: Store, name: str) -> InstanceKey:
     """One instance by its key. An application that runs on one cluster may be named alone."""
     if "@" not in name:
-        found = [key for key in store.specs.instance_keys() | store.specs.left() if _is_named(key, name)]
+        found = _of_one_project(store.specs.instance_keys() | store.specs.left(), name)
         if len(found) == 1:
             return found[0]
         on = ", ".join(sorted(key.short for key in found))
-        raise NotFound(
-            f"{name!r} runs on {len(found)} clusters; name one: {on}" if found else f"no application {name!r}"
-        )
+        if found:
+            raise NotFound(f"{name!r} runs on {len(found)} clusters; name one: {on}")
+        told = _told_of(store, name) or _near(name, store.specs.instance_keys())
+        raise NotFound(f"no application {name!r} runs anywhere{told}")
     try:
         key = InstanceKey.parse(name)
     except ValueError as error:
@@ -57,6 +58,16 @@ def one(store: Store, name: str) -> InstanceKey:
     if key not in known:
         raise NotFound(f"no instance {key.short}{_near(name, known)}")
     return key
+
+
+def of_trash(store: Store, name: str) -> InstanceKey:
+    """One instance, also one that nothing is known of any more, as long as its cluster is in the fleet."""
+    try:
+        return one(store, name)
+    except NotFound:
+        if "@" not in name:
+            raise
+        return InstanceKey.parse(name)
 
 
 def spec_of(store: Store, key: InstanceKey) -> InstanceSpec:
@@ -72,9 +83,25 @@ def named(keys: Iterable[InstanceKey], name: str) -> list[InstanceKey]:
     return sorted(key for key in keys if name in (key.short, str(key)) or _is_named(key, name))
 
 
+def _of_one_project(keys: Iterable[InstanceKey], name: str) -> list[InstanceKey]:
+    """The instances of an application. Raises NotFound when applications of several projects have that name."""
+    found = [key for key in keys if _is_named(key, name)]
+    if ambiguous := asking.in_several_projects(found, name):
+        raise NotFound(ambiguous)
+    return found
+
+
 def _is_named(key: InstanceKey, name: str) -> bool:
     project, _, application = name.rpartition("/")
     return key.application == application and (not project or key.project == project)
+
+
+def _told_of(store: Store, name: str) -> str:
+    """What the fleet's files say of an application that has no instance: its problems, and that it selects nothing."""
+    known = store.specs.fleet()
+    word = re.compile(rf"(?<![\w-]){re.escape(name.rpartition('/')[2].partition('@')[0])}(?![\w-])")
+    told = [one for one in (*known["problems"], *known["notes"]) if name and word.search(one)]
+    return "".join(f"\n  {one}" for one in told)
 
 
 def _near(name: str, known: Iterable[InstanceKey]) -> str:

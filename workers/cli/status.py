@@ -23,13 +23,15 @@ def status(chosen: Annotated[Format, typer.Option("-o", "--output")] = Format.TA
     found = composed.statuses(store)
     fleet, workers = store.specs.fleet(), store.slots.alive(store.clock.now())
     document: dict[str, Any] = {
-        "fleet": {"revision": fleet["revision"], "problems": fleet["problems"]},
+        "fleet": {"revision": fleet["revision"], "problems": fleet["problems"], "notes": fleet["notes"]},
         "instances": len(found),
         "sync": Counter(one.sync for one in found.values()),
         "phase": Counter(one.phase for one in found.values()),
         "health": Counter(one.health for one in found.values()),
         "clusters": len(store.specs.clusters()),
+        "unreadable": {url: row["error"] for url, row in sorted(store.status.lookups().items()) if row.get("error")},
         "unreachable": sorted(name for name, scan in store.status.scans().items() if scan.get("error")),
+        "brakes": [one.sentence for one in store.brakes.all().values() if not one.is_over(store.clock.now())],
         "workers": workers,
         "waitingInBroker": store.due.waiting_in_broker(),
     }
@@ -39,15 +41,26 @@ def status(chosen: Annotated[Format, typer.Option("-o", "--output")] = Format.TA
     if chosen is Format.YAML:
         output.show_yaml(document)
         return
+    if not store.due.is_known():
+        print("redis      it was emptied, or nothing has run on it yet: the scheduler rebuilds what is known")
     print(f"fleet      {fleet['revision'][:12] or '-'}, {len(found)} instances on {document['clusters']} clusters")
+    for sentence in document["brakes"]:
+        print(f"stopped    {sentence}")
     for name in ("sync", "phase", "health"):
         print(f"{name:<10} " + ", ".join(f"{count} {word}" for word, count in sorted(document[name].items())))
     print(f"workers    {len(workers)} with {sum(workers.values())} slots" if workers else "workers    none is running")
     show_flower()
+    if gone := [
+        one for one in found.values() if one.reason in ("LeftTheFleet", "Leaving", "LeavingHeld", "LeftBehind")
+    ]:
+        print(f"left       {len(gone)} instances left the fleet; `undrift app list` says what becomes of each")
     for name in document["unreachable"]:
         print(f"unreachable {name}: {store.status.scans()[name]['error']}")
-    for problem in fleet["problems"]:
-        print(f"problem    {problem}")
+    for url, error in document["unreadable"].items():
+        print(f"unreadable {url}: {error}")
+    for word in ("problem", "note"):
+        for sentence in fleet[f"{word}s"]:
+            print(f"{word:<10} {sentence}")
     for one in found.values():
         if one.phase in ("Failed", "Held") or one.health == "Degraded":
             print(f"{one.phase.lower():<10} {one.instance}: {one.reason}: {one.message}")

@@ -22,6 +22,7 @@ from rich.console import Console
 
 from reconciler import devcluster
 from reconciler.errors import UndriftError
+from reconciler.source import is_remote
 from workers import embedded, logs
 from workers import settings as settings_module
 from workers.cli.contexts import add as add_contexts
@@ -77,6 +78,8 @@ def up(
     location = fleet or chosen.fleet
     if not location:
         raise BadSetting("no fleet: give --fleet DIR|URL; for a first try run `make demo` in a checkout")
+    if not is_remote(location) and not Path(location).is_dir():
+        raise BadSetting(f"--fleet {location}: there is no such folder", subject="UNDRIFT_FLEET")
     names = tuple(f"dev-{number}" for number in range(1, dev_clusters + 1))
     with only_one(chosen.home):
         contexts = add_contexts(chosen, context or [])
@@ -127,6 +130,8 @@ def _keep_running(supervisor: Supervisor, chosen: Settings, wanted: Wanted) -> N
         if not _await_ready(supervisor, watch, wanted, chosen):
             return
         _greet(chosen, wanted)
+        for sentence in watch.problems():
+            _say(f"fleet    {sentence}")
         # On a terminal one line tells how the fleet is; anywhere else nothing more is printed.
         console = Console()
         with console.status(watch.line()) if console.is_terminal else contextlib.nullcontext() as line:

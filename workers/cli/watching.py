@@ -66,6 +66,14 @@ class Watch:
         parts += [f"{workers} workers", "Ctrl-C ends everything"]
         return "  ·  ".join(part for part in parts if part)
 
+    def problems(self) -> list[str]:
+        """What is wrong in the fleet's files, and what selects nothing."""
+        try:
+            fleet = self._store.specs.fleet()
+        except redis.RedisError:
+            return []
+        return [*fleet["problems"], *fleet["notes"]]
+
     def close(self) -> None:
         """Close what was opened."""
         self._store.redis.close()

@@ -32,6 +32,11 @@ class FleetKeeper:
         self.revision = ""
         self.error: UndriftError | None = None
 
+    def forget(self) -> None:
+        """Read it as if for the first time: what was read long ago must not stand in for a document that is broken now,
+        since another process may have put later texts of it in force."""
+        self._fleet, self.revision = None, ""
+
     def look(self, previous: Mapping[InstanceKey, InstanceSpec]) -> Expansion | None:
         """The expansion when the fleet is another than at the last look, else None."""
         self.error = None

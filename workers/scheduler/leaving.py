@@ -34,6 +34,7 @@ def announce(
     for key in store.tombstones.all().keys() & expansion.specs.keys():
         store.tombstones.drop(key)
         store.events.append(now, "instance", str(key), "Revived", "its Application was put back; nothing is deleted")
+        store.outbox.put(now, "revived", str(key), by="a commit")  # or a loss of Redis would bring its tombstone back
     gone = store.specs.left() | expansion.left
     moved = {key: expansion.moved[key] for key in sorted(gone & expansion.moved.keys())}
     _hand_over(store, moved)
@@ -91,7 +92,8 @@ def _leaving_by_move(store: Store, moved: Mapping[InstanceKey, tuple[InstanceKey
 
 def _looks_like_a_rename(key: InstanceKey, twin: InstanceKey) -> str:
     what = f"{twin.short} is new and comes from the same folder, so this looks like a rename"
-    way = f"spec.movedFrom: [{{name: {key.application}}}] in the new one makes it one"
+    project = f"project: {key.project}, " if key.project != twin.project else ""
+    way = f"spec.movedFrom: [{{{project}name: {key.application}}}] in the new one makes it one"
     return f"{what}, and its objects are kept. {way}; or give the Application its name back"
 
 

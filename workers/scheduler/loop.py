@@ -97,6 +97,7 @@ class Scheduler:
         """Do what is to be done now; the seconds until something happens by itself."""
         if not self._store.leader.leads():
             self._leads = False
+            self._records.stand_by()
             return STANDBY_S
         if not self._leads:
             self._take_the_lead()
@@ -117,12 +118,16 @@ class Scheduler:
 
     def fresh_start(self) -> None:
         """Say that nobody can hold a lease that Redis does not know of: this installation has just started it."""
-        self._records.restore()
+        try:
+            self._records.restore()
+        except JournalBroken as error:
+            self._say_once(error)
+            return
         self._rebuilds = not self._store.due.seen_before(quarantine_s=0.0)
 
     def _say_once(self, error: JournalBroken) -> None:
-        """What is frozen can't be known, so nothing is granted until a person mends the journal or moves it away."""
-        message = f"nothing is granted: Redis was emptied, and {error.message}; mend that folder or move it away"
+        """What is frozen can't be known, so nothing is granted until the journal and its copy can be read."""
+        message = f"nothing is granted: Redis was emptied, and {error.message}; see docs/how-to/recover.md"
         if self._problem != message:
             self._problem = message
             self._store.events.append(self._clock.now(), "scheduler", "journal", error.reason, message)
@@ -133,7 +138,7 @@ class Scheduler:
         log.info("leading")
         self._leads, self._expansion, self._look_at_s, self._check_at_s = True, None, 0.0, 0.0
         self._clock_at_s = 0.0
-        self._fleet.revision = ""
+        self._fleet.forget()
         if not self._pace.tells:
             self._store.notices.forget()
             self._store.due.forget([DELIVER])
@@ -199,7 +204,7 @@ class Scheduler:
             left=expansion.left,
             leader=self._store.leader,
         )
-        self._store.specs.note_fleet(self._fleet.revision, sentences(expansion.problems))
+        self._store.specs.note_fleet(self._fleet.revision, sentences(expansion.problems), sentences(expansion.notes))
         self._store.status.forget_unjudged(expansion.left)
         unjudged = {} if self._rebuilds else dict.fromkeys(stored.new, "new")
         unjudged |= dict.fromkeys(stored.changed, "fleet changed")
@@ -220,7 +225,7 @@ class Scheduler:
     def _look_up(self, unjudged: Mapping[InstanceKey, str], expansion: Expansion) -> None:
         """Let one look at each repository make instances due at its newest commit: one look serves all of them."""
         self._store.status.unjudge(unjudged)
-        urls = {expansion.specs[key].source.repo.url for key in unjudged}
+        urls = {expansion.specs[key].source.repo.subject for key in unjudged}
         self._store.due.mark(Mark(Work("refresh", url), Lane.COMMIT, "new instances") for url in sorted(urls))
 
     def _check(self) -> None:

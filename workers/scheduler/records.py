@@ -24,6 +24,11 @@ KEPT_ENTRIES = 100_000
 """Beyond twice this many, the oldest entries are dropped down to it; the chain of their commits stays."""
 COMPACT_EVERY_S = 3600.0
 LONGEST_COMPACTION_S = 600.0
+LONGEST_FETCH_S = 120.0
+ELSEWHERE = (
+    "the newest entries of the journal are not on this machine. Schedulers on several machines need UNDRIFT_JOURNAL_REPO "
+    "or one state volume for all: else a loss of Redis forgets what the others wrote, freezes, too"
+)
 
 
 class Records:
@@ -33,6 +38,7 @@ class Records:
         self._store, self._journal, self._copy = store, journal, copy
         self._keep_at_s = self._look_at_s = self._compact_at_s = 0.0
         self._problem = ""
+        self._elsewhere: set[str] = set()
 
     def restore(self) -> None:
         """Put the decisions that the journal knows into a Redis that lost them. Called before anything is granted."""
@@ -62,15 +68,36 @@ class Records:
         if not entries:
             return
         try:
+            self._require_newest()
             head = self._journal.append(entries, self._state())
         except (JournalBroken, OSError) as error:
             self._say(f"the journal can't be written, entries wait in Redis: {error}")
             return
         self._problem = ""
         self._store.outbox.done(entries, head)
+        if self._copy is not None and any(one["kind"] != "sync" for one in entries):
+            self._copy.soon()
         if len(entries) == BATCH:
             self._keep_at_s = 0.0
         self._compact()
+
+    def stand_by(self) -> None:
+        """What this machine wrote while it led goes to the copy also when another leads: it is waited for there."""
+        if self._copy is not None:
+            self._copy.tend()
+
+    def _require_newest(self) -> None:
+        """Raises JournalBroken while another machine's scheduler has written what this one can't see yet."""
+        known = self._store.outbox.head()
+        if self._copy is not None:
+            with self._store.leader.kept(LONGEST_FETCH_S):
+                self._copy.require_newest(known)
+        elif known is not None and known not in self._elsewhere and not self._journal.has(known):
+            self._elsewhere.add(known)
+            self._store.events.append(
+                self._store.clock.now(), "scheduler", "journal", "JournalElsewhere", f"{known[:12]}: {ELSEWHERE}"
+            )
+            log.error("journal_elsewhere", commit=known[:12])
 
     def _compact(self) -> None:
         """Now and then, so that it does not grow with all that ever happened."""

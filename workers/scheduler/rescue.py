@@ -24,7 +24,8 @@ def rescue(store: Store, lease_s: float) -> None:
 def _tell(store: Store, lost: Expired) -> None:
     key = InstanceKey.parse(lost.work.subject)
     phase, reason, message = _sentence(lost)
-    update = {"phase": phase, "reason": reason, "message": message}
+    # What it had written by then nobody knows, so it is not in sync as far as anybody knows.
+    update = {"sync": "Unknown", "phase": phase, "reason": reason, "message": message}
     store.status.amend([key], lambda _, status: status.model_copy(update=update))
     store.events.append(store.clock.now(), "instance", str(key), reason, message)
     if lost.is_parked:

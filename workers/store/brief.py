@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,16 +14,23 @@ from reconciler.model.instance import InstanceKey
 from reconciler.model.record import Memory
 from reconciler.model.spec import InstanceSpec
 from reconciler.model.status import InstanceStatus
+from workers.messages import Mark
 from workers.store.brakes import widest
 from workers.store.closures import Closures
+from workers.store.due import wishes
 from workers.store.events import Events
 from workers.store.meters import Meters
 from workers.store.outbox import Outbox
 from workers.store.packed import unpack
 from workers.store.requests import Requests
 from workers.store.scripts import script
+from workers.store.specs import SpecStore
 from workers.store.status import StatusStore, blank, memory_from_json
-from workers.store.tombstones import Tombstone, decode
+from workers.store.tombstones import Tombstone, Tombstones, decode
+
+MARK = "MARK"
+"""No command of Redis but one of `queue.lua`."""
+WORDS_A_PIECE = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +81,8 @@ class Briefs:
 
 
 class Results:
-    """What a task found. Kept here until its lease ends, and written in that step, only if the lease is still its own."""
+    """What a task found. Kept here until its lease ends, and written in that step, only if the lease is still its own. A
+    list that may be long is given in several commands: Lua hands no more than some thousand words to one."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._kept: Any = client.pipeline(transaction=False)  # never executed: it only collects the commands
@@ -83,10 +92,28 @@ class Results:
         self.requests = Requests(self._kept, prefix)
         self.outbox = Outbox(self._kept, prefix)
         self.meters = Meters(self._kept, prefix)
+        self.specs = SpecStore(self._kept, prefix)
+        self.tombstones = Tombstones(self._kept, prefix)
 
         self.outcome = "Done"
         """How it ended, for the durations: a word of few values."""
 
+    def mark(self, marks: Iterable[Mark], now_ms: int) -> None:
+        """Wish for work, as `DueQueue.mark` does."""
+        for rows in wishes(marks, now_ms):
+            self._kept.execute_command(MARK, rows)
+
     def commands(self) -> list[Any]:
         """Every command: the number of its words, then the words."""
         return [word for words, _ in self._kept.command_stack for word in (len(words), *words)]
+
+    def pieces(self) -> Iterator[list[Any]]:
+        """The same in parts for `DueQueue.step`, in their order, none of which keeps Redis busy for long."""
+        piece: list[Any] = []
+        for words, _ in self._kept.command_stack:
+            piece += (len(words), *words)
+            if len(piece) >= WORDS_A_PIECE or words[0] == MARK:
+                yield piece
+                piece = []
+        if piece:
+            yield piece

@@ -16,13 +16,13 @@ import redis
 
 from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import Ref, Source
+from workers.store.batches import at_most
 
 WHOLE_FOR_S = 6 * 3600
-UNION_AT_ONCE = 1000
 
 
 class Closures:
-    """`source` is that of an instance: its repository's URL and its ref."""
+    """`source` is an instance's; `url` is what the look-up of its repository is called (`RepositoryAccess.subject`)."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._redis: Any = client
@@ -30,7 +30,7 @@ class Closures:
 
     def head(self, source: Source) -> str:
         """The commit through which a source's instances were judged; empty when nothing is known."""
-        raw = self._redis.hget(f"{self._prefix}judged", _field(source.repo.url, source.ref))
+        raw = self._redis.hget(f"{self._prefix}judged", _field(source.repo.subject, source.ref))
         return raw.decode() if raw else ""
 
     def heads(self) -> Mapping[str, str]:
@@ -55,10 +55,9 @@ class Closures:
 
     def reading(self, url: str, folders: Collection[str]) -> frozenset[InstanceKey]:
         """The instances that read in one of these folders, and some that did once."""
-        keys = [self._readers(url, folder) for folder in folders]
         found: set[bytes] = set()
-        for start in range(0, len(keys), UNION_AT_ONCE):
-            found |= self._redis.sunion(keys[start : start + UNION_AT_ONCE])
+        for some in at_most(folders):
+            found |= self._redis.sunion([self._readers(url, folder) for folder in some])
         return frozenset(InstanceKey.parse(one.decode()) for one in found)
 
     def is_whole(self, url: str) -> bool:
@@ -74,33 +73,30 @@ class Closures:
             self._redis.sadd(self._readers(url, folder), str(key))
         self._redis.hdel(self._open(url), str(key))
 
-    def know_all(self, url: str, read: Mapping[InstanceKey, Collection[str]]) -> None:
-        """The same for many, in one step."""
-        with self._redis.pipeline() as pipe:
-            mine = Closures(pipe, self._prefix)
-            for key, folders in read.items():
-                mine.know(key, url, folders)
-            pipe.execute()
-
     def reopen(self, key: InstanceKey, url: str, commit: str = "") -> None:
         """Nothing is known of what an instance reads: each commit but this one concerns it."""
         self._redis.hset(self._open(url), str(key), commit)
 
-    def reopen_all(self, url: str, keys: Iterable[InstanceKey]) -> None:
-        rows = {str(key): "" for key in keys}
-        if rows:
-            self._redis.hset(self._open(url), mapping=rows)
+    def reopen_all(self, url: str, commits: Mapping[InstanceKey, str]) -> None:
+        """The same for many, each with the commit that does not concern it; empty where there is none."""
+        for some in at_most(commits):
+            self._redis.hset(self._open(url), mapping={str(key): commits[key] for key in some})
 
-    def advance(self, url: str, heads: Mapping[Ref, str], made_due: Mapping[InstanceKey, str]) -> None:
-        """Note what a look has judged, once its wishes are in the queue. One that was synced meanwhile stays known."""
-        still = self._redis.hmget(self._open(url), [str(key) for key in made_due]) if made_due else []
-        with self._redis.pipeline() as pipe:
-            for (key, commit), raw in zip(made_due.items(), still, strict=True):
-                if raw is not None:
-                    pipe.hset(self._open(url), str(key), commit)
-            for ref, commit in heads.items():
-                pipe.hset(f"{self._prefix}judged", _field(url, ref), commit)
-            pipe.execute()
+    def still_open(self, url: str, keys: Iterable[InstanceKey]) -> frozenset[InstanceKey]:
+        """Those of these that are open."""
+        found: set[InstanceKey] = set()
+        for some in at_most(keys):
+            raw = self._redis.hmget(self._open(url), [str(key) for key in some])
+            found |= {key for key, commit in zip(some, raw, strict=True) if commit is not None}
+        return frozenset(found)
+
+    def advance(self, url: str, heads: Mapping[Ref, str], lost: Iterable[Ref] = ()) -> None:
+        """Note through which commits a repository's refs are judged from now on, and that some refs are not there: what is
+        judged by the last commit of a ref that went would be taken to be as Git says."""
+        for ref, commit in heads.items():
+            self._redis.hset(f"{self._prefix}judged", _field(url, ref), commit)
+        for ref in lost:
+            self._redis.hdel(f"{self._prefix}judged", _field(url, ref))
 
     def forget(self, key: InstanceKey, url: str, folders: Iterable[str] = ()) -> None:
         """An instance does not use a repository any more, or does not read in these folders."""
@@ -110,9 +106,9 @@ class Closures:
 
     def drop_readers(self, url: str, folders: Iterable[str], keys: Collection[InstanceKey]) -> None:
         """These do not read in these folders."""
-        if keys:
-            for folder in folders:
-                self._redis.srem(self._readers(url, folder), *(str(key) for key in keys))
+        for folder in folders:
+            for some in at_most(keys):
+                self._redis.srem(self._readers(url, folder), *(str(key) for key in some))
 
     def _open(self, url: str) -> str:
         return f"{self._prefix}open:{_short(url)}"
@@ -123,7 +119,7 @@ class Closures:
 
 def source_words(source: Source) -> str:
     """A source as `sources` of the specs keeps it."""
-    return _field(source.repo.url, source.ref)
+    return _field(source.repo.subject, source.ref)
 
 
 def _field(url: str, ref: Ref) -> str:

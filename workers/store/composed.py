@@ -36,18 +36,30 @@ def statuses(store: Store) -> dict[InstanceKey, InstanceStatus]:
     found = {}
     for key in sorted(keys):
         status = known.get(key) or blank(key)
-        if status.sync == "Synced" and key not in opened and (head := heads.get(sources.get(key, ""))):
-            # What later commits did not concern is as they say, too.
-            status = status.model_copy(update={"applied_revision": head})
+        if status.sync == "Synced" and (head := heads.get(sources.get(key, ""))) and head != status.applied_revision:
+            # What later commits did not concern is as they say, too; one that does concern it is still to be applied.
+            status = status.model_copy(update={"sync": "Unknown"} if key in opened else {"applied_revision": head})
         status = _with_work(status, due.get(Work("sync", str(key))), now, opens_ms.get(key.cluster, 0))
         if reasons := claimed.get(Work("sync", str(key))):
             status = status.model_copy(update={"message": f"syncing: {', '.join(reasons)}"})
         if key in left and status.reason != "Deleting":
             status = _left(status, key, stones.get(key))
         if (brake := _brake(key, brakes, now)) is not None:
-            status = status.model_copy(update={"phase": "Paused", "reason": brake.kind, "message": brake.sentence})
+            update = {"phase": "Paused", "reason": brake.kind, "message": brake.sentence, "next_try": brake.until}
+            status = status.model_copy(update=update)
         found[key] = _aged(status, clusters.get(key.cluster), scans.get(key.cluster, {}), now)
     return found
+
+
+def seen(store: Store, keys: Collection[InstanceKey]) -> Mapping[InstanceKey, InstanceStatus]:
+    """These as they read now by when their clusters were looked at, whatever is due or leased."""
+    names = {key.cluster for key in keys}
+    targets, scans = {one: store.specs.cluster(one) for one in names}, {one: store.status.scan(one) for one in names}
+    now = store.clock.now()
+    return {
+        key: _aged(status, targets[key.cluster], scans[key.cluster], now)
+        for key, status in store.status.many(keys).items()
+    }
 
 
 def _brake(key: InstanceKey, brakes: Mapping[str, Brake], now: datetime) -> Brake | None:
@@ -112,7 +124,7 @@ def _aged(
 ) -> InstanceStatus:
     """Synced only while somebody has looked lately."""
     if scan.get("error") and status.reason != "LeftTheFleet":
-        update: dict[str, object] = {"sync": "Unknown", "stale": True}
+        update: dict[str, object] = {"sync": "Unknown", "stale": True, "health": _old_health(status)}
         if scan.get("reason") == "ClusterIdentityChanged":
             update |= {"phase": "Held", "reason": scan["reason"], "message": str(scan["error"])}
         elif status.phase in ("Idle", "Queued"):
@@ -122,5 +134,10 @@ def _aged(
     if status.sync == "Synced" and target is not None and seen:
         age_s = (now - max(seen)).total_seconds()
         if age_s > INTERVALS_UNTIL_STALE * target.drift.every.total_seconds() + 5:
-            return status.model_copy(update={"sync": "Unknown", "stale": True})
+            return status.model_copy(update={"sync": "Unknown", "stale": True, "health": _old_health(status)})
     return status
+
+
+def _old_health(status: InstanceStatus) -> str:
+    """What was well when it was last seen may be so no more; what was not is told on."""
+    return status.health if status.health in ("Degraded", "Missing") else "Unknown"

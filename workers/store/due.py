@@ -11,7 +11,7 @@ Fair shares, in their simple form: within a lane, the project that was given wor
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,9 @@ import orjson
 import redis
 
 from reconciler.clock import Clock
+from reconciler.errors import LeaseLost
 from workers.messages import Grant, Lane, Mark, Work
+from workers.store.batches import at_most
 from workers.store.keys import PREFIX
 from workers.store.scripts import QUEUE, script
 
@@ -69,12 +71,8 @@ class DueQueue:
     def mark(self, marks: Iterable[Mark]) -> None:
         """Wish for work. Wishes for the same work join: the soonest time, the most urgent lane, the newest commit."""
         now_ms = self.now_ms()
-        rows = [
-            [str(one.work), int(one.lane), one.at_ms or now_ms, one.reason, one.commit, one.full, one.request]
-            for one in marks
-        ]
-        for start in range(0, len(rows), MARKS_A_STEP):
-            self._run("mark", now_ms, orjson.dumps(rows[start : start + MARKS_A_STEP]))
+        for rows in wishes(marks, now_ms):
+            self._run("mark", now_ms, rows)
 
     def grant(self, budget: int, lease_s: float, most: Most = Most()) -> list[Grant]:
         """Lease up to `budget` due works, most urgent lane first, projects in turn. A destination that has `most` leased,
@@ -103,6 +101,12 @@ class DueQueue:
     def extend(self, work: Work, fence: int, lease_s: float) -> bool:
         """Make a held lease last `lease_s` from now. False when it is not ours any more."""
         return bool(self._run("extend", self.now_ms(), str(work), fence, int(lease_s * 1000)))
+
+    def step(self, work: Work, fence: int, commands: Sequence[object]) -> None:
+        """Carry out commands in the middle of a held lease, in one step. Raises LeaseLost when the lease is not ours any
+        more: then nothing was written."""
+        if not self._run("step", self.now_ms(), str(work), fence, *commands):
+            raise LeaseLost(f"{work}: the lease under fence {fence} ended", subject=work.subject)
 
     def complete(
         self,
@@ -209,6 +213,14 @@ class DueQueue:
             found[Work.parse(name.decode())] = ("granted" if name in granted else "claimed", int(at))
         return found
 
+    def leased(self, works: Iterable[Work]) -> frozenset[Work]:
+        """Those of these that are granted or held now."""
+        wanted = list(works)
+        pipe = self._redis.pipeline(transaction=False)
+        for work in wanted:
+            pipe.exists(f"{self._prefix}lease:{work}")
+        return frozenset(work for work, is_leased in zip(wanted, pipe.execute(), strict=True) if is_leased)
+
     def reasons(self, works: Iterable[Work]) -> Mapping[Work, tuple[str, ...]]:
         """Why leased works run."""
         wanted = list(works)
@@ -248,8 +260,19 @@ class DueQueue:
         return self._scripts[name](keys=[], args=[self._prefix, *args])
 
 
+def wishes(marks: Iterable[Mark], now_ms: int) -> Iterator[bytes]:
+    """Marks as the scripts take them, in lists of so many."""
+    for some in at_most(marks, MARKS_A_STEP):
+        yield orjson.dumps(
+            [
+                [str(one.work), int(one.lane), one.at_ms or now_ms, one.reason, one.commit, one.full, one.request]
+                for one in some
+            ]
+        )
+
+
 def _grant(row: list[Any]) -> Grant:
-    work, fence, lane, reasons, commit, full, requests, attempts = row
+    work, fence, lane, reasons, commit, full, requests = row
     return Grant(
         work=Work.parse(work),
         fence=int(fence),
@@ -258,5 +281,4 @@ def _grant(row: list[Any]) -> Grant:
         commit=commit,
         full=bool(full),
         requests=tuple(orjson.loads(requests)),
-        attempts=int(attempts),
     )

@@ -10,6 +10,8 @@ from typing import Any
 import orjson
 import redis
 
+from workers.store.scripts import script
+
 KEPT_S = 600
 MOST_WAITING = 100_000
 """Entries kept while no scheduler leads; beyond, the oldest passes are lost to the journal, never a decision's effect."""
@@ -19,6 +21,7 @@ class Outbox:
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._redis: Any = client
         self._prefix, self._key = prefix, f"{prefix}journal-outbox"
+        self._drop: Any = client.register_script(script("journalled"))
 
     def put(self, at: datetime, kind: str, subject: str, **fields: Any) -> str:
         """One more entry; its id."""
@@ -37,9 +40,10 @@ class Outbox:
         return int(self._redis.llen(self._key))
 
     def done(self, entries: list[Mapping[str, Any]], head: str) -> None:
-        """Drop entries that are committed, and tell who waits for them."""
+        """Drop entries that are committed, and tell who waits for them. Another leader may have dropped them before, and
+        what stands in their place now is not: it is by their ids that they go."""
+        self._drop(keys=[self._key], args=[str(entry["id"]) for entry in entries])
         pipe = self._redis.pipeline()
-        pipe.ltrim(self._key, len(entries), -1)
         pipe.set(f"{self._prefix}journal-head", head)
         for entry in entries:
             if entry["kind"] != "sync":

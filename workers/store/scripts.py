@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import resources
 
-QUEUE = ("mark", "grant", "claim", "extend", "complete", "release", "expire", "forget", "boot", "shut")
+QUEUE = ("mark", "grant", "claim", "extend", "step", "complete", "release", "expire", "forget", "boot", "shut")
 """The scripts that share `queue.lua`."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ import redis
 
 from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import ClusterTarget, InstanceSpec, RepositoryAccess
+from workers.store.batches import at_most
 from workers.store.closures import Closures, source_words
 from workers.store.leader import Leader, NotLeading
 from workers.store.packed import pack, unpack
@@ -47,7 +49,8 @@ class SpecStore:
         Raises NotLeading when `leader` does not hold the lock: one that slept must not put an old fleet in force.
         """
         before, old = self._digests("instances"), self.clusters()
-        came_from = self.sources()
+        words = self.source_words()
+        came_from = {key: one.partition("\n")[0] for key, one in words.items()}
         relabelled = {name for name, one in clusters.items() if name in old and old[name].labels != one.labels}
         now = {key: _name(spec) for key, spec in specs.items()}
         gone = {key: before[key] for key in left if key in before}
@@ -60,16 +63,23 @@ class SpecStore:
             pipe.hdel(self._key("instances"), str(key))
             pipe.hdel(self._key("sources"), str(key))
             pipe.hset(self._key("left"), str(key), gone[key])
+            pipe.srem(self._key(f"on:{key.cluster}"), str(key))
         for key, digest in now.items():
-            if before.get(key) != digest or key.cluster in relabelled:
-                # Labels are in the text, for selectors, and not in the digest: by a label nothing is wanted differently.
+            repo = specs[key].source.repo
+            is_renamed = came_from.get(key, "") not in ("", repo.subject)
+            if before.get(key) != digest or key.cluster in relabelled or is_renamed:
+                # Labels, and what look-ups are called, are in the text and not in the digest: nothing is wanted differently.
                 pipe.hset(self._key("specs"), digest, pack(specs[key].to_json()))
             if before.get(key) != digest:
                 pipe.hset(self._key("instances"), str(key), digest)
-                pipe.hset(self._key("sources"), str(key), source_words(specs[key].source))
-                if came_from.get(key, "") not in ("", specs[key].source.repo.url):
-                    closures.forget(key, came_from[key])
+            if words.get(key) != (mine := source_words(specs[key].source)):
+                pipe.hset(self._key("sources"), str(key), mine)
+            if is_renamed:
+                closures.forget(key, came_from[key])
             pipe.hdel(self._key("left"), str(key))
+        for cluster, keys in groupby(sorted(now, key=_cluster), key=_cluster):
+            for some in at_most(keys):
+                pipe.sadd(self._key(f"on:{cluster}"), *(str(key) for key in some))
         if now:  # what came back is wanted again, whatever was asked while it was away
             pipe.srem(self._key("teardown"), *(str(key) for key in now))
         self._replace(pipe, "clusters", {name: one.model_dump_json(by_alias=True) for name, one in clusters.items()})
@@ -95,11 +105,11 @@ class SpecStore:
         return self._read(self._digests("instances"))
 
     def on_cluster(self, name: str) -> Mapping[InstanceKey, InstanceSpec]:
-        """The instances of one cluster; only these are read in full."""
-        return self._read({key: one for key, one in self._digests("instances").items() if key.cluster == name})
+        """The instances of one cluster; only these are read."""
+        return self.many(self.keys_on(name))
 
     def using(self, url: str) -> Mapping[InstanceKey, InstanceSpec]:
-        """The instances whose source is one repository; only these are read in full."""
+        """The instances that one look-up serves; only these are read in full."""
         users = {key for key, source in self.sources().items() if source == url}
         return self._read({key: one for key, one in self._digests("instances").items() if key in users})
 
@@ -110,7 +120,7 @@ class SpecStore:
         return self._read({key: one.decode() for key, one in zip(wanted, raw, strict=True) if one})
 
     def sources(self) -> Mapping[InstanceKey, str]:
-        """The URL of each instance's repository."""
+        """What the look-up of each instance's repository is called."""
         return {key: words.partition("\n")[0] for key, words in self.source_words().items()}
 
     def source_words(self) -> Mapping[InstanceKey, str]:
@@ -127,6 +137,10 @@ class SpecStore:
 
     def instance_keys(self) -> frozenset[InstanceKey]:
         return frozenset(self._digests("instances"))
+
+    def keys_on(self, cluster: str) -> frozenset[InstanceKey]:
+        """The instances of one cluster."""
+        return frozenset(InstanceKey.parse(raw.decode()) for raw in self._redis.smembers(self._key(f"on:{cluster}")))
 
     def left(self) -> frozenset[InstanceKey]:
         """Instances that are gone from the fleet and not deleted."""
@@ -145,6 +159,9 @@ class SpecStore:
         raw = self._redis.hget(self._key("clusters"), name)
         return ClusterTarget.model_validate_json(raw) if raw else None
 
+    def cluster_names(self) -> frozenset[str]:
+        return frozenset(name.decode() for name in self._redis.hkeys(self._key("clusters")))
+
     def clusters(self) -> Mapping[str, ClusterTarget]:
         found = self._redis.hgetall(self._key("clusters"))
         return {name.decode(): ClusterTarget.model_validate_json(raw) for name, raw in sorted(found.items())}
@@ -157,13 +174,14 @@ class SpecStore:
         found = self._redis.hgetall(self._key("repositories"))
         return {url.decode(): RepositoryAccess.model_validate_json(raw) for url, raw in sorted(found.items())}
 
-    def note_fleet(self, revision: str, problems: Iterable[str]) -> None:
-        """Keep which revision of the fleet is in force, and what is wrong with it."""
-        self._redis.set(self._key("fleet"), orjson.dumps({"revision": revision, "problems": list(problems)}))
+    def note_fleet(self, revision: str, problems: Iterable[str], notes: Iterable[str] = ()) -> None:
+        """Keep which revision of the fleet is in force, what is wrong with it, and what is worth knowing."""
+        row = {"revision": revision, "problems": list(problems), "notes": list(notes)}
+        self._redis.set(self._key("fleet"), orjson.dumps(row))
 
     def fleet(self) -> Mapping[str, Any]:
         raw = self._redis.get(self._key("fleet"))
-        return dict(orjson.loads(raw)) if raw else {"revision": "", "problems": []}
+        return {"revision": "", "problems": [], "notes": [], **(orjson.loads(raw) if raw else {})}
 
     def _replace(self, pipe: Any, name: str, rows: Mapping[str, str]) -> None:
         pipe.delete(self._key(name))
@@ -182,6 +200,10 @@ class SpecStore:
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}{name}"
+
+
+def _cluster(key: InstanceKey) -> str:
+    return key.cluster
 
 
 def _name(spec: InstanceSpec) -> str:

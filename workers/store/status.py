@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,13 +10,19 @@ import orjson
 import redis
 
 from reconciler.apply import document
+from reconciler.model.changeset import Result
 from reconciler.model.instance import InstanceKey
 from reconciler.model.inventory import HistoryEntry
 from reconciler.model.manifest import GroupKind, ObjectKey
 from reconciler.model.record import Heals, Memory, SyncRecord
 from reconciler.model.status import DriftEntry, InstanceStatus, ObjectEntry, RevisionStatus
+from workers.store.batches import at_most
 from workers.store.packed import pack, unpack
 from workers.store.scripts import script
+
+MOST_DRIFT = 20
+"""How much drift an instance's status remembers."""
+PUT_BACK = frozenset({Result.HEALED, Result.CREATED, Result.REPLACED})
 
 
 class StatusStore:
@@ -116,9 +122,8 @@ class StatusStore:
         return {InstanceKey.parse(key.decode()): reason.decode() for key, reason in found.items()}
 
     def forget_unjudged(self, keys: Iterable[InstanceKey]) -> None:
-        names = [str(key) for key in keys]
-        if names:
-            self._redis.hdel(self._key("unjudged"), *names)
+        for some in at_most(keys):
+            self._redis.hdel(self._key("unjudged"), *(str(key) for key in some))
 
     def note_scan(
         self, cluster: str, at: datetime, error: str = "", requests: int = 0, *, reason: str = "Unreachable"
@@ -126,7 +131,7 @@ class StatusStore:
         """The last scan of a cluster: when it was, and why it failed if it did."""
         row = {"at": at.isoformat(), "error": error, "requests": requests, "reason": reason if error else ""}
         if error:
-            row["seen"] = self.scans().get(cluster, {}).get("seen", "")
+            row["seen"] = self.scan(cluster).get("seen", "")
         else:
             row["seen"] = at.isoformat()
         self._redis.hset(self._key("scans"), cluster, orjson.dumps(row))
@@ -146,12 +151,32 @@ class StatusStore:
         """Whether nobody has emptied a cluster's trash today; the day is taken."""
         return bool(self._redis.set(self._key(f"trash:{cluster}"), now.isoformat(), nx=True, ex=86400))
 
+    def note_strays(self, cluster: str, keys: Iterable[InstanceKey]) -> None:
+        """Note instances that a scan met and that are not of the fleet."""
+        for some in at_most(keys):
+            self._redis.sadd(self._key(f"strays:{cluster}"), *(str(key) for key in some))
+
+    def strays(self, cluster: str) -> frozenset[InstanceKey]:
+        """Those that were noted."""
+        return frozenset(
+            InstanceKey.parse(raw.decode()) for raw in self._redis.smembers(self._key(f"strays:{cluster}"))
+        )
+
+    def forget_strays(self, cluster: str, keys: Iterable[InstanceKey]) -> None:
+        for some in at_most(keys):
+            self._redis.srem(self._key(f"strays:{cluster}"), *(str(key) for key in some))
+
+    def scan(self, cluster: str) -> Mapping[str, Any]:
+        """The last scan of a cluster; empty when none is known."""
+        raw = self._redis.hget(self._key("scans"), cluster)
+        return dict(orjson.loads(raw)) if raw else {}
+
     def scans(self) -> Mapping[str, Mapping[str, Any]]:
         return {name.decode(): orjson.loads(raw) for name, raw in self._redis.hgetall(self._key("scans")).items()}
 
-    def note_lookup(self, url: str, at: datetime, error: str = "", reason: str = "", lost: Sequence[str] = ()) -> None:
-        """The last look at a repository. `lost` are the refs that instances name and that it does not have."""
-        row = {"at": at.isoformat(), "error": error, "reason": reason, "lost": list(lost)}
+    def note_lookup(self, url: str, at: datetime, error: str = "", reason: str = "") -> None:
+        """The last look at a repository."""
+        row = {"at": at.isoformat(), "error": error, "reason": reason}
         self._redis.hset(self._key("lookups"), url, orjson.dumps(row))
 
     def lookups(self) -> Mapping[str, Mapping[str, Any]]:
@@ -216,27 +241,46 @@ def from_record(record: SyncRecord, before: InstanceStatus) -> InstanceStatus:
                 for one in record.objects
             )
             or before.objects,
-            "drift": tuple(
-                DriftEntry(
-                    key=one.key.to_text(),
-                    field=one.field,
-                    manager=one.manager,
-                    ours=one.ours,
-                    theirs=one.theirs,
-                    at=record.finished_at,
-                )
-                for one in record.drift
-            )
-            or before.drift,
+            "drift": _drift(record, before),
             "foreign": before.foreign,
             "warnings": record.warnings,
             "failures": before.failures + 1 if failed else 0,
+            "lags": _lags(record, before),
             "fence": record.fence,
             "digest": applied.digest if applied else before.digest,
             "counts": dict(record.counts),
             "requests": record.requests,
         }
     )
+
+
+def _drift(record: SyncRecord, before: InstanceStatus) -> tuple[DriftEntry, ...]:
+    """What this pass met, and then what was met earlier, each field once, the newest first."""
+    put_back = {one.key for one in record.objects if one.result in PUT_BACK}
+    fresh = [
+        DriftEntry(
+            key=one.key.to_text(),
+            field=one.field,
+            manager=one.manager,
+            ours=one.ours,
+            theirs=one.theirs,
+            at=record.finished_at,
+            healed=one.key in put_back,
+        )
+        for one in record.drift
+    ]
+    told = {(one.key, one.field) for one in fresh}
+    # What a scan saw without knowing its field is what this pass met or found to be as it should.
+    earlier = [one for one in before.drift if (one.key, one.field) not in told and (one.field or not record.objects)]
+    return (*fresh, *earlier)[:MOST_DRIFT]
+
+
+def _lags(record: SyncRecord, before: InstanceStatus) -> bool:
+    """As it was where the pass ended before it could learn what is wanted, as when its cluster does not answer."""
+    applied = record.memory.unflushed
+    if not record.digest and "fetch" not in record.durations_s:
+        return before.lags
+    return applied is None or record.digest != applied.digest
 
 
 def _memory_json(memory: Memory) -> dict[str, Any]:

@@ -88,7 +88,8 @@ def _own_up(grant: Grant, what: str) -> None:
     message += f"It is tried again in {BROKEN_WAIT_MS // 1000} s; please report it"
     if work.kind == "sync":
         status = store.status.get(InstanceKey.parse(work.subject))
-        results.status.put(status.model_copy(update={"phase": "Failed", "reason": BROKEN, "message": message}))
+        update = {"sync": "Unknown", "phase": "Failed", "reason": BROKEN, "message": message, "fence": grant.fence}
+        results.status.put(status.model_copy(update=update))
     subjects = {"sync": "instance", "scan": "cluster", "refresh": "repository", "deliver": "webhook"}
     results.events.append(store.clock.now(), subjects[work.kind], work.subject, BROKEN, message)
     results.requests.answer(grant.requests, work.subject, {"phase": "Failed", "reason": BROKEN, "message": message})

@@ -3,18 +3,23 @@ over or brought down only once those that it became stand."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 from reconciler.errors import BACKOFF, LeaseError, UndriftError
+from reconciler.model.changeset import Result
 from reconciler.model.instance import InstanceKey
+from reconciler.model.status import InstanceStatus
 from reconciler.pipeline.teardown import TeardownReport, hand_over, release, teardown
 from workers import wiring
-from workers.messages import Grant, Lane, Mark
+from workers.messages import Grant, Lane, Mark, Work
+from workers.store import composed
 from workers.store.brief import Brief, Results
 from workers.store.guard import RedisGuard
 from workers.store.tombstones import Tombstone
 
+STANDS = frozenset({"Healthy", "Suspended"})
 LOOK_MS = 3000
 LONG_LOOK_MS = 60_000
 """An heir that stands makes its former due at once; this is for one that stood before, and for what time won't mend."""
@@ -31,7 +36,7 @@ def leave(brief: Brief, grant: Grant, guard: RedisGuard, results: Results) -> Ma
         if stone.due > store.clock.now():
             return Mark(grant.work, Lane.PERIODIC, "leaving", at_ms=int(stone.due.timestamp() * 1000))
         if missing := _not_standing(stone):
-            return _waits_for_heirs(brief, grant, missing, results)
+            return _waits_for_heirs(brief, grant, stone, missing, results)
     policy = "Delete" if stone is None or brief.wants_teardown else stone.policy
     carry_out = {"Delete": teardown, "Orphan": release, "HandOver": hand_over}[policy]
     try:
@@ -41,17 +46,20 @@ def leave(brief: Brief, grant: Grant, guard: RedisGuard, results: Results) -> Ma
     except UndriftError as error:
         wait_ms = LOOK_MS if error.retry == BACKOFF else LONG_LOOK_MS
         return _not_left_yet(brief, grant, error.reason, error.message, results, wait_ms)
+    _journal(brief, grant, report, policy, results)
     if not report.is_done and policy == "HandOver":
         _keep(brief, key, report, stone, results)
         return None
+    if report.refusal is not None:
+        return _not_left_yet(brief, grant, "Deleting", report.refusal.message, results, LONG_LOOK_MS)
     if not report.is_done:
         first, why = report.remaining[0]
         return _not_left_yet(brief, grant, "Deleting", f"{first}: {why}", results)
-    store.specs.forget_left(key)
-    store.tombstones.drop(key)
+    results.specs.forget_left(key)
+    results.tombstones.drop(key)
     results.status.forget(key)
     message = {
-        "Delete": f"deleted: {len(report.changes.outcomes)} objects and the inventory",
+        "Delete": _what_was_deleted(report),
         "Orphan": "released: its inventory is deleted, its objects stay",
         "HandOver": "moved: its objects are those of its new name, and its inventory is deleted",
     }[policy]
@@ -61,24 +69,59 @@ def leave(brief: Brief, grant: Grant, guard: RedisGuard, results: Results) -> Ma
     return None
 
 
+def _what_was_deleted(report: TeardownReport) -> str:
+    left = [one for one in report.changes if one.result is Result.LEFT]
+    kept = f"; left: {left[0].key} ({left[0].note})" if left else ""
+    more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+    return f"deleted: {len(report.changes.outcomes) - len(left)} objects and the inventory{kept}{more}"
+
+
+def _journal(brief: Brief, grant: Grant, report: TeardownReport, policy: str, results: Results) -> None:
+    """What this pass did, object by object: the last word of an instance, which nothing else keeps. With it the journal
+    notes that a tombstone has gone, so that no loss of Redis brings it back."""
+    done = {str(one.key): str(one.result) for one in report.changes.outcomes}
+    if (not done and not report.is_done) or (report.refusal is not None and Result.DELETED not in done.values()):
+        return  # looked at again each minute, nothing is done
+    kind = {"Delete": "delete", "Orphan": "release", "HandOver": "hand-over"}[policy]
+    counts = ", ".join(f"{count} {word.lower()}" for word, count in sorted(Counter(done.values()).items()))
+    left = f"; {len(report.remaining)} remain" if report.remaining else ""
+    message = f"{counts or 'its inventory is deleted'}{left}"
+    by = "a person" if brief.wants_teardown else "its tombstone"
+    now, reasons = wiring.store().clock.now(), list(grant.reasons)
+    results.outbox.put(now, kind, grant.work.subject, by=by, reasons=reasons, message=message, objects=done)
+
+
 def _not_standing(stone: Tombstone) -> Sequence[InstanceKey]:
-    """The heirs that have not taken over yet: not in sync, or, where the old one goes down after them, not healthy."""
-    statuses = [(one, wiring.store().status.get(one)) for one in stone.heirs]
-    healths = {"Healthy", "Suspended"} if stone.policy != "HandOver" else None
+    """The heirs that have not taken over yet: not in sync as far as is known now, or, where the old one goes down after
+    them, not seen to be healthy since it may go."""
+    statuses = composed.seen(wiring.store(), stone.heirs)
     return [
-        one
-        for one, found in statuses
-        if found.sync != "Synced" or (healths is not None and found.health not in healths)
+        key
+        for key, found in statuses.items()
+        if found.sync != "Synced"
+        or (stone.policy != "HandOver" and (found.health not in STANDS or _is_old(found, stone)))
     ]
 
 
-def _waits_for_heirs(brief: Brief, grant: Grant, missing: Sequence[InstanceKey], results: Results) -> Mark:
+def _is_old(heir: InstanceStatus, stone: Tombstone) -> bool:
+    """Whether what is known of an heir is from before the time to go: only a sync looks at health, and the heir's cluster
+    may have died since."""
+    return heir.last_sync is None or heir.last_sync < stone.due
+
+
+def _waits_for_heirs(
+    brief: Brief, grant: Grant, stone: Tombstone, missing: Sequence[InstanceKey], results: Results
+) -> Mark:
+    store = wiring.store()
+    old = [key for key, found in store.status.many(missing).items() if _is_old(found, stone)]
+    looks = (Mark(Work("sync", str(one)), Lane.PERIODIC, "what it was before may go") for one in old)
+    results.mark(looks, store.due.now_ms())
     names = ", ".join(one.short for one in missing)
     message = f"it moves, and {names} must stand first; until then nothing of it is changed"
     results.status.put(
         brief.status.model_copy(update={"phase": "Waiting", "reason": "WaitingForHeirs", "message": message})
     )
-    return Mark(grant.work, Lane.PERIODIC, "moved", at_ms=wiring.store().due.now_ms() + LONG_LOOK_MS)
+    return Mark(grant.work, Lane.PERIODIC, "moved", at_ms=store.due.now_ms() + LONG_LOOK_MS)
 
 
 def _keep(brief: Brief, key: InstanceKey, report: TeardownReport, stone: Tombstone | None, results: Results) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterator, Mapping
+from functools import partial
 
 import structlog
 
@@ -10,7 +11,7 @@ from reconciler.errors import GitBusy, UndriftError
 from reconciler.model.instance import InstanceKey
 from reconciler.model.record import Memory
 from reconciler.model.revision import Closure
-from reconciler.model.spec import InstanceSpec, RepositoryAccess
+from reconciler.model.spec import InstanceSpec, Ref, RepositoryAccess
 from reconciler.pipeline.refresh import Known, RefreshReport, Watched, refresh
 from reconciler.source import folders_read
 from workers import wiring
@@ -23,7 +24,15 @@ NEVER_SYNCED = "NeverSynced"
 
 
 def run(url: str, fence: int) -> None:
+    """`url` is what the look-up is called: the URL, with a project where several reach it in different ways."""
     run_leased(Work("refresh", url), fence, lambda grant, _, results: _refresh(url, grant, results))
+
+
+def _in_steps(grant: Grant, found: Results) -> None:
+    """Write what is found while the lease is still ours. Raises LeaseLost: a look that was stopped for long must not put an
+    older commit in the place of a newer one."""
+    for piece in found.pieces():
+        wiring.store().due.step(grant.work, grant.fence, piece)
 
 
 def _refresh(url: str, grant: Grant, results: Results) -> Mark | None:
@@ -33,23 +42,25 @@ def _refresh(url: str, grant: Grant, results: Results) -> Mark | None:
         return None
     unjudged = _unjudged(url)
     is_whole = store.closures.is_whole(url)
-    known = _known(url, unjudged) if is_whole else _all_open(url, unjudged)
+    known = _known(url, unjudged, results) if is_whole else _all_open(url, unjudged)
     try:
         report = refresh(access, known, wiring.rooms())
     except UndriftError as error:
-        _note_failure(url, error)
+        _note_failure(url, error, results)
         results.outcome = "Failed"
         if isinstance(error, GitBusy) and isinstance(error.retry, float):
             store.due.shut(grant.work.destination, error.retry)
         # Each of these says for itself what is wrong, and tries again by its own back-off.
-        store.due.mark(Mark(Work("sync", str(key)), Lane.COMMIT, reason) for key, reason in unjudged.items())
+        wishes = (Mark(Work("sync", str(key)), Lane.COMMIT, reason) for key, reason in unjudged.items())
+        results.mark(wishes, store.due.now_ms())
         outcome: dict[str, object] = {"phase": "Failed", "reason": error.reason, "message": error.message}
     else:
-        _spread(url, report, unjudged, known)
+        _spread(url, report, unjudged, known, partial(_in_steps, grant))
+        results.status.note_lookup(url, store.clock.now())
         if not is_whole:
-            store.closures.note_whole(url)
+            results.closures.note_whole(url)
         outcome = {"phase": "Idle", "reason": "Looked", "changed": len(report.changed), "looked": report.looked}
-    store.status.forget_unjudged(unjudged)
+    results.status.forget_unjudged(unjudged)
     results.requests.answer(grant.requests, url, outcome)
     return Mark(Work("refresh", url), Lane.COMMIT, "periodic", at_ms=store.due.now_ms() + _poll_ms(access))
 
@@ -59,7 +70,7 @@ def _unjudged(url: str) -> Mapping[InstanceKey, str]:
     store = wiring.store()
     waiting = store.status.unjudged()
     mine = store.specs.many(waiting)
-    return {key: waiting[key] for key, spec in mine.items() if spec.source.repo.url == url}
+    return {key: waiting[key] for key, spec in mine.items() if spec.source.repo.subject == url}
 
 
 def _poll_ms(access: RepositoryAccess) -> int:
@@ -67,7 +78,7 @@ def _poll_ms(access: RepositoryAccess) -> int:
     return int(min(poll_s, wiring.settings().repository_poll_s or poll_s) * 1000)
 
 
-def _known(url: str, unjudged: Mapping[InstanceKey, str]) -> Known:
+def _known(url: str, unjudged: Mapping[InstanceKey, str], results: Results) -> Known:
     """What is known of a repository, without a look at each of its instances."""
     store = wiring.store()
     opened = store.closures.open(url)
@@ -75,7 +86,7 @@ def _known(url: str, unjudged: Mapping[InstanceKey, str]) -> Known:
     return Known(
         heads=store.closures.heads_of(url),
         open=tuple(_open_ones(specs, opened, unjudged)),
-        reading=lambda folders: _readers(url, folders),
+        reading=lambda folders: _readers(url, folders, results),
         everyone=lambda: _everyone(url),
     )
 
@@ -107,14 +118,14 @@ def _open_ones(
             yield Watched(key, ref, closure=_closure(memories.get(key)))
 
 
-def _readers(url: str, folders: Collection[str]) -> list[Watched]:
+def _readers(url: str, folders: Collection[str], results: Results) -> list[Watched]:
     """The instances that read in these folders. Those that only did so once are forgotten there."""
     store = wiring.store()
     keys = store.closures.reading(url, folders)
-    specs = {key: one for key, one in store.specs.many(keys).items() if one.source.repo.url == url}
+    specs = {key: one for key, one in store.specs.many(keys).items() if one.source.repo.subject == url}
     found = _with_closures(specs)
     meant = [one for one in found if one.closure is None or folders_read(one.closure) & set(folders)]
-    store.closures.drop_readers(url, folders, keys - {one.instance for one in meant})
+    results.closures.drop_readers(url, folders, keys - {one.instance for one in meant})
     return meant
 
 
@@ -132,38 +143,54 @@ def _closure(memory: Memory | None) -> Closure | None:
     return memory.closure if memory else None
 
 
-def _note_failure(url: str, error: UndriftError) -> None:
+def _note_failure(url: str, error: UndriftError, results: Results) -> None:
     store = wiring.store()
     known = store.status.lookups().get(url, {}).get("error")
-    store.status.note_lookup(url, store.clock.now(), error.message, error.reason)
+    results.status.note_lookup(url, store.clock.now(), error.message, error.reason)
     if known != error.message:
-        store.events.append(store.clock.now(), "repository", url, error.reason, error.message)
+        results.events.append(store.clock.now(), "repository", url, error.reason, error.message)
     log.warning("lookup_failed", url=url, reason=error.reason)
 
 
-def _spread(url: str, report: RefreshReport, unjudged: Mapping[InstanceKey, str], known: Known) -> None:
-    """Make due what changed; what renders the same moves on to the new commit without a sync. The wishes stand before it is
-    noted that they were made: one too many does no harm."""
+def _spread(
+    url: str,
+    report: RefreshReport,
+    unjudged: Mapping[InstanceKey, str],
+    known: Known,
+    mend: Callable[[Results], None],
+) -> None:
+    """Make due what changed; what renders the same moves on to the new commit without a sync. Killed anywhere, the next look
+    finds what is left to do: an instance is open before its ref's head moves past it, and it is not noted that it was made
+    due before it was. The heads move before the wishes, so that no sync of one takes an older commit for the newest."""
     store = wiring.store()
-    told = store.status.lookups().get(url, {}).get("lost") or []
-    store.status.note_lookup(url, store.clock.now(), lost=[str(ref) for ref in report.lost])
-    store.closures.reopen_all(url, report.changed)
-    marks = [
-        Mark(Work("sync", str(key)), Lane.COMMIT, unjudged.get(key, f"commit {commit[:7]}"), commit=commit)
-        for key, commit in report.changed.items()
-    ]
-    marks += [Mark(Work("sync", str(key)), Lane.COMMIT, "its ref is missing") for key in _missing(report, unjudged)]
-    fresh = {ref for ref in report.lost if str(ref) not in told}
-    if fresh:
-        without = (one.instance for one in known.everyone() if one.ref in fresh)
-        marks += [Mark(Work("sync", str(key)), Lane.COMMIT, "its ref is missing") for key in without]
-    store.due.mark(marks)
+    missing = {*_missing(report, unjudged), *_without(known, report.lost.keys() & known.heads.keys())}
+    begun, wished = store.results(), store.results()
+    begun.closures.reopen_all(url, dict.fromkeys((*report.changed, *missing), ""))
+    moved = {ref: commit for ref, commit in report.heads.items() if known.heads.get(ref) != commit}
+    begun.closures.advance(url, moved, report.lost)
+    reasons = {key: unjudged.get(key, f"commit {commit[:7]}") for key, commit in report.changed.items()}
+    begun.mark(
+        (Mark(Work("sync", str(key)), Lane.COMMIT, reasons[key], commit=report.changed[key]) for key in reasons),
+        store.due.now_ms(),
+    )
+    gone = (Mark(Work("sync", str(key)), Lane.COMMIT, "its ref is missing") for key in sorted(missing))
+    begun.mark(gone, store.due.now_ms())
+    mend(begun)
+    still = store.closures.still_open(url, report.changed)  # one that was synced meanwhile stays known
+    wished.closures.reopen_all(url, {key: report.changed[key] for key in report.changed if key in still})
     closures = {one.instance: one.closure for one in known.open}
-    same = {key: folders_read(closure) for key in report.moved if (closure := closures.get(key)) is not None}
-    store.closures.know_all(url, same)
-    store.closures.advance(url, report.heads, report.changed)
+    for key in report.moved:
+        if (closure := closures.get(key)) is not None:
+            wished.closures.know(key, url, folders_read(closure))
+    mend(wished)
     if report.changed or report.moved:
         log.info("commit_spread", changed=len(report.changed), looked=report.looked)
+
+
+def _without(known: Known, gone: Collection[Ref]) -> Iterator[InstanceKey]:
+    """Those whose ref was there at the last look."""
+    if gone:
+        yield from (one.instance for one in known.everyone() if one.ref in gone)
 
 
 def _missing(report: RefreshReport, unjudged: Container[InstanceKey]) -> Iterator[InstanceKey]:

@@ -102,13 +102,14 @@ def _hold(brief: Brief, grant: Grant, message: str, results: Results) -> Mark:
 def _order(brief: Brief, grant: Grant) -> Order:
     return Order(
         reasons=grant.reasons,
-        commit=grant.commit or brief.judged,
+        # Not the wish's own commit: that may be of the ref that was named before, or one that the look has passed since.
+        commit=brief.judged,
         full=grant.full or grant.reasons == ("periodic",),
         by_operator=grant.by_operator,
         approved_plan=brief.approval,
         cluster_uid=brief.cluster_uid,
         brake=brief.brake,
-        is_first=bool(grant.commit) and "new" in grant.reasons and brief.is_unknown,
+        is_first=bool(brief.judged) and "new" in grant.reasons and brief.is_unknown,
     )
 
 
@@ -127,7 +128,7 @@ def _keep(spec: InstanceSpec, record: SyncRecord, brief: Brief, grant: Grant, re
     if (status.phase, status.reason, status.message) != (before.phase, before.reason, before.message):
         results.events.append(record.finished_at, "instance", str(key), record.reason, record.message)
     if status.sync == "Synced":
-        _tell_formers(spec)
+        _tell_formers(spec, results)
     if record.counts.get("Deleted"):
         _tell_those_that_were_refused(key)
     results.requests.answer(grant.requests, str(key), _outcome(record))
@@ -165,7 +166,7 @@ def _spare(target: ClusterTarget, record: SyncRecord) -> None:
 
 def _note_closure(spec: InstanceSpec, record: SyncRecord, again: Mark, results: Results) -> Mark:
     """Keep by which folders commits concern it from now on; due at once when the ref has moved on meanwhile."""
-    key, url, closure = spec.key, spec.source.repo.url, record.memory.closure
+    key, url, closure = spec.key, spec.source.repo.subject, record.memory.closure
     head, commit = wiring.store().closures.head(spec.source), record.revision.commit if record.revision else ""
     if closure is not None and head and head == commit:
         results.closures.know(key, url, folders_read(closure))
@@ -176,18 +177,19 @@ def _note_closure(spec: InstanceSpec, record: SyncRecord, again: Mark, results: 
     return again
 
 
-def _tell_formers(spec: InstanceSpec) -> None:
+def _tell_formers(spec: InstanceSpec, results: Results) -> None:
     """What it was before may wait for it to stand."""
     store = wiring.store()
     waiting = store.tombstones.all() if spec.moved_from else {}
     formers = [InstanceKey.parse(one) for one in spec.moved_from]
-    store.due.mark(Mark(Work("sync", str(one)), Lane.PERIODIC, "moved") for one in formers if one in waiting)
+    marks = (Mark(Work("sync", str(one)), Lane.PERIODIC, "moved") for one in formers if one in waiting)
+    results.mark(marks, store.due.now_ms())
 
 
 def _tell_those_that_were_refused(key: InstanceKey) -> None:
     """An object that moved from one application to another is the new one's as soon as the old one has let it go."""
     store = wiring.store()
-    neighbours = store.status.many(one for one in store.specs.instance_keys() if one.cluster == key.cluster)
+    neighbours = store.status.many(store.specs.keys_on(key.cluster))
     refused = [other for other, status in neighbours.items() if status.reason == "OwnedByAnother"]
     store.due.mark(Mark(Work("sync", str(other)), Lane.COMMIT, f"{key.short} let objects go") for other in refused)
 
@@ -195,13 +197,11 @@ def _tell_those_that_were_refused(key: InstanceKey) -> None:
 def _stopped(brief: Brief, grant: Grant, error: Frozen, results: Results) -> Mark | None:
     """It was frozen in the middle. What it had begun stands in the inventory, and the next sync goes on from there."""
     message = f"stopped in the middle: {error.message}"
-    results.status.put(
-        brief.status.model_copy(update={"phase": "Paused", "reason": error.kind, "message": message, "sync": "Unknown"})
-    )
+    told = {"phase": "Paused", "reason": error.kind, "message": message}
+    # By the fence a scan that runs just now learns that it is not as it was when the scan began.
+    results.status.put(brief.status.model_copy(update={**told, "sync": "Unknown", "lags": True, "fence": grant.fence}))
     results.events.append(wiring.store().clock.now(), "instance", grant.work.subject, error.kind, message)
-    results.requests.answer(
-        grant.requests, grant.work.subject, {"phase": "Paused", "reason": error.kind, "message": message}
-    )
+    results.requests.answer(grant.requests, grant.work.subject, told)
     if error.until is None:
         return None  # `thaw` and `resume` make it due
     return Mark(grant.work, Lane.COMMIT, f"no longer {error.kind.lower()}", at_ms=int(error.until.timestamp() * 1000))

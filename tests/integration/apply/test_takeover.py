@@ -106,6 +106,43 @@ def test_a_default_that_would_come_in_the_place_of_a_value_is_told(world: World)
     assert live_of(world) == made
 
 
+@pytest.mark.parametrize("manager", ["kubectl-client-side-apply", "some-tool"])
+def test_another_order_is_told_and_another_writing_of_the_same_value_is_no_question(world: World, manager: str) -> None:
+    pods = [{"name": one, "image": "web:1", "resources": {"limits": {"memory": "1Gi"}}} for one in ("a", "b")]
+    body = deployment(world)
+    body["spec"]["template"]["spec"]["containers"] = pods
+    made = made_by_kubectl(world, DEPLOYMENTS, body, manager)
+    other = [{**one, "resources": {"limits": {"memory": "1024Mi"}}} for one in pods]
+
+    def git(containers: list[dict[str, Any]]) -> dict[str, Any]:
+        wanted = deployment(world)
+        wanted["spec"]["template"]["spec"]["containers"] = containers
+        return wanted
+
+    held = send(world, git(other[::-1]))
+    taken = send(world, git(other))
+
+    assert isinstance(held.error, FirstContact)
+    assert "containers[order] (['b', 'a'] where ['a', 'b'] stands)" in held.error.message
+    assert "memory" not in held.error.message
+    assert (taken.error, taken.result) == (None, "Adopted")
+    live = world.api.get(DEPLOYMENTS, world.namespace, "web") or {}
+    assert live["metadata"]["generation"] == made["metadata"]["generation"]
+
+
+def test_what_is_refused_stays_whose_it_was(world: World) -> None:
+    """A person let it through, and the API server refuses it: nothing of it is ours then."""
+    config(world, a="1")
+    world.api.patch_json(CONFIGS, world.namespace, "one", [{"op": "add", "path": "/immutable", "value": True}])
+    before = world.live()
+
+    outcome = send(world, world.config(a="2"), action=Action.ADOPT)
+
+    assert outcome.error is not None
+    assert outcome.error.reason == "ImmutableField"
+    assert world.live() == before
+
+
 def test_with_a_persons_word_it_goes(world: World) -> None:
     config(world, a="2", extra="handmade")
 

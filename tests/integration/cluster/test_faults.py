@@ -450,3 +450,15 @@ def test_client_keys_do_not_stay_on_disk(bare_cluster: Any, tmp_path: Path, monk
         assert api.discovery().server_version.startswith("v1.")
 
     assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_a_date_without_a_zone_is_taken_as_http_has_it(tmp_path: Path) -> None:
+    """A gateway's `-0000` gave a time without a zone, by which `undrift doctor` ended with a traceback."""
+    script = said(429, b"later", Date="Sat, 28 Nov 2026 10:00:00 -0000")
+    with serving(script) as server, reaching(tmp_path, kubeconfig(server)) as api:
+        with pytest.raises(TooManyRequests):
+            api.get(CONFIGS, "shop", "one")
+        at = api.server_time()
+
+    assert at is not None
+    assert at.tzinfo is not None

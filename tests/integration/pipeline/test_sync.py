@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from reconciler.apply import Inventories
+from reconciler.clock import SystemClock
 from reconciler.model.brake import Brake
 from reconciler.model.changeset import Drift
 from reconciler.model.manifest import ObjectKey
 from reconciler.model.record import Memory, Phase, Sync
 from reconciler.model.rules import Guards, KindRule, ProjectRules
+from reconciler.model.spec import SyncPolicy
 from tests.integration.pipeline.conftest import CONFIG_MAP, DEPLOYMENT, World, config_map
 
 
@@ -90,6 +94,14 @@ def test_foreign_fields_stay(world: World) -> None:
     live = world.config_map() or {}
     assert (live["metadata"]["annotations"], live["data"]) == ({"team": "web"}, {"a": "1", "extra": "theirs"})
     assert record.sync is Sync.SYNCED
+
+
+def test_a_full_pass_is_rendered_anew(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.write({"a.yaml": config_map("one")})
+    world.sync()
+    monkeypatch.setattr(world.rooms.renderer._cache, "find", lambda *_: pytest.fail("answered by the cache"))
+
+    assert world.sync(full=True).counts == {"Unchanged": 1}
 
 
 def test_a_removed_file_is_pruned(world: World) -> None:
@@ -446,3 +458,34 @@ def test_another_installation_takes_over_once_and_goes_on_without_a_write(world:
     assert (record.sync, record.drift) == (Sync.SYNCED, ())
     assert world.config_map() == before
     assert world.sync().reason == "InventoryError"
+
+    world.write({"one.yaml": config_map(a="2")})
+    assert other.sync().counts == {"Configured": 1}
+    assert name not in heir.inventories.foreign(other.api), "what the heir writes stays its own"
+    assert world.sync().reason == "InventoryError"
+
+
+class Hasty(SystemClock):
+    """A clock on which each look costs a tenth of a second."""
+
+    def __init__(self) -> None:
+        self._looks = 0
+
+    def boot_s(self) -> float:
+        self._looks += 1
+        return super().boot_s() + self._looks / 10
+
+
+def test_an_apply_ends_after_its_own_time_and_the_next_one_goes_on(world: World) -> None:
+    world.options["sync"] = SyncPolicy(apply_timeout=timedelta(seconds=1))
+    world.write({f"{number}.yaml": config_map(f"c{number:02}") for number in range(30)})
+    slow = replace(world, rooms=replace(world.rooms, clock=Hasty()))
+
+    first = slow.sync()
+    world.memory = slow.memory
+    second = world.sync()
+
+    assert (first.phase, first.reason) == (Phase.FAILED, "ApplyTimedOut")
+    assert "not applied within 1 s (sync.applyTimeout)" in first.message
+    assert 0 < first.counts["Created"] < 30
+    assert (second.sync, second.counts["Created"]) == (Sync.SYNCED, 30 - first.counts["Created"])

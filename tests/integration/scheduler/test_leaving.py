@@ -6,10 +6,13 @@ from datetime import timedelta
 
 import pytest
 
+from reconciler.model.brake import Brake
 from reconciler.model.instance import InstanceKey
 from tests.integration.scheduler.test_loop import CLUSTER, POLL_S, Site, application
 from tests.integration.scheduler.test_loop import running as running
 from tests.integration.scheduler.test_loop import site as site
+from workers import braking
+from workers.messages import Work
 from workers.store import composed
 
 A, B = InstanceKey.parse("default/a@eu-1"), InstanceKey.parse("default/b@eu-1")
@@ -59,6 +62,24 @@ def test_an_application_that_was_put_back_lives_on(two: Site) -> None:
     assert two.store.tombstones.all() == {}
     assert "Revived" in [one.reason for one in two.store.events.last(20)]
     assert reason(two, B) != "Leaving"
+
+
+def test_a_tombstone_does_not_come_back_with_a_loss_of_redis(two: Site) -> None:
+    """Put back, and then gone by a selector, which waits for a person: the journal must not know of a deletion any more."""
+    remove(two, "b")
+    look(two)
+    two.clock.advance(1)
+    look(two)
+    two.write("b.yaml", application("b"))
+    look(two)
+    two.write("c.yaml", CLUSTER.replace("name: eu-1", "name: us-1"))
+    two.write("b.yaml", application("b").replace("{all: true}", "{names: [us-1]}"))
+    look(two)
+
+    two.store.redis.flushall()
+    look(two)
+
+    assert two.store.tombstones.all() == {}
 
 
 def test_what_a_selector_no_longer_means_waits_for_a_person(two: Site) -> None:
@@ -125,6 +146,21 @@ def test_a_word_to_delete_does_not_outlive_a_return(two: Site) -> None:
     look(two)
 
     assert not two.store.briefs.get(B).wants_teardown
+
+
+def test_a_deletion_that_a_freeze_stopped_is_due_again_when_that_is_lifted(two: Site) -> None:
+    """It has no spec any more, and no tombstone: a person's word is all there is."""
+    remove(two, "b")
+    two.write("z.yaml", "kind: [")
+    look(two)
+    two.store.specs.ask_teardown(B)
+    braking.put(two.store, Brake("cluster:eu-1", "incident", "ada", two.clock.now()), None)
+    two.store.due.forget([Work("sync", str(B))])
+    assert "sync default/b@eu-1" not in look(two)
+
+    braking.lift(two.store, "cluster:eu-1", by="ada", reason="solved")
+
+    assert "sync default/b@eu-1" in look(two)
 
 
 def test_what_looks_like_a_rename_is_held(two: Site) -> None:

@@ -11,6 +11,7 @@ import pytest
 from reconciler.clock import ManualClock
 from reconciler.credentials import Credentials
 from reconciler.journal import Journal
+from reconciler.model.instance import InstanceKey
 from reconciler.source import SourceRoom
 from workers.messages import Grant, Lane, Mark, Work
 from workers.scheduler import Scheduler
@@ -184,6 +185,21 @@ def test_grants_of_a_broker_that_is_away_are_due_again_at_once(running: Site) ->
     assert running.turn() == ["sync default/a@eu-1"]
 
 
+def test_what_a_lost_worker_left_is_not_told_to_be_in_sync(running: Site) -> None:
+    key = InstanceKey.parse("default/a@eu-1")
+    running.store.status.put(running.store.status.get(key).model_copy(update={"sync": "Synced"}))
+    work = Work("sync", str(key))
+    running.store.due.mark([Mark(work, Lane.OPERATOR, "operator")])
+    running.turn()
+    (grant,) = [one for one in running.sent if one.work == work]
+    running.store.due.claim(work, grant.fence, LEASE_S)
+    running.clock.advance(LEASE_S)
+    running.turn()
+
+    status = running.store.status.get(key)
+    assert (status.sync, status.reason) == ("Unknown", "WorkerLost")
+
+
 def test_a_sync_that_kills_its_workers_fails_until_a_commit_and_answers_who_asked(running: Site) -> None:
     work = Work("sync", "default/a@eu-1")
     request = running.store.requests.open([work.subject])
@@ -197,7 +213,7 @@ def test_a_sync_that_kills_its_workers_fails_until_a_commit_and_answers_who_aske
         running.clock.advance(LEASE_S)
 
     (status,) = composed.statuses(running.store).values()
-    assert (status.phase, status.reason) == ("Failed", "KillsItsWorker")
+    assert (status.sync, status.phase, status.reason) == ("Unknown", "Failed", "KillsItsWorker")
     (answer,) = running.store.requests.follow(request, 1, 5)
     assert answer["reason"] == "KillsItsWorker"
     running.store.due.mark([Mark(work, Lane.COMMIT, "commit 3fa2c1b")])
@@ -212,4 +228,22 @@ def test_a_second_scheduler_stands_by_and_takes_over_what_is_published(running: 
 
     assert "sync default/a@eu-1" in other.turn()
     assert running.turn() == []
+    other.store.redis.close()
+
+
+def test_a_leader_that_leads_again_does_not_revive_what_it_read_when_it_led_before(running: Site, valkey: str) -> None:
+    """A Cluster that is broken now is reached as it is published, which another leader may have read since."""
+    other = make_site(valkey, running.folder, running.clock)
+    running.store.leader.release()
+    running.write("cluster.yaml", CLUSTER.replace("eu-1.yaml", "moved.yaml"))
+    other.turn()
+    running.turn()
+    running.write("cluster.yaml", CLUSTER.replace("access", "axes"))
+    other.store.leader.release()
+    running.turn()
+
+    target = running.store.specs.cluster("eu-1")
+    assert target is not None
+    assert target.access.kubeconfig is not None
+    assert target.access.kubeconfig.file == "moved.yaml"
     other.store.redis.close()

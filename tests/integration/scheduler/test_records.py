@@ -33,6 +33,20 @@ def test_a_freeze_is_kept_in_the_journal_with_who_and_why(running: Site) -> None
     assert journal(running).verify(running.store.outbox.head()).problem == ""
 
 
+def test_a_leader_that_slept_drops_nothing_that_was_not_journalled(running: Site) -> None:
+    """It had committed what waited, and so has the leader after it, which has dropped it as well."""
+    outbox, now = running.store.outbox, running.clock.now()
+    for name in ("a", "b", "c"):
+        outbox.put(now, "sync", name)
+    slept, after = outbox.waiting(3), outbox.waiting(2)
+    outbox.put(now, "sync", "d")
+    outbox.done(list(after), "1" * 40)
+    outbox.done(list(slept), "2" * 40)
+    outbox.done(list(slept), "2" * 40)
+
+    assert [one["subject"] for one in outbox.waiting(5)] == ["d"]
+
+
 def test_a_freeze_survives_an_emptied_redis(running: Site) -> None:
     frozen(running)
     running.clock.advance(1)
@@ -69,7 +83,7 @@ def test_nothing_is_granted_while_the_journal_can_not_say_what_is_frozen(running
     running.clock.advance(LEASE_S)
 
     assert running.turn() == []
-    assert "move it away" in running.store.events.last(1)[0].message
+    assert "docs/how-to/recover.md" in running.store.events.last(1)[0].message
 
 
 def test_a_freeze_ends_by_itself_and_says_so(running: Site) -> None:

@@ -305,6 +305,27 @@ def test_a_damaged_mirror_is_made_anew(tmp_path: Path, room: SourceRoom, git_rep
     assert read(room, access(git_repo.url), "a.yaml") == b"two"
 
 
+@pytest.mark.parametrize("part", range(4))
+def test_a_damaged_byte_is_told_once_and_the_mirror_made_anew(
+    tmp_path: Path, room: SourceRoom, git_repo: Repo, part: int
+) -> None:
+    """Wherever it is in the pack: there is no error that comes again at every try."""
+    git_repo.commit({"a.yaml": "some words that are long enough"})
+    for position in range(12 + part, 10_000, 4):
+        read(room, access(git_repo.url), "a.yaml")
+        (pack,) = (tmp_path / "mirrors").glob("*.git/objects/pack/*.pack")
+        data = bytearray(pack.read_bytes())
+        if position >= len(data) - 20:
+            break
+        data[position] ^= 0xFF
+        pack.chmod(0o600)
+        pack.write_bytes(data)
+        again = SourceRoom(tmp_path / "mirrors", Credentials({}, None), SystemClock())
+        with pytest.raises(MirrorBroken):
+            read(again, access(git_repo.url), "a.yaml")
+        assert read(again, access(git_repo.url), "a.yaml") == b"some words that are long enough"
+
+
 @pytest.mark.parametrize(
     ("url", "expected"),
     [

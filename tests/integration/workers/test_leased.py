@@ -122,11 +122,14 @@ def test_a_mistake_of_ours_is_owned_up_to_and_tried_again_later(store: Store):
     store.due.mark([Mark(work, Lane.COMMIT, "commit 3fa2c1b")])
     (granted,) = store.due.grant(1, 5.0)
 
+    key = InstanceKey.parse(work.subject)
+    store.status.put(store.status.get(key).model_copy(update={"sync": "Synced"}))
+
     with pytest.raises(TaskBroke):
         run_leased(work, granted.fence, lambda *_: 1 / 0)  # type: ignore[arg-type,return-value]
 
-    status = store.status.get(InstanceKey.parse(work.subject))
-    assert (status.phase, status.reason) == ("Failed", "InternalError")
+    status = store.status.get(key)
+    assert (status.sync, status.phase, status.reason) == ("Unknown", "Failed", "InternalError")
     assert "ZeroDivisionError in " in status.message
     kind, at_ms = store.due.states()[work]
     assert kind == "due"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import threading
@@ -19,8 +20,11 @@ from reconciler.model.revision import Closure
 from reconciler.model.spec import Ref
 from reconciler.source import folders_read
 from reconciler.testing.git import Repo
-from tests.fleets import application, cluster, documents, fleet
+from tests.fleets import application, cluster, document, documents, fleet
 from workers import wiring
+from workers.cli import main as cli
+from workers.cli.repo import meant
+from workers.cli.selecting import NotFound
 from workers.messages import Grant, Lane, Mark, Work
 from workers.store import Store
 from workers.tasks import refreshing
@@ -194,7 +198,9 @@ def test_a_branch_that_went_is_told_once_by_those_that_name_it(store: Store, kno
         "default/web@eu-1": ("its ref is missing",),
         "default/api@eu-1": ("its ref is missing",),
     }
+    assert store.closures.heads_of(repo.url) == {}, "no sync takes the last commit of a ref that went for the newest"
     for key in (WEB, API):
+        store.status.put(store.status.get(key).model_copy(update={"reason": "RefNotFound"}))
         done(store, key)
     assert refresh(store, known) == {}
 
@@ -252,3 +258,103 @@ def test_a_host_that_asks_for_time_gets_it_for_all_its_repositories(store: Store
 
     store.due.mark([Mark(looks[1], Lane.OPERATOR, "operator")])
     assert looks[1] in {one.work for one in store.due.grant(10, 5.0)}, "a person's wish is tried all the same"
+
+
+def ran(store: Store, look: Work, capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """What `repo refresh` says while a worker carries out its look."""
+
+    def run() -> None:
+        with contextlib.suppress(SystemExit):
+            cli.main(["repo", "refresh", *words])
+
+    command = threading.Thread(target=run)
+    command.start()
+    grants: list[Grant] = []
+    while not grants:
+        store.due.wait(5)
+        grants = [one for one in store.due.grant(10, 5.0) if one.work == look]
+    refreshing.run(look.subject, grants[0].fence)
+    command.join(30)
+    return capsys.readouterr().out.splitlines()[-1]
+
+
+def test_repo_refresh_says_what_a_look_found(store: Store, look: Work, repo: Repo, capsys: pytest.CaptureFixture[str]):
+    store.status.unjudge({WEB: "new", API: "new"})
+
+    assert ran(store, look, capsys, look.subject) == f"{repo.url}: 2 instances to sync, 2 looked at"
+    assert ran(store, look, capsys, "--all") == f"{repo.url}: 0 instances to sync, 0 looked at"
+
+
+@pytest.fixture
+def shared(store: Store, repo: Repo) -> dict[str, Work]:
+    """The looks at one repository for two projects with different limits."""
+    return publish_shared(store, repo)
+
+
+def publish_shared(store: Store, repo: Repo) -> dict[str, Work]:
+    rules = {"repos": [repo.url], "clusters": {"names": ["*"]}, "namespaces": ["*"]}
+    publish(
+        store,
+        document("Project", "shop", **rules),
+        document("Repository", "small", url=repo.url, project="shop", limits={"objects": 1}),
+        application("web", source={"repo": repo.url, "path": "web"}),
+        application("api", source={"repo": repo.url, "path": "api"}, project="shop"),
+    )
+    return {name: Work("refresh", f"{repo.url} ({name})") for name in ("default", "shop")}
+
+
+SHOP = InstanceKey.parse("shop/api@eu-1")
+
+
+def test_projects_that_reach_one_repository_in_different_ways_share_no_look(
+    store: Store, shared: dict[str, Work], repo: Repo
+):
+    """Before, one look served both, by the access of the one who looks more often: its credentials, limits and errors."""
+    store.status.unjudge({WEB: "new", SHOP: "new"})
+
+    due = refresh(store, shared["default"])
+
+    assert {name: one.commit for name, one in due.items()} == {"default/web@eu-1": repo.head()}
+    assert store.status.unjudged() == {SHOP: "new"}
+    assert store.closures.heads_of(shared["default"].subject) == {Ref(branch="main"): repo.head()}
+    assert store.closures.heads_of(shared["shop"].subject) == {}
+    assert refresh(store, shared["shop"])["shop/api@eu-1"].commit == repo.head()
+    assert store.status.lookups().keys() == {one.subject for one in shared.values()}
+
+
+def test_a_project_that_comes_to_reach_it_otherwise_leaves_the_others_as_they_were(
+    store: Store, look: Work, repo: Repo
+):
+    store.closures.know(WEB, repo.url, ["web"])
+    before = store.specs.all()
+
+    publish_shared(store, repo)
+
+    assert store.specs.all()[WEB].digest == before[WEB].digest
+    sources = store.specs.sources()
+    assert [sources[key] for key in (WEB, SHOP)] == [f"{repo.url} (default)", f"{repo.url} (shop)"]
+    assert store.specs.get(WEB).source.repo.subject == f"{repo.url} (default)"
+    refresh(store, look)  # one that was under way still: nobody is served by it any more
+    assert store.closures.heads_of(repo.url) == {}
+
+
+def test_a_url_means_all_looks_at_it_and_a_name_one_of_them(
+    store: Store, shared: dict[str, Work], repo: Repo, capsys: pytest.CaptureFixture[str]
+):
+    known = store.specs.repositories()
+
+    assert meant(repo.url, known) == [one.subject for one in shared.values()]
+    assert meant(shared["shop"].subject, known) == [shared["shop"].subject]
+    with pytest.raises(NotFound, match="no application uses 'elsewhere'; the fleet has"):
+        meant("elsewhere", known)
+    with contextlib.suppress(SystemExit):
+        cli.main(["repo", "list", "-o", "name"])
+    assert capsys.readouterr().out.splitlines() == [one.subject for one in shared.values()]
+
+
+def test_repo_refresh_says_why_a_repository_could_not_be_looked_at(
+    store: Store, look: Work, repo: Repo, capsys: pytest.CaptureFixture[str]
+):
+    shutil.rmtree(repo.path)
+
+    assert ran(store, look, capsys, look.subject).startswith(f"{repo.url}: GitDenied: ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 import uuid
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 from reconciler.cluster import OpenGuard, discovery
 from reconciler.devcluster import Running
 from reconciler.fleet import expand
+from reconciler.model.brake import Brake
 from reconciler.model.instance import InstanceKey
 from reconciler.model.live import Resource
 from reconciler.objects.kinds import SECRETS
@@ -24,7 +26,7 @@ from tests.integration.workers.conftest import forget
 from workers import wiring
 from workers.messages import Grant, Lane, Mark, Work
 from workers.store import Store
-from workers.tasks import refreshing, scanning, syncing
+from workers.tasks import judging, refreshing, scanning, syncing
 
 pytestmark = pytest.mark.cluster
 
@@ -86,8 +88,15 @@ class Site:
 def site(
     bare_cluster: Running, valkey: str, git_repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Site]:
+    yield from make_site(bare_cluster, valkey, git_repo, tmp_path, monkeypatch)
+
+
+def make_site(
+    running: Running, valkey: str, git_repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Site]:
+    """A site on a cluster, which it calls `bare`."""
     (tmp_path / "credentials").mkdir()
-    (tmp_path / "credentials" / "bare.yaml").write_text(Path(bare_cluster.kubeconfig).read_text())
+    (tmp_path / "credentials" / "bare.yaml").write_text(Path(running.kubeconfig).read_text())
     for name, value in (("HOME", tmp_path / "home"), ("CREDENTIALS", tmp_path / "credentials"), ("REDIS_URL", valkey)):
         monkeypatch.setenv(f"UNDRIFT_{name}", str(value))
     monkeypatch.setattr(discovery, "FRESH_FOR_S", 0.0)
@@ -133,6 +142,25 @@ def test_what_was_changed_by_hand_is_due_and_healed(site: Site) -> None:
     assert (told.sync, told.drift[0].key) == ("OutOfSync", f"|ConfigMap|{site.name}|one")
     assert site.live()["data"] == {"a": "1"}
     assert site.store.status.get(site.key).reason == "Healed"
+
+
+def test_what_waits_behind_a_freeze_is_not_told_as_synced(site: Site) -> None:
+    site.synced()
+    site.scan()
+    site.store.brakes.put(Brake("all", "hold on", "ann", site.store.clock.now()))
+    site.write({"a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\ndata: {a: '2'}\n"})
+    site.run(Work("refresh", site.repo.url))
+    (due,) = site.due()
+    syncing.run(due.work.subject, due.fence)
+    before = site.store.status.get(site.key)
+    assert (before.sync, before.phase) == ("OutOfSync", "Paused")
+
+    site.scan()
+
+    after = site.store.status.get(site.key)
+    assert (after.sync, after.applied_revision) == ("OutOfSync", before.applied_revision)
+    assert after.in_sync_at == before.in_sync_at
+    assert site.live()["data"] == {"a": "1"}
 
 
 def test_a_sync_that_ended_during_the_scan_is_not_overwritten(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,7 +268,30 @@ def test_a_chart_that_asked_for_a_kind_is_due_when_the_cluster_serves_it(site: S
     site.scan()
 
     assert site.store.due.states()[work][1] < before[1]
-    assert site.store.due.states()[work][1] <= site.store.due.now_ms() + scanning.SPREAD_S * 1000
+    assert site.store.due.states()[work][1] <= site.store.due.now_ms() + judging.SPREAD_S * 1000
     site.run(work)
     assert site.live()["data"] == {"has": "true"}
     site.api.delete(DEFINITIONS, "", f"widgets.{group}", uid=str(made["metadata"]["uid"]))
+
+
+@pytest.mark.parametrize("patch", ["damaged", "another's"])
+def test_an_inventory_that_can_t_be_read_is_not_taken_for_gone(site: Site, patch: str) -> None:
+    """Its sync says what is wrong once; a scan that made it due each time would go round in a circle."""
+    site.synced()
+    place, value = {
+        "damaged": ("/data/inventory", base64.b64encode(b"rubbish").decode()),
+        "another's": ("/metadata/annotations/undrift.dev~1installation", "another"),
+    }[patch]
+    change = [{"op": "replace", "path": place, "value": value}]
+    site.api.patch_json(SECRETS, "undrift-system", site.key.inventory_name, change)
+
+    site.scan()
+    (due,) = site.due()
+    syncing.run(due.work.subject, due.fence)
+    said = site.store.status.get(site.key)
+    site.scan()
+
+    assert "its inventory can't be read" in due.reasons
+    assert said.reason == "InventoryError"
+    assert site.due() == []
+    assert site.store.status.get(site.key).reason == "InventoryError"

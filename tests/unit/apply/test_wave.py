@@ -159,4 +159,4 @@ def test_adopt_always_forces_only_after_a_conflict(world: World) -> None:
     (outcome,) = world.send("two", adopt="Always")
 
     assert outcome.result == "Adopted"
-    assert world.fake.requests - before == 4, "create, look, unforced, forced"
+    assert world.fake.requests - before == 5, "create, look, whether it would be taken, unforced, forced"

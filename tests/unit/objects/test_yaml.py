@@ -6,6 +6,7 @@ import pytest
 
 from reconciler.errors import InvalidManifest
 from reconciler.objects import yaml
+from reconciler.objects.budget import MOST_NODES, Budget
 
 
 def load(text: str | bytes) -> object:
@@ -90,6 +91,43 @@ def test_a_long_text_that_aliases_repeat_is_refused():
         yaml.load_all(text, "f.yaml")
 
 
+BOMB = "---\na: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
+    f"{one}: &{one} [{', '.join([f'*{before}'] * 10)}]\n" for before, one in zip("abcd", "bcde", strict=True)
+)
+"""111,000 values of 200 characters: one alone is taken."""
+
+
+def test_documents_that_aliases_multiply_together_are_refused_before_they_grow():
+    """Each is within its own bound; 10 KB of them took 12 seconds and 350 MB, and a megabyte would have killed a worker."""
+    assert len(yaml.load_all(BOMB * 2, "f.yaml", Budget(nodes=300_000))) == 2
+
+    with pytest.raises(InvalidManifest, match=r"^f\.yaml: line 1\d: more values in all documents together"):
+        yaml.load_all(BOMB * 3, "f.yaml", Budget(nodes=300_000))
+
+
+def test_several_texts_may_share_a_budget():
+    budget = Budget(nodes=300_000)
+    yaml.load_all(BOMB, "a.yaml", budget)
+    yaml.load_all(BOMB, "b.yaml", budget)
+
+    with pytest.raises(InvalidManifest, match=r"^c\.yaml: line \d: more values in all documents together"):
+        yaml.load_all(BOMB, "c.yaml", budget)
+    with pytest.raises(InvalidManifest, match=r"^d\.json: more values in all documents together"):
+        yaml.load_all('{"a": 1}', "d.json", budget)
+
+
+def test_a_long_text_that_aliases_repeat_in_many_documents_is_refused():
+    document = f"---\na: &a {'x' * 1_000_000}\nb: [{', '.join(['*a'] * 25)}]\n"
+
+    with pytest.raises(InvalidManifest, match="more characters in all documents together"):
+        yaml.load_all(document * 6, "f.yaml")
+
+
+def test_a_document_of_too_many_values_is_refused_while_it_is_read():
+    with pytest.raises(InvalidManifest, match=r"^f: more than 500000 values in one document"):
+        yaml.load_all('{"a": [' + "1," * MOST_NODES + "1]}", "f")
+
+
 @pytest.mark.parametrize(
     ("text", "values"),
     [
@@ -108,7 +146,7 @@ def test_numbers_stay_as_written_for_those_who_compose_first():
     """Fleet files quote a wrong value back to their author."""
     [node] = yaml.compose_all("a: 1.0\nb: 123456789012345678901\nc: .inf", "f.yaml")
 
-    assert repr(yaml.build(node, "f.yaml")) == "{'a': 1.0, 'b': 123456789012345678901, 'c': inf}"
+    assert repr(yaml.build(node, "f.yaml", Budget())) == "{'a': 1.0, 'b': 123456789012345678901, 'c': inf}"
 
 
 def test_each_field_has_its_line():

@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.model.inventory import Member
 from reconciler.model.manifest import GroupKind
-from reconciler.objects.keys import PRUNE
+from reconciler.objects.keys import HELM_POLICY, PRUNE
 from tests.worlds import SINCE, key, live, settled, spec
 
 A, B, C = key("a"), key("b"), key("c")
@@ -61,9 +61,10 @@ def test_deletion_goes_from_what_depends_to_what_is_depended_on():
         ),
         (settled([A, B]).with_live((B, live(B, created_at=SINCE - timedelta(seconds=1)))), spec(), "existed before"),
         (settled([A, B]).with_live((B, live(B, annotations={PRUNE: "disabled"}))), spec(), f"{PRUNE}: disabled"),
+        (settled([A, B]).with_live((B, live(B, annotations={HELM_POLICY: "keep"}))), spec(), f"{HELM_POLICY}: keep"),
         (settled([A, B]).with_live((B, live(B, uid="uid-|ConfigMap|shop|a"))), spec(), "is the same object as"),
     ],
-    ids=["prune-off", "rebuilt", "adopted", "older-than-membership", "prune-disabled", "one-uid"],
+    ids=["prune-off", "rebuilt", "adopted", "older-than-membership", "prune-disabled", "helm-keep", "one-uid"],
 )
 def test_a_stale_member_is_left_alone_and_the_plan_says_why(world, instance, why):
     plan = world.wanting(A).plan(instance)

@@ -61,6 +61,16 @@ def test_the_same_inputs_are_rendered_once_by_all_processes(make: Callable[[], C
     assert (first.renders, second.renders) == (1, 0)
 
 
+def test_without_a_cache_each_render_is_made_anew(tmp_path: Path) -> None:
+    """The property tests of closures compare with such a renderer: one that kept anything would agree with itself."""
+    renderer = Counting(tmp_path / "work")
+
+    assert render(renderer, FILES) == render(renderer, FILES)
+
+    assert renderer.renders == 2
+    renderer.close()
+
+
 @pytest.mark.parametrize(
     ("files", "options"),
     [
@@ -104,6 +114,22 @@ def test_a_flipped_bit_on_disk_is_noticed_and_rendered_anew(make: Callable[[], C
         assert renderer.renders == 1
     file.write_bytes(b"")
     assert render(make(), FILES) == fresh
+
+
+def test_a_render_that_is_to_be_anew_is_and_stands_for_the_one_before(make: Callable[[], Counting]) -> None:
+    """Else the next one would be answered by what the full pass was to get rid of."""
+    renderer, checkout = make(), checkout_of(MemoryTree(FILES), "web")
+    before = renderer.render(checkout, spec(None), discovery())
+    (slot,) = renderer._cache._known
+    wrong = before.manifests[0].__class__(before.manifests[0].key, {"data": "wrong"}, "a.yaml")
+    renderer._cache.keep(slot[0], type(before)((wrong,), before.closure, ()))
+    assert len(renderer._cache._known) == 1
+    assert renderer.render(checkout, spec(None), discovery()).manifests == (wrong,)
+
+    anew = renderer.render(checkout, spec(None), discovery(), is_anew=True)
+
+    assert (anew.manifests, renderer.renders) == (before.manifests, 2)
+    assert make().render(checkout, spec(None), discovery()).manifests == before.manifests
 
 
 def test_what_holds_a_secret_is_not_written_to_disk(make: Callable[[], Counting], tmp_path: Path) -> None:

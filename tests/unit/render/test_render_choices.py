@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
+
 import pytest
 
 from reconciler.errors import NotRepeatable
@@ -158,6 +161,28 @@ def test_names_and_times_vary_too(render, line: str, path: str):
 
     with pytest.raises(NotRepeatable, match=path):
         render(MemoryTree({**CHART, "c/templates/a.yaml": text}), "c")
+
+
+def packed(**files: str) -> bytes:
+    """A chart `d` as `helm package` packs it."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+        for name, text in {"Chart.yaml": "apiVersion: v2\nname: d\nversion: 1.0.0\n", **files}.items():
+            entry = tarfile.TarInfo(f"d/{name}")
+            entry.size = len(text)
+            tar.addfile(entry, io.BytesIO(text.encode()))
+    return archive.getvalue()
+
+
+@pytest.mark.parametrize(
+    "value", ["{{ randAlphaNum 20 | quote }}", "{{ now | unixEpoch | quote }}"], ids=["random", "time"]
+)
+def test_what_varies_in_a_packed_dependency_is_refused_too(render, value: str):
+    """Compressed, it does not show that it asks for chance or for the time."""
+    dependency = packed(**{"templates/a.yaml": config_map("a", password=value)})
+
+    with pytest.raises(NotRepeatable, match="ConfigMap a /data/password"):
+        render(MemoryTree({**CHART, "c/charts/d-1.0.0.tgz": dependency}), "c")
 
 
 def test_values_are_merged_deep_and_a_null_stays():

@@ -345,6 +345,16 @@ def test_folders_that_links_multiply_are_refused(renderer):
         renderer.render(checkout_of(tree, "a"), spec({"directory": {"include": ["none"]}}), discovery())
 
 
+def test_files_that_aliases_multiply_together_are_refused(renderer):
+    """Each file is within its own bound: it is the render that has one, too."""
+    lines = [f"{y}: &{y} [{', '.join([f'*{x}'] * 10)}]" for x, y in zip("abcd", "bcde", strict=True)]
+    bomb = "\n".join([config_map("x").rstrip(), "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]", *lines])
+    tree = MemoryTree({f"f{number}.yaml": bomb for number in range(40)})
+
+    with pytest.raises(InvalidManifest, match=r"^f\d+\.yaml: line \d+: more values in all documents together"):
+        renderer.render(checkout_of(tree), spec(), discovery())
+
+
 def test_a_submodule_is_refused_since_what_is_in_it_would_be_missing(renderer):
     tree = MemoryTree({"app/a.yaml": config_map("a")}, submodules=["app/more"])
 

@@ -3,12 +3,7 @@
 -- Wishes that came meanwhile make the work due at their time, with their own words.
 local work, want = ARGV[3], P .. 'want:' .. ARGV[3]
 if redis.call('HGET', P .. 'lease:' .. work, 'fence') ~= ARGV[4] then return 0 end
-local i = 9
-while ARGV[i] do
-  local last = i + tonumber(ARGV[i])
-  redis.call(unpack(ARGV, i + 1, last))
-  i = last + 1
-end
+carry_out(9)
 drop_lease(work)
 redis.call('HDEL', P .. 'attempts', work)
 if tonumber(ARGV[8]) > tonumber(redis.call('HGET', P .. 'fences', work) or '0') then

@@ -16,7 +16,7 @@ end
 -- What the work keeps busy: the cluster of a sync, the Git host of a look-up; nothing for all else.
 local function destination(work)
   if string.sub(work, 1, 5) == 'sync ' then return string.match(work, '@([^@]*)$') or '' end
-  local url = string.match(work, '^refresh (.*)$')
+  local url = string.match(work, '^refresh ([^ ]*)')
   if not url then return '' end
   local host = string.match(url, '^%a[%w+.-]*://([^/]*)') or string.match(url, '^[^/:]*')
   host = string.lower(string.match(host, '([^@]*)$'))
@@ -128,4 +128,43 @@ local function take_back(work, lease)
   if redis.call('HEXISTS', key, 'commit') == 1 then lease.commit = '' end
   redis.call('HDEL', key, 'again')
   return join(work, lease)
+end
+
+-- Joins wishes {work, lane, at, reason, commit, full, request} to what is due.
+local function mark(wishes)
+  local woke = false
+  for _, m in ipairs(wishes) do
+    local work, lane, at = m[1], m[2], m[3]
+    if lane <= 1 and redis.call('SREM', P .. 'parked', work) == 1 then
+      redis.call('HDEL', P .. 'attempts', work)
+    end
+    if redis.call('SISMEMBER', P .. 'parked', work) == 0 then
+      local since = displace(work)
+      local requests = m[7] ~= '' and cjson.encode({m[7]}) or '[]'
+      lane = join(work, {lane = lane, reasons = cjson.encode({m[4]}), commit = m[5], full = m[6] and '1' or '',
+        requests = requests})
+      if redis.call('EXISTS', P .. 'lease:' .. work) == 1 then
+        local again = tonumber(redis.call('HGET', P .. 'want:' .. work, 'again') or at)
+        redis.call('HSET', P .. 'want:' .. work, 'again', whole(math.min(at, again)))
+      else
+        place(work, lane, math.min(at, since or at))
+        woke = true
+      end
+    end
+  end
+  if woke then wake() end
+end
+
+-- Carries out what a holder of a lease has found: commands in ARGV from i on, each as the number of its words and the words.
+-- MARK is one of ours: its wishes, as JSON.
+local function carry_out(i)
+  while ARGV[i] do
+    local last = i + tonumber(ARGV[i])
+    if ARGV[i + 1] == 'MARK' then
+      mark(cjson.decode(ARGV[i + 2]))
+    else
+      redis.call(unpack(ARGV, i + 1, last))
+    end
+    i = last + 1
+  end
 end

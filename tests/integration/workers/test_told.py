@@ -1,0 +1,116 @@
+"""What a person reads of a fleet: `status`, `app explain` and `app drift`, over a store as processes leave it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from reconciler.errors import UndriftError
+from reconciler.model.brake import Brake
+from reconciler.model.changeset import Drift, Result
+from reconciler.model.health import Health
+from reconciler.model.instance import InstanceKey
+from reconciler.model.record import ObjectStatus, Phase, Sync, SyncRecord
+from reconciler.model.revision import Revision
+from tests import worlds
+from workers import braking
+from workers.cli import app, status
+from workers.cli.output import Format
+from workers.store import Store, composed
+from workers.store.status import from_record
+
+API = InstanceKey("default", "api", "eu-1")
+ONE, OTHER = worlds.key("one"), worlds.key("other")
+
+
+def record(store: Store, *drift: Drift, commit: str = "a" * 40, phase: Phase = Phase.IDLE) -> SyncRecord:
+    now = store.clock.now()
+    sync = Sync.OUT_OF_SYNC if phase is Phase.FAILED else Sync.SYNCED
+    objects = tuple(ObjectStatus(one.key, Sync.SYNCED, Health.HEALTHY, Result.HEALED) for one in drift)
+    revision = Revision("https://git.example.com/apps.git", "main", commit)
+    return SyncRecord(
+        API,
+        1,
+        ("test",),
+        now,
+        now,
+        sync,
+        phase,
+        Health.HEALTHY,
+        "Healed",
+        "told",
+        revision,
+        objects=objects,
+        drift=drift,
+    )
+
+
+def keep(store: Store, *records: SyncRecord) -> None:
+    for one in records:
+        store.status.put(from_record(one, store.status.get(API)))
+
+
+def test_drift_of_two_passes_is_told_of_both(store: Store, capsys: pytest.CaptureFixture[str]):
+    keep(store, record(store, Drift(ONE, ".data.a", "kubectl-edit", "1", "2")))
+    keep(store, record(store, Drift(OTHER, "(deleted)", "")), record(store))
+
+    app.drift(name="api")
+
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert [line.split()[1:4] for line in lines] == [
+        ["ConfigMap", str(OTHER).split()[1], "(deleted)"],
+        ["ConfigMap", str(ONE).split()[1], ".data.a"],
+    ]
+
+
+def test_a_commit_that_is_still_to_be_applied_makes_it_unknown_and_one_that_concerns_nothing_is_applied(store: Store):
+    keep(store, record(store))
+    spec = store.specs.get(API)
+    assert spec is not None
+    store.closures.know(API, spec.source.repo.url, ["api"])
+    store.closures.advance(spec.source.repo.url, {spec.source.ref: "b" * 40}, {})
+    told = composed.statuses(store)[API]
+    assert (told.sync, told.applied_revision) == ("Synced", "b" * 40)
+
+    store.closures.reopen(API, spec.source.repo.url, "c" * 40)
+    store.closures.advance(spec.source.repo.url, {spec.source.ref: "c" * 40}, {})
+
+    told = composed.statuses(store)[API]
+    assert (told.sync, told.applied_revision) == ("Unknown", "a" * 40)
+
+
+def test_while_all_is_frozen_nothing_is_promised(store: Store, capsys: pytest.CaptureFixture[str]):
+    keep(store, record(store))
+    now = store.clock.now()
+    braking.put(store, Brake("all", "an incident", "ann", now), timedelta(hours=1))
+
+    app.explain("api")
+    status.status(Format.TABLE)
+
+    out = capsys.readouterr().out
+    assert "Next: nothing until" in out
+    assert "Next: tried again" not in out
+    assert "stopped    everything is frozen by ann" in out
+
+
+def test_the_commit_that_failed_is_named_beside_the_one_that_is_applied(
+    store: Store, capsys: pytest.CaptureFixture[str]
+):
+    keep(store, record(store), record(store, commit="b" * 40, phase=Phase.FAILED))
+
+    app.explain("api")
+
+    assert "Commit aaaaaaaaaaaa is applied; the last sync, of commit bbbbbbbbbbbb, failed" in capsys.readouterr().out
+
+
+def test_an_application_without_an_instance_is_explained_by_what_its_file_says(store: Store):
+    note = "apps.yaml:24: Application kust: spec.clusters: selects no cluster of this fleet"
+    store.specs.note_fleet("f" * 40, [], [note])
+
+    with pytest.raises(UndriftError, match="selects no cluster of this fleet"):
+        app.explain("kust")
+    with pytest.raises(UndriftError) as other:
+        app.explain("kus")
+
+    assert "selects no cluster" not in other.value.message

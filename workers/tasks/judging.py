@@ -1,0 +1,214 @@
+"""What a scan has found, told of each instance: drifted and due, proven, or no longer of the fleet.
+
+Its cost grows with the instances of the cluster, never with the fleet: all that is read is of these alone. An instance is
+not judged by a look that a sync has passed: one holds a lease now, or another has ended since its proofs were read. Fences
+tell that, whatever the clocks of two workers say.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from reconciler.model.instance import InstanceKey
+from reconciler.model.record import Memory
+from reconciler.model.spec import InstanceSpec
+from reconciler.model.status import DriftEntry, InstanceStatus
+from reconciler.pipeline.scan import Finding, ScanReport
+from workers import drifts, wiring
+from workers.messages import Lane, Mark, Work
+from workers.tasks import doing
+
+log = structlog.get_logger()
+LEFT = "LeftTheFleet"
+SPREAD_S = 300.0
+"""Over how long the renders of a cluster that was upgraded are spread."""
+MOST_TOLD = 20
+_dice = random.Random()
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was known of a cluster's instances before it was looked at. `fences` are those of their last syncs."""
+
+    specs: Mapping[InstanceKey, InstanceSpec]
+    fences: Mapping[InstanceKey, int]
+    memories: Mapping[InstanceKey, Memory]
+
+    @classmethod
+    def read(cls, specs: Mapping[InstanceKey, InstanceSpec]) -> Known:
+        """The fences before the memories: a sync that ends in between is then taken to have ended since."""
+        status = wiring.store().status
+        fences = {key: one.fence for key, one in status.many(specs).items()}
+        return cls(specs, fences, status.memories(specs))
+
+    def is_passed(self, key: InstanceKey, status: InstanceStatus) -> bool:
+        """Whether a sync of it has ended since."""
+        return status.fence != self.fences.get(key, 0)
+
+
+def judge_all(report: ScanReport, known: Known) -> None:
+    """Make due what drifted or has no proof, keep what was proven, and say what has left the fleet."""
+    store = wiring.store()
+    busy = store.due.leased(Work("sync", str(key)) for key in known.specs)
+    statuses = store.status.many(known.specs)
+    free = [
+        key for key in known.specs if Work("sync", str(key)) not in busy and not known.is_passed(key, statuses[key])
+    ]
+    looked = {key: report.findings[key] for key in free if key in report.findings}
+    marks = list(_marks(free, statuses, report, known))
+    news: dict[InstanceKey, InstanceStatus] = {}
+
+    def change(key: InstanceKey, status: InstanceStatus) -> InstanceStatus | None:
+        if known.is_passed(key, status):
+            return None
+        after = _seen(status, looked[key], report.began_at)
+        if after.reason != status.reason:
+            news[key] = after
+        return after
+
+    store.status.amend(looked, change)
+    for key, status in news.items():
+        store.events.append(report.began_at, "instance", str(key), status.reason, status.message)
+    _tell_strays(report, known)
+    store.due.mark(marks)
+    log.info("scanned", instances=len(report.findings), due=len(marks), requests=report.requests)
+
+
+def _marks(
+    keys: list[InstanceKey], statuses: Mapping[InstanceKey, InstanceStatus], report: ScanReport, known: Known
+) -> Iterator[Mark]:
+    store = wiring.store()
+    for key in keys:
+        spec, finding, memory = known.specs[key], report.findings.get(key), known.memories.get(key)
+        _restore(spec, finding, memory)
+        if mark := _mark(spec, finding, statuses[key], memory, store.clock.now()):
+            yield mark
+        elif memory is not None and _asked_otherwise(memory, report):
+            at_ms = store.due.now_ms() + int(_dice.uniform(0, SPREAD_S) * 1000)
+            yield Mark(Work("sync", str(key)), Lane.PERIODIC, "its cluster serves other kinds", at_ms=at_ms)
+
+
+def _asked_otherwise(memory: Memory, report: ScanReport) -> bool:
+    """Whether its render asked the cluster something that the cluster answers otherwise now: its version, its kinds."""
+    asked = memory.closure.capabilities if memory.closure else {}
+    return bool(report.capabilities) and any(report.capabilities.get(name) != said for name, said in asked.items())
+
+
+def _restore(spec: InstanceSpec, finding: Finding | None, memory: Memory | None) -> None:
+    """After a loss of Redis the inventory's proof is the memory again, so nothing is rendered to learn what it knows."""
+    if finding is None or finding.applied is None or memory is not None:
+        return
+    applied, store = finding.applied, wiring.store()
+    closure = applied.closure if applied.complete else None
+    store.status.remember_first(spec.key, Memory(unflushed=applied, closure=closure))
+    store.closures.reopen(spec.key, spec.source.repo.subject)  # the next look compares what it read
+
+
+def _mark(
+    spec: InstanceSpec, finding: Finding | None, status: InstanceStatus, memory: Memory | None, now: datetime
+) -> Mark | None:
+    work = Work("sync", str(spec.key))
+    never = status.last_sync is None
+    if finding is not None and finding.drift and spec.drift.action != "Ignore":
+        # Each proof stands for its own object, also where the whole is held or failed.
+        return Mark(work, Lane.DRIFT, "drift", at_ms=drifts.due_at_ms((one.key for one in finding.drift), memory, now))
+    if finding is not None and finding.unfinished:
+        return Mark(work, Lane.DRIFT, "an interrupted sync")
+    if finding is not None and finding.is_unreadable:
+        told = status.reason == "InventoryError"  # it comes due again by its own back-off
+        return None if told else Mark(work, Lane.DRIFT, "its inventory can't be read")
+    if finding is None and memory is not None and memory.unflushed is not None:
+        return Mark(work, Lane.DRIFT, "its inventory is gone")  # it was written once: the sync makes it anew
+    if finding is None or not finding.known:
+        # Failed ones come due again by their own back-off; one that was never synced has none.
+        return Mark(work, Lane.PERIODIC, "no proof") if never else None
+    if finding.applied is not None and finding.applied.spec_digest != spec.digest and never:
+        return Mark(work, Lane.COMMIT, "fleet changed")
+    removable = [key for key, one in finding.foreign if one.action == "Remove"]
+    if removable and spec.drift.action == "Heal":
+        return Mark(work, Lane.DRIFT, "foreign fields", at_ms=drifts.due_at_ms(removable, memory, now))
+    return None
+
+
+def _seen(status: InstanceStatus, finding: Finding, at: datetime) -> InstanceStatus:
+    """The status after a look that changed nothing. What could not be looked at, or has no proof, was not seen; and what
+    stands as it was applied is in sync only as far as that is what is wanted."""
+    update: dict[str, object] = {"foreign": _told(finding)}
+    if finding.is_proven or finding.drift:
+        update["observed_at"] = at
+    if finding.is_proven and not status.lags:
+        update["in_sync_at"] = at
+    if finding.drift:
+        entries = tuple(
+            DriftEntry(key=one.key.to_text(), field=one.field, manager=one.manager, at=at) for one in finding.drift
+        )
+        update |= {"sync": "OutOfSync", "drift": entries}
+    elif finding.is_proven and finding.applied is not None and not status.lags and status.reason != "Contested":
+        update |= {"sync": "Synced"}
+        if status.last_sync is None:
+            update |= {
+                "phase": "Idle",
+                "reason": "Proven",
+                "message": f"proven in sync at {finding.applied.revision[:7]} by its inventory",
+                "applied_revision": finding.applied.revision,
+                "last_sync": finding.applied.at,
+                "digest": finding.applied.digest,
+            }
+    return doing.with_health(status.model_copy(update=update), finding)
+
+
+def _told(finding: Finding) -> tuple[DriftEntry, ...]:
+    """Who added what; the first of many."""
+    return tuple(
+        DriftEntry(
+            key=key.to_text(),
+            field=one.field,
+            manager=one.manager,
+            at=datetime.fromisoformat(one.at) if one.at else None,
+        )
+        for key, one in finding.foreign[:MOST_TOLD]
+    )
+
+
+def _tell_strays(report: ScanReport, known: Known) -> None:
+    """Say what has an inventory in the cluster and no place in the fleet, and forget what has neither any more: a scan that
+    began before one was deleted may have told of it afterwards."""
+    store = wiring.store()
+    messages = _left(report, known.specs)
+    store.status.amend(messages, lambda key, status: _as_left(status, messages[key]))
+    store.status.note_strays(report.cluster, messages)
+    told = store.status.strays(report.cluster)
+    gone = told - report.findings.keys() - known.specs.keys()
+    gone -= store.specs.left() if gone else frozenset()
+    for key in gone:
+        store.status.forget(key)
+    store.status.forget_strays(report.cluster, gone | (told & known.specs.keys()))
+
+
+def _left(report: ScanReport, specs: Mapping[InstanceKey, InstanceSpec]) -> Mapping[InstanceKey, str]:
+    """Instances with an inventory in the cluster and no place in the fleet, and what to say of each. Of what is announced to
+    be deleted or handed over its tombstone tells."""
+    store = wiring.store()
+    found = {}
+    strangers = store.status.many(report.findings.keys() - specs.keys())
+    stones = store.tombstones.all() if strangers else {}
+    for key, status in sorted(strangers.items()):
+        if key in stones or status.reason in (LEFT, "Deleting", "LeavingHeld"):
+            continue
+        applied = report.findings[key].applied
+        message = (
+            f"no fleet file defines it any more; its {len(applied.proofs) if applied else 0} objects are kept. Put its "
+            f"Application back, or run `undrift app delete {key.short} --yes`"
+        )
+        found[key] = message
+        store.events.append(store.clock.now(), "instance", str(key), LEFT, message)
+    return found
+
+
+def _as_left(status: InstanceStatus, message: str) -> InstanceStatus:
+    return status.model_copy(update={"sync": "Unknown", "phase": "Idle", "reason": LEFT, "message": message})
