@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, field_validator, model_validator
 
 from reconciler.fleet.selectors import AllowedClusters, ClusterSelector
 from reconciler.fleet.urls import is_url
@@ -21,6 +21,7 @@ from reconciler.model.instance import DEFAULT_PROJECT
 from reconciler.model.rules import Guards, KindRule
 from reconciler.model.shape import Duration, Spec
 from reconciler.model.spec import (
+    LONGEST_FETCH,
     ClusterAccess,
     ClusterDrift,
     Ref,
@@ -227,6 +228,14 @@ class RepositorySpec(Spec):
     limits: RepositoryLimits = RepositoryLimits()
     poll: Duration = Field(timedelta(seconds=60), ge=timedelta(seconds=1))
     """How often the repository's refs are looked at; `undrift up` looks every 3 seconds."""
+
+    @field_validator("limits")
+    @classmethod
+    def _ends_in_time(cls, limits: RepositoryLimits) -> RepositoryLimits:
+        """Checked here only: what an older version published may still say more, and has the limit all the same."""
+        if limits.timeout > LONGEST_FETCH:
+            raise ValueError("a timeout is at most 3m: a task is killed after five minutes, and could not say why")
+        return limits
 
 
 class _Document(Spec):
