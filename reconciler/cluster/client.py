@@ -33,6 +33,7 @@ from reconciler.cluster import answers
 from reconciler.errors import (
     AccessDenied,
     Frozen,
+    InvalidObject,
     LeaseLost,
     NoAnswer,
     PreconditionFailed,
@@ -42,6 +43,7 @@ from reconciler.errors import (
 )
 from reconciler.model.live import Discovery, Listing, Resource
 from reconciler.model.manifest import Raw
+from reconciler.objects import names
 from reconciler.objects.kinds import NAMESPACES
 from reconciler.ports import Guard
 
@@ -420,6 +422,11 @@ class Client:
 
 
 def _path(resource: Resource, namespace: str, name: str = "") -> str:
+    """The URL's path. Raises InvalidObject for a name that would lead to another resource's: `..` is collapsed on the way,
+    and an encoded slash is one to the API server."""
+    for part in (namespace, name):
+        if flaw := names.flaw_of_name(part):
+            raise InvalidObject(f"{resource.kind}: {part[:80]!r} {flaw}; nothing was sent", subject=resource.kind)
     root = f"/apis/{resource.group}/{resource.version}" if resource.group else f"/api/{resource.version}"
     place = f"/namespaces/{quote(namespace, safe='')}" if resource.namespaced and namespace else ""
     return f"{root}{place}/{resource.plural}" + (f"/{quote(name, safe='')}" if name else "")

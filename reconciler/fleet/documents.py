@@ -28,6 +28,7 @@ from reconciler.model.spec import (
     RepositoryLimits,
     SyncPolicy,
 )
+from reconciler.objects.keys import SYSTEM_NAMESPACE
 
 API_VERSION = "undrift.dev/v1alpha1"
 NAME = r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$"
@@ -41,7 +42,16 @@ LABEL_VALUE = r"^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$"
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 LabelText = Annotated[str, StringConstraints(pattern=LABEL)]
 LabelValue = Annotated[str, StringConstraints(pattern=LABEL_VALUE)]
-Namespace = Annotated[str, StringConstraints(pattern=LABEL_OR_FILLED)]
+
+
+def is_own_namespace(name: str) -> str:
+    """The name unchanged. Raises ValueError when it is the namespace of Undrift's inventories."""
+    if name == SYSTEM_NAMESPACE:
+        raise ValueError(f"expected another namespace than {SYSTEM_NAMESPACE}, where inventories are kept")
+    return name
+
+
+Namespace = Annotated[str, StringConstraints(pattern=LABEL_OR_FILLED), AfterValidator(is_own_namespace)]
 NamespaceOrAny = Annotated[str, StringConstraints(pattern=LABEL_OR_ANY)]
 RepositoryUrl = Annotated[str, AfterValidator(is_url)]
 

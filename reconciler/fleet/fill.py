@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.fleet import placeholders
-from reconciler.fleet.documents import LABEL, Application, is_inside
+from reconciler.fleet.documents import LABEL, Application, is_inside, is_own_namespace
 from reconciler.fleet.load import Entry
 from reconciler.fleet.options import Options
 from reconciler.fleet.placeholders import Names, Unfilled
@@ -78,7 +78,10 @@ def _namespace(text: str, names: Names) -> str:
     name = placeholders.fill_text(text, names)
     if not re.fullmatch(LABEL, name):
         raise placeholders.wrong_result(text, name, f"expected {NAMESPACE_WORDS}")
-    return name
+    try:
+        return is_own_namespace(name)
+    except ValueError as error:
+        raise placeholders.wrong_result(text, name, str(error)) from None
 
 
 def _ref(ref: Ref, options: Options, names: Names, wrong: list[Wrong]) -> Ref:

@@ -30,7 +30,8 @@ _GO_YAML_SHOWS = 7
 
 def is_secret(body: Raw) -> bool:
     """Whether the object's values must never be shown."""
-    return body.get("kind") in ("Secret", "SecretList") and "/" not in str(body.get("apiVersion", "v1"))
+    group = str(body.get("apiVersion", "v1")).rpartition("/")[0]  # `/v1` is the core group, too
+    return body.get("kind") in ("Secret", "SecretList") and not group
 
 
 def masked(body: Raw) -> dict[str, Any]:
