@@ -8,10 +8,11 @@ that slept through its lease must notice when it wakes.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-__all__ = ["Clock", "ManualClock", "SystemClock"]
+__all__ = ["Clock", "ManualClock", "SystemClock", "looks"]
 
 _BOOT_CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -32,6 +33,16 @@ class SystemClock:
 
     def boot_s(self) -> float:
         return time.clock_gettime(_BOOT_CLOCK)
+
+
+def looks(longest_s: float, every_s: float) -> Iterator[None]:
+    """Now, and again each so often until the time is over: for what tells of itself only when it is looked at."""
+    clock = SystemClock()
+    ends_s = clock.boot_s() + longest_s
+    yield
+    while clock.boot_s() < ends_s:
+        time.sleep(every_s)
+        yield
 
 
 class ManualClock:

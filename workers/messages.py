@@ -85,7 +85,6 @@ class Grant:
     commit: str = ""
     full: bool = False
     requests: tuple[str, ...] = field(default_factory=tuple)
-    attempts: int = 0
 
     @property
     def by_operator(self) -> bool:

@@ -26,7 +26,7 @@ METRICS = {
     "undrift_unreachable_clusters": "Clusters that the last scan could not reach, or that are not who they were",
     "undrift_failed_lookups": "Repositories that the last look-up could not read",
     "undrift_brakes": "Freezes and pauses in force",
-    "undrift_queue_depth": "Work that is due now, by kind",
+    "undrift_queue_depth": "Work that waits for a worker, by kind; not what waits for its cluster or Git host to answer",
     "undrift_queue_wait_seconds": "How long the oldest due work of a kind has waited",
     "undrift_leases": "Leases granted or held",
     "undrift_worker_slots": "Tasks that the living workers can run at once",
@@ -103,12 +103,14 @@ class Fleet(Collector):
         return found
 
     def _queue(self, works: Works) -> Iterator[Metric]:
-        now_ms = self._store.due.now_ms()
+        now_ms, shut = self._store.due.now_ms(), self._store.due.shut_until()
         depth, wait, leases = Counter[str](), Counter[str](), 0
         for work, (state, at_ms) in works.items():
             if state != "due":
                 leases += 1
-            elif at_ms <= now_ms:
+            elif (
+                at_ms <= now_ms and work.destination not in shut
+            ):  # no worker is missing for what waits for its cluster
                 depth[work.kind] += 1
                 wait[work.kind] = max(wait[work.kind], now_ms - at_ms)
         for name, found, unit in (("undrift_queue_depth", depth, 1), ("undrift_queue_wait_seconds", wait, 1000)):

@@ -13,6 +13,17 @@ def is_pinned_at_all(target: ClusterTarget) -> bool:
     return DEV_CLUSTER_LABEL not in target.labels
 
 
+def require_pinned(store: Store, target: ClusterTarget, uid: str) -> None:
+    """Raises ClusterIdentityChanged when what answers is not the cluster that its name was pinned to."""
+    pinned = store.pins.get(target.name) if is_pinned_at_all(target) else ""
+    if pinned and uid and pinned != uid:
+        raise ClusterIdentityChanged(
+            f"cluster {target.name}: another cluster answers (kube-system {uid}, not {pinned}); nothing is written to it. "
+            f"Mend its kubeconfig, or if it was rebuilt: `undrift cluster forget {target.name}`",
+            subject=target.name,
+        )
+
+
 def require_one_name(store: Store, target: ClusterTarget, uid: str) -> None:
     """Pin a cluster at first contact. Raises ClusterIdentityChanged when another name of the fleet means it already."""
     cluster = target.name

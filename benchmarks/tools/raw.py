@@ -18,7 +18,7 @@ import kubernetes
 from benchmarks.site import CONFIG_MAP, NAMESPACE, Site
 from benchmarks.tools import Run
 from benchmarks.workload import WARM_UP, Workload
-from reconciler.cluster.client import APPLY_PATCH
+from reconciler.cluster.transport import APPLY_PATCH
 from reconciler.model.live import Resource
 
 Send = Callable[[Resource, Any], object]

@@ -51,6 +51,11 @@ def former_of(live: Raw, key: InstanceKey, formers: Sequence[InstanceKey]) -> In
     return None
 
 
+def holder_of(live: Raw, key: InstanceKey, formers: Sequence[InstanceKey]) -> InstanceKey | None:
+    """Under which of an instance's names an existing object is provably its own; None when it never was."""
+    return key if is_ours(live, key) else former_of(live, key, formers)
+
+
 def require_allowed(live: Raw, key: InstanceKey, subject: ObjectKey, policy: str) -> None:
     """Raises OwnedByAnother for an object of another application of ours, FirstContact for one that must not be taken.
 

@@ -10,7 +10,6 @@ of a pass are few, and an error must stop what depends on it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from reconciler.apply import contents, inventories, trash
 from reconciler.errors import FencedOut, LeaseError, NotEmpty, PreconditionFailed, UndriftError
@@ -79,7 +78,7 @@ def _look_and_delete(
         return Outcome(change, Result.DELETING, live=live, note=_waits(live))
     if going := contents.look_inside(api, live, before):
         return Outcome(change, Result.DELETING, live=live, note=going)
-    trash.keep(api, live, key, api.server_time() or datetime.now(UTC))
+    trash.keep(api, live, key)
     api.delete(
         resource, subject.namespace, subject.name, uid=str(meta["uid"]), resource_version=str(meta["resourceVersion"])
     )

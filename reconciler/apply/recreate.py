@@ -5,12 +5,11 @@ Never for what holds data or contains other objects: those are a person's decisi
 
 from __future__ import annotations
 
-import time
-from datetime import UTC, datetime
 from typing import Any
 
 from reconciler.apply import trash
 from reconciler.apply.prune import require_fence, why_not_ours
+from reconciler.clock import looks
 from reconciler.errors import ImmutableField, PreconditionFailed
 from reconciler.model.instance import InstanceKey
 from reconciler.model.inventory import Inventory
@@ -45,7 +44,7 @@ def recreate(api: ClusterApi, resource: Resource, body: dict[str, Any], key: Ins
         if why := why_not_ours(live, subject, key, inventory):
             raise ImmutableField(f"{subject}: a field that can't be changed differs, and it is not replaced: {why}")
         require_fence(api, key, inventory)
-        trash.keep(api, live, key, api.server_time() or datetime.now(UTC))
+        trash.keep(api, live, key)
         uid, version = str(meta["uid"]), str(meta["resourceVersion"])
         api.delete(resource, subject.namespace, subject.name, uid=uid, resource_version=version)
         _await_gone(api, resource, subject.namespace, subject.name, uid)
@@ -54,13 +53,12 @@ def recreate(api: ClusterApi, resource: Resource, body: dict[str, Any], key: Ins
 
 
 def _await_gone(api: ClusterApi, resource: Resource, namespace: str, name: str, uid: str) -> None:
-    deadline = time.monotonic() + LONGEST_WAIT_S
-    while (live := api.get(resource, namespace, name, metadata_only=True)) is not None:
+    waits = ""
+    for _ in looks(LONGEST_WAIT_S, LOOK_EVERY_S):
+        live = api.get(resource, namespace, name, metadata_only=True)
+        if live is None:
+            return
         if live["metadata"]["uid"] != uid:
             raise PreconditionFailed(f"{resource.kind} {name}: somebody made it anew while it was being replaced")
-        if time.monotonic() > deadline:
-            waits = ", ".join(live["metadata"].get("finalizers") or ("its dependants",))
-            raise ImmutableField(
-                f"{resource.kind} {namespace}/{name}: being replaced, still waits for {waits}", retry=5.0
-            )
-        time.sleep(LOOK_EVERY_S)
+        waits = ", ".join(live["metadata"].get("finalizers") or ("its dependants",))
+    raise ImmutableField(f"{resource.kind} {namespace}/{name}: being replaced, still waits for {waits}", retry=5.0)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterable
 
+from reconciler.clock import looks
 from reconciler.errors import PreconditionFailed, UnknownKind
 from reconciler.model.changeset import Outcome
 from reconciler.model.live import Discovery, Resource
@@ -61,14 +61,12 @@ def await_definitions(api: ClusterApi, outcomes: Iterable[Outcome]) -> None:
         return
     definitions = [found for found in made if found.key.group_kind == DEFINITION and found.live is not None]
     # The server tells of the condition by a watch only; within these three seconds a look each 0.1 s is cheaper.
-    deadline = time.monotonic() + LONGEST_WAIT_S
     pending = [found for found in definitions if not is_established(found.live)]
-    while pending and time.monotonic() < deadline:
-        time.sleep(LOOK_EVERY_S)
+    for _ in looks(LONGEST_WAIT_S, LOOK_EVERY_S):
         pending = [found for found in pending if not _is_established_now(api, found.key)]
-    # Discovery is gathered beside the condition, and may follow it by a moment.
-    while not _are_served(api.discovery(refresh=True), definitions) and time.monotonic() < deadline:
-        time.sleep(LOOK_EVERY_S)
+        # Discovery is gathered beside the condition, and may follow it by a moment.
+        if not pending and _are_served(api.discovery(refresh=True), definitions):
+            return
 
 
 def _is_established_now(api: ClusterApi, key: ObjectKey) -> bool:

@@ -18,6 +18,7 @@ from typing import Any
 
 import orjson
 
+from reconciler.clock import SystemClock
 from reconciler.errors import InvalidObject, PreconditionFailed, UndriftError
 from reconciler.model.instance import InstanceKey
 from reconciler.model.live import Resource
@@ -52,8 +53,9 @@ class Restored:
     error: UndriftError | None = None
 
 
-def keep(api: ClusterApi, live: Raw, key: InstanceKey, now: datetime) -> None:
+def keep(api: ClusterApi, live: Raw, key: InstanceKey) -> None:
     """Put an object into the trash, before it is deleted. Raises the ApplyErrors: then it must not be deleted."""
+    now = api.server_time() or SystemClock().now()
     if ObjectKey.of(live).group_kind == CLAIM:
         _retain_volume(api, live)
     data = base64.b64encode(gzip.compress(orjson.dumps(live), 6, mtime=0)).decode()

@@ -134,11 +134,12 @@ def _create(job: Job) -> Outcome:
         live = job.look()
     if live is None:  # gone again between the two requests
         return _outcome(job, job.send(force=False, create_only=True), Result.CREATED)
-    if adopt.is_ours(live, job.key):
-        return _apply(job, None) if not job.ignored else _leave_to_others(job.beside(live), live)
-    if (former := adopt.former_of(live, job.key, job.formers)) is not None:
-        return _move(job, live, former)
-    return _take_over(job, live, is_approved=False)
+    holder = adopt.holder_of(live, job.key, job.formers)
+    if holder is None:
+        return _take_over(job, live, is_approved=False)
+    if holder != job.key:
+        return _move(job, live, holder)
+    return _apply(job, None) if not job.ignored else _leave_to_others(job.beside(live), live)
 
 
 def _take_over(job: Job, live: Raw, *, is_approved: bool) -> Outcome:

@@ -1,41 +1,23 @@
 """One cluster through raw JSON: the real `ClusterApi`.
 
-Each request asks the guard first and gets no more time than the lease has left, so that no request begun in time can be
-finished by us long after. Nothing is retried but a read or an apply that found its keep-alive connection closed by the
-server: those may be repeated, while a create or replace that did arrive would then look like somebody else's.
+What is asked, and what an answer means; how it gets there is `cluster.transport`. A 404, a list and a name are believed only
+where they are an API server's own.
 """
 
 from __future__ import annotations
 
-import contextlib
-import threading
-import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import orjson
-import urllib3
-from urllib3.exceptions import (
-    HTTPError,
-    NameResolutionError,
-    NewConnectionError,
-    ProtocolError,
-    ProxyError,
-    SSLError,
-    TimeoutError,
-)
 
 from reconciler.cluster import answers
+from reconciler.cluster.transport import APPLY_PATCH, Transport
 from reconciler.errors import (
     AccessDenied,
-    Frozen,
     InvalidObject,
-    LeaseLost,
-    NoAnswer,
     PreconditionFailed,
     UndriftError,
     UnknownKind,
@@ -50,16 +32,11 @@ from reconciler.ports import Guard
 if TYPE_CHECKING:
     from reconciler.cluster.connect import Connection
 
-READ_TIMEOUT_S = 15.0
-WRITE_TIMEOUT_S = 34.0  # the API server itself gives a PATCH 34 s
-CONNECT_TIMEOUT_S = 5.0
 WATCH_GRACE_S = 15.0
 """How much longer than it was asked to a watch may be silent; bookmarks come about every minute."""
 IDENTITY_KEPT_S = 60.0
 """What answers at an address may become another cluster without the address' changing."""
 PAGE = 500
-CHUNK = 1 << 18
-APPLY_PATCH = "application/apply-patch+yaml"
 METADATA = "as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST = "as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
@@ -71,17 +48,16 @@ class Client:
         self, name: str, connection: Connection, guard: Guard, *, agent: str, is_read_only: bool = False
     ) -> None:
         self.name, self.is_read_only = name, is_read_only
-        self._connection, self._guard, self._agent = connection, guard, agent
-        self._lock = threading.Lock()
-        self._codes = Counter[str]()
+        self._connection = connection
+        self._transport = Transport(name, connection, guard, agent=agent, is_read_only=is_read_only)
 
     @property
     def requests(self) -> int:
-        return self._codes.total()
+        return self._transport.codes.total()
 
     @property
     def codes(self) -> Mapping[str, int]:
-        return dict(self._codes)
+        return dict(self._transport.codes)
 
     @property
     def known_namespaces(self) -> set[str]:
@@ -112,7 +88,7 @@ class Client:
 
     def get(self, resource: Resource, namespace: str, name: str, *, metadata_only: bool = False) -> Raw | None:
         accept = f"application/json;{METADATA}" if metadata_only else "application/json"
-        answer = self._send("GET", _path(resource, namespace, name), accept=accept)
+        answer = self._transport.send("GET", _path(resource, namespace, name), accept=accept)
         if answers.is_object_missing(answer, resource.plural):
             return None
         body = self._body(answer, f"{resource.kind} {namespace}/{name}", resource)
@@ -158,7 +134,7 @@ class Client:
             "labelSelector": selector,
         }
         what = f"the watch of {resource.plural}"
-        for line in self._lines(
+        for line in self._transport.lines(
             _path(resource, ""), query, f"application/json;{METADATA}", lasts_s + WATCH_GRACE_S, what
         ):
             event = answers.parsed(answers.Answer(200, {}, line), self.name)
@@ -175,18 +151,18 @@ class Client:
         if dry_run:
             query["dryRun"] = "All"
         path = _path(resource, str(meta.get("namespace") or ""), str(meta["name"]))
-        answer = self._send("PATCH", path, query, body, content=APPLY_PATCH)
+        answer = self._transport.send("PATCH", path, query, body, content=APPLY_PATCH)
         return _with_type(self._body(answer, _subject(body), resource, body), resource)
 
     def create(self, resource: Resource, body: Raw) -> Raw:
         path = _path(resource, str(body["metadata"].get("namespace") or ""))
-        answer = self._send("POST", path, {"fieldManager": "undrift"}, body)
+        answer = self._transport.send("POST", path, {"fieldManager": "undrift"}, body)
         return self._body(answer, _subject(body), resource, body)
 
     def replace(self, resource: Resource, body: Raw) -> Raw:
         meta = body["metadata"]
         path = _path(resource, str(meta.get("namespace") or ""), str(meta["name"]))
-        answer = self._send("PUT", path, {"fieldManager": "undrift"}, body)
+        answer = self._transport.send("PUT", path, {"fieldManager": "undrift"}, body)
         if answers.is_object_missing(answer, resource.plural):
             raise PreconditionFailed(f"{_subject(body)} is gone", subject=_subject(body))
         return self._body(answer, _subject(body), resource, body)
@@ -202,7 +178,7 @@ class Client:
     ) -> Raw:
         path = _path(resource, namespace, name)
         query = {"fieldManager": "undrift"} | ({"dryRun": "All"} if dry_run else {})
-        answer = self._send("PATCH", path, query, list(patch), content="application/json-patch+json")
+        answer = self._transport.send("PATCH", path, query, list(patch), content="application/json-patch+json")
         if answers.is_object_missing(answer, resource.plural):
             raise PreconditionFailed(f"{resource.kind} {namespace}/{name} is gone")
         return _with_type(self._body(answer, f"{resource.kind} {namespace}/{name}", resource), resource)
@@ -217,7 +193,7 @@ class Client:
             "propagationPolicy": "Background",
             "preconditions": preconditions,
         }
-        answer = self._send("DELETE", _path(resource, namespace, name), body=options)
+        answer = self._transport.send("DELETE", _path(resource, namespace, name), body=options)
         if answers.is_object_missing(answer, resource.plural):
             return None
         return self._body(answer, f"{resource.kind} {namespace}/{name}", resource)
@@ -231,13 +207,13 @@ class Client:
         if token:
             query["continue"] = token
         accept = f"application/json;{METADATA_LIST}" if metadata_only else "application/json"
-        answer = self._send("GET", _path(resource, namespace), query, accept=accept)
+        answer = self._transport.send("GET", _path(resource, namespace), query, accept=accept)
         return self._body(answer, f"the list of {resource.plural}", resource)
 
     def _read(self, path: str, accept: str, known: str) -> tuple[str, Mapping[str, Any]] | None:
         """A GET outside of resources, for discovery: the ETag and the document, None when it is the `known` one still. A
         404 there is never an API server's."""
-        answer = self._send("GET", path, accept=accept, known=known)
+        answer = self._transport.send("GET", path, accept=accept, known=known)
         if answer.status == 304 and known:
             return None
         if answer.status == 404:
@@ -264,160 +240,6 @@ class Client:
             f"cluster {self.name}: answered 404 for {resource.plural}, which its discovery serves; "
             "nothing is concluded from it",
             subject=self.name,
-        )
-
-    def _send(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None = None,
-        body: object = None,
-        *,
-        content: str = "application/json",
-        accept: str = "application/json",
-        known: str = "",
-    ) -> answers.Answer:
-        url = self._connection.server + path + (f"?{urlencode(query)}" if query else "")
-        payload = orjson.dumps(body) if body is not None else None
-        headers = {"Accept": accept, "User-Agent": self._agent}
-        if known:
-            headers["If-None-Match"] = known
-        if payload is not None:
-            headers["Content-Type"] = content
-        if authorization := self._authorization():
-            headers["Authorization"] = authorization
-        # The server may close a kept-alive connection as we send; a fresh one tells whether it is there at all.
-        tries = 2 if method == "GET" or content == APPLY_PATCH else 1
-        if method != "GET" and "dryRun" not in (query or ()):
-            self._require_writable()
-        try:
-            return self._tried(method, url, payload, headers, tries=tries)
-        except HTTPError as error:
-            raise self._unreachable(error) from error
-
-    def _lines(self, path: str, query: Mapping[str, str], accept: str, within_s: float, what: str) -> Iterator[bytes]:
-        """The lines of an answer that goes on for as long as it is followed."""
-        url = f"{self._connection.server}{path}?{urlencode(query)}"
-        headers = {"Accept": accept, "User-Agent": self._agent}
-        if authorization := self._authorization():
-            headers["Authorization"] = authorization
-        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=within_s)
-        try:
-            response = self._connection.pool.request(
-                "GET",
-                url,
-                headers=headers,
-                timeout=timeout,
-                redirect=False,
-                preload_content=False,
-                pool_timeout=within_s,
-            )
-            try:
-                if response.status != 200:
-                    answer = answers.Answer(response.status, response.headers, response.read())
-                    raise answers.error_of(answer, cluster=self.name, subject=what)
-                left = b""
-                for chunk in response.stream(CHUNK):
-                    *lines, left = (left + chunk).split(b"\n")
-                    yield from (line for line in lines if line)
-            finally:
-                response.close()
-                response.release_conn()
-        except HTTPError as error:
-            raise self._unreachable(error) from error
-
-    def _require_writable(self) -> None:
-        if self.is_read_only:
-            raise Frozen(
-                f"cluster {self.name} is in mode Observe: nothing is written to it", kind="Observed", until=None
-            )
-        self._guard.require_unfrozen()
-
-    def _tried(
-        self, method: str, url: str, payload: bytes | None, headers: Mapping[str, str], *, tries: int
-    ) -> answers.Answer:
-        try:
-            return self._once(method, url, payload, headers)
-        except ProtocolError:
-            if tries <= 1:
-                raise
-        return self._tried(method, url, payload, headers, tries=tries - 1)
-
-    def _authorization(self) -> str | None:
-        try:
-            with self._connection.lock:
-                return self._connection.authorization()
-        except Exception as error:  # a token program's failures share no base; each means that nobody may be asked
-            raise Unreachable(
-                f"cluster {self.name}: its kubeconfig gives no login now: {type(error).__name__}; run its token "
-                "command by hand to see why",
-                subject=self.name,
-            ) from error
-
-    def _once(self, method: str, url: str, payload: bytes | None, headers: Mapping[str, str]) -> answers.Answer:
-        left_s = self._guard.remaining_s()
-        if left_s <= 0:
-            raise LeaseLost(f"cluster {self.name}: the lease ended before {method} {url.partition('?')[0]}")
-        limit_s = min(READ_TIMEOUT_S if method == "GET" else WRITE_TIMEOUT_S, left_s)
-        timeout = urllib3.Timeout(total=limit_s, connect=min(CONNECT_TIMEOUT_S, limit_s))
-        ends_at, status = time.monotonic() + limit_s, "none"
-        try:
-            response = self._connection.pool.request(
-                method,
-                url,
-                body=payload,
-                headers=headers,
-                timeout=timeout,
-                redirect=False,
-                preload_content=False,
-                pool_timeout=limit_s,
-            )
-            data = self._received(response, ends_at)
-            status = str(response.status)
-        finally:
-            with self._lock:
-                self._codes[status] += 1
-        if date := response.headers.get("Date"):
-            with contextlib.suppress(ValueError):  # not an API server's; what it answered is judged elsewhere
-                at = parsedate_to_datetime(date)
-                # HTTP knows no other zone than GMT; `-0000`, as some gateways write it, gives a time without one.
-                self._connection.note_server_time(at if at.tzinfo else at.replace(tzinfo=UTC))
-        return answers.Answer(response.status, response.headers, data)
-
-    def _received(self, response: urllib3.BaseHTTPResponse, ends_at: float) -> bytes:
-        """The whole answer. urllib3 bounds each read, not their sum: an answer that drips is given up here."""
-        chunks = []
-        try:
-            for chunk in response.stream(CHUNK):
-                chunks.append(chunk)
-                if time.monotonic() > ends_at:
-                    raise NoAnswer(
-                        f"cluster {self.name}: its answer did not end in time; nothing is concluded from it",
-                        subject=self.name,
-                    )
-        except BaseException:
-            response.close()
-            response.release_conn()  # closed, it still holds its place in the pool
-            raise
-        response.release_conn()
-        return b"".join(chunks)
-
-    def _unreachable(self, error: HTTPError) -> NoAnswer:
-        if isinstance(error, SSLError):
-            what = f"TLS: its certificate is not accepted, or ours is not: {error}"
-        elif isinstance(error, NameResolutionError):
-            what = "its name can't be resolved"
-        elif isinstance(error, ProxyError):
-            what = "the proxy in its kubeconfig does not lead to it"
-        elif isinstance(error, NewConnectionError):
-            what = "it refuses connections"
-        elif isinstance(error, TimeoutError):
-            what = "it did not answer in time"
-        else:
-            what = f"{type(error).__name__}: {error}"
-        where = self._connection.server
-        return NoAnswer(
-            f"cluster {self.name} ({where}) is unreachable: {what}; what runs there stays as it is", subject=self.name
         )
 
 

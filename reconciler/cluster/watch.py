@@ -23,7 +23,6 @@ log = structlog.get_logger()
 LASTS_S = (240, 300)
 """How long the API server is asked to let one watch last, by chance, so that a thousand do not end together."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
-LONG_LIFE_S = 30.0
 
 
 class Watchable(Protocol):

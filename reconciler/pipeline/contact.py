@@ -120,7 +120,7 @@ def _look(api: ClusterApi, change: Change) -> Raw | None:
 def _judged(job: Job, live: Raw, spec: InstanceSpec) -> tuple[Action, tuple[Difference, ...]]:
     """What an object that exists would see, and what an adoption would add to it. Raises what `takeover.judge` does; what
     the API server would refuse even with a person's word is that refusal, and no question to a person."""
-    if adopt.is_ours(live, spec.key) or adopt.former_of(live, spec.key, spec.formers) is not None:
+    if adopt.holder_of(live, spec.key, spec.formers) is not None:
         return Action.APPLY, ()
     try:
         return Action.ADOPT, takeover.judge(job, live)

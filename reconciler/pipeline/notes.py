@@ -227,8 +227,13 @@ class Notes:
         had, since it was not looked at further."""
         if self.desired is None or self.seen is None:
             return HealthReport({})
+        answered = {
+            outcome.key: outcome.live
+            for outcome in self._outcomes
+            if outcome.live is not None and outcome.change.action is not Action.DELETE
+        }
         exist = {outcome.key for outcome in self.failures if verdict.exists_anyway(outcome.error)}
-        live = {key: self._live(key) for key in self._keys()}
+        live = {key: answered.get(key) or self._seen_live(key) for key in self._keys()}
         report = health.report({key: one for key, one in live.items() if one is not None or key not in exist}, now)
         unjudged = {key: NOT_JUDGED for key, one in live.items() if one is None and key in exist}
         found = {**report.objects, **unjudged}
@@ -237,10 +242,7 @@ class Notes:
     def _keys(self) -> list[ObjectKey]:
         return [manifest.key for manifest in self.desired] if self.desired else []
 
-    def _live(self, key: ObjectKey) -> Raw | None:
-        for outcome in self._outcomes:
-            if outcome.key == key and outcome.live is not None and outcome.change.action is not Action.DELETE:
-                return outcome.live
+    def _seen_live(self, key: ObjectKey) -> Raw | None:
         return self.exists.get(key) or (self.seen.live.get(key) if self.seen else None)
 
     def _applied(self, now: datetime) -> Applied | None:

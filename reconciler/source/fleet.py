@@ -16,6 +16,11 @@ from reconciler.source.room import SourceRoom
 from reconciler.source.tree import GitTree
 
 
+def is_remote(location: str) -> bool:
+    """Whether a fleet's location is a Git URL, and not a folder."""
+    return "://" in location or location.startswith("git@")
+
+
 @contextlib.contextmanager
 def open_fleet(
     location: str, room: SourceRoom, access: RepositoryAccess | None = None
@@ -25,7 +30,7 @@ def open_fleet(
     `location` is a folder, or a Git URL with `@branch` behind it where it is not `main`. A folder that is the root of a
     Git work tree is read at its HEAD commit: what is not committed is not wanted yet.
     """
-    if "://" in location or location.startswith("git@"):
+    if is_remote(location):
         url, branch = _split(location)
         access = access or RepositoryAccess(url=url)
         revision = room.resolve(access, Ref(branch=branch))

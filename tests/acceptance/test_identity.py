@@ -72,7 +72,7 @@ def test_one_cluster_under_two_names_is_held_and_a_rebuilt_one_is_taken_after_a_
     # A rebuilt cluster has another uid; the pin is what differs from it.
     installation.store.redis.hset("undrift:pins", bare_cluster.name, "00000000-0000-0000-0000-000000000000")
     eventually(lambda: reason(bare_cluster.name) == "ClusterIdentityChanged", "it is held")
-    forgotten = undrift(installation, "cluster", "forget", bare_cluster.name, "--reason", "rebuilt")
+    forgotten = undrift(installation, "cluster", "forget", bare_cluster.name, "--yes", "--reason", "rebuilt")
     assert forgotten.returncode == 0, forgotten
     mine = InstanceKey("default", f"rebuilt-{os.getpid()}-0", bare_cluster.name)
     eventually(lambda: installation.statuses()[mine].sync == "Synced", "it is taken as it is")

@@ -245,8 +245,9 @@ def approve(
 def explain(name: Name) -> None:
     """Say in sentences why an instance is as it is, and what happens next."""
     store = wiring.store()
-    for key in selecting.instances(store, name):
-        status = composed.statuses(store).get(key) or store.status.get(key)
+    keys, statuses = selecting.instances(store, name), composed.statuses(store)
+    for key in keys:
+        status = statuses.get(key) or store.status.get(key)
         print("\n".join(explaining.sentences(store, key, status)))
 
 

@@ -12,7 +12,7 @@ from reconciler.cluster import OpenGuard
 from reconciler.errors import UndriftError
 from reconciler.model.brake import cluster_scopes
 from reconciler.pipeline.rooms import Rooms
-from workers import wiring
+from workers import pinning, wiring
 from workers.cli import activating, brakes, output, selecting
 from workers.cli.output import Format
 from workers.messages import Lane, Mark, Work
@@ -85,18 +85,26 @@ def check(names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]")
 @cluster_app.command(epilog="Example: undrift cluster forget eu-1")
 def forget(
     name: Annotated[str, typer.Argument(metavar="NAME")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     reason: Annotated[str, typer.Option("--reason", help="Why: kept in the journal.")] = "",
 ) -> None:
-    """Forget which cluster a name meant, and what was proven of it. Its objects stay; its next scan meets it anew."""
+    """Forget which cluster a name meant, and what was proven of it. Its objects stay; its next scan meets it anew. One of
+    `up --context` is only observed again, until `cluster activate`."""
     store = wiring.store()
     known = store.specs.clusters().keys() | store.pins.all().keys()
     if name not in known:
         raise selecting.NotFound(f"no cluster {name!r}; known are {', '.join(sorted(known)) or 'none'}")
+    count = len(store.specs.on_cluster(name))
+    if not yes:
+        question = f"Is what answers under the name {name} now the cluster that {count} instances are meant for?"
+        typer.confirm(question, abort=True)
     store.pins.drop(name)
+    store.pins.deactivate(name)
     store.status.forget_memories(store.specs.on_cluster(name))
     store.outbox.put(store.clock.now(), "forget", f"cluster:{name}", by=brakes.who(), reason=reason)
     if name in store.specs.clusters():
         store.due.mark([Mark(Work("scan", name), Lane.OPERATOR, "forgotten")])
+        store.due.look_at_fleet()
     print(f"{name}: forgotten; its objects stay, and its next scan pins it anew")
 
 
@@ -128,10 +136,10 @@ def takeover(
     store.outbox.put(
         store.clock.now(), "takeover", f"cluster:{name}", by=brakes.who(), reason=reason, inventories=taken
     )
+    mine = [str(key) for key in store.specs.on_cluster(name)]
     store.due.mark([Mark(Work("scan", name), Lane.OPERATOR, "taken over")])
-    print(
-        f"{name}: {len(taken)} of {len(found)} inventories are ours now; its next scan proves or makes due each instance"
-    )
+    store.due.mark(Mark(Work("sync", key), Lane.COMMIT, "taken over") for key in mine)
+    print(f"{name}: {len(taken)} of {len(found)} inventories are ours now; each instance is due")
     sys.exit(0 if len(taken) == len(found) else FAILED)
 
 
@@ -140,6 +148,7 @@ def _check_one(name: str, rooms: Rooms) -> int:
     assert target is not None  # the caller looked
     try:
         api = rooms.clusters.api(target, OpenGuard(), agent=f"check {name}")
+        pinning.require_pinned(wiring.store(), target, api.identity(refresh=True))
         discovery = api.discovery(refresh=True)
         owned, unreadable = rooms.inventories.read_all(api)
     except UndriftError as error:

@@ -12,13 +12,13 @@ from typing import Annotated, Any, Literal
 import typer
 
 from reconciler.cluster import OpenGuard
-from reconciler.errors import UndriftError
+from reconciler.errors import ClusterIdentityChanged, UndriftError
 from reconciler.model.live import Resource
 from reconciler.model.spec import ClusterTarget
 from reconciler.objects.keys import SYSTEM_NAMESPACE
 from reconciler.pipeline.rooms import Rooms
 from reconciler.ports import ClusterApi
-from workers import metrics, webhook, wiring
+from workers import metrics, pinning, webhook, wiring
 from workers.cli import output
 from workers.cli.output import Format
 from workers.store import Store, clocks, composed
@@ -173,6 +173,11 @@ def render_helper(is_offline: Callable[[], bool]) -> Finding:
 def _webhook(store: Store) -> Finding:
     """Whether notices arrive. Of the URL only the host is shown, since its path is often its password."""
     target = wiring.settings().webhook
+    if target is None and store.notices.delivery().at is not None:
+        at = store.notices.delivery().at
+        return Finding(
+            "ok", "webhook", f"set for the processes, not in this shell; last success {at:%Y-%m-%d %H:%M:%S} UTC"
+        )
     if target is None:
         return Finding("ok", "webhook", "none: nobody is told of what goes wrong; see docs/how-to/notices.md")
     delivery, waiting = store.notices.delivery(), store.notices.waiting()
@@ -193,8 +198,12 @@ def _cluster(name: str, target: ClusterTarget, rooms: Rooms) -> Iterator[Finding
         api = rooms.clusters.api(target, OpenGuard(), agent=f"doctor {name}")
         version = api.discovery(refresh=True).server_version
         at = api.server_time()
+        pinning.require_pinned(wiring.store(), target, api.identity(refresh=True))
         foreign = rooms.inventories.foreign(api)
         missing = list(_missing_rights(api)) if not api.is_read_only else []
+    except ClusterIdentityChanged as error:
+        yield Finding("fail", check, error.message)
+        return
     except UndriftError as error:
         yield Finding("away", check, f"{error.reason}: {error.message}")
         return

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from contextlib import closing
+
+from reconciler.cluster import OpenGuard
+from reconciler.errors import UndriftError
 from reconciler.model.instance import InstanceKey
 from reconciler.model.manifest import ObjectKey
 from reconciler.model.status import InstanceStatus
+from reconciler.pipeline.unwell import pods_say
+from workers import wiring
 from workers.cli import output
 from workers.store import Store
 
@@ -45,8 +52,11 @@ def sentences(store: Store, key: InstanceKey, status: InstanceStatus) -> list[st
             f"  Last drift, {output.ago(one.at, now)} ago: {ObjectKey.from_text(one.key)}: {what}{values}{since}."
         )
     unwell = [one for one in status.objects if one.health not in ("Healthy", "Suspended")]
+    pods = _pods(store, key, [ObjectKey.from_text(one.key) for one in unwell[:MOST_NAMED]])
     for entry in unwell[:MOST_NAMED]:
-        lines.append(f"  {ObjectKey.from_text(entry.key)} is {entry.health}: {entry.message or 'no reason given'}.")
+        named = ObjectKey.from_text(entry.key)
+        said = f" ({pods[named]})" if named in pods else ""
+        lines.append(f"  {named} is {entry.health}: {(entry.message or 'no reason given').rstrip('.')}{said}.")
     if len(unwell) > MOST_NAMED:
         lines.append(f"  So are {len(unwell) - MOST_NAMED} more: `undrift app get {key.short}` names all.")
     for one in status.foreign[:5]:
@@ -55,6 +65,19 @@ def sentences(store: Store, key: InstanceKey, status: InstanceStatus) -> list[st
     lines += [f"  {warning}." for warning in status.warnings[:5]]
     lines += _next(store, key, status)
     return lines
+
+
+def _pods(store: Store, key: InstanceKey, unwell: Collection[ObjectKey]) -> Mapping[ObjectKey, str]:
+    """What the Pods of workloads that are not well say; nothing where the cluster can't be asked from here."""
+    target = store.specs.cluster(key.cluster)
+    if target is None or not unwell:
+        return {}
+    with closing(wiring.open_rooms(wiring.settings())) as rooms:
+        try:
+            api = rooms.clusters.api(target, OpenGuard(), agent=f"{key} explain")
+        except UndriftError:
+            return {}
+        return pods_say(api, unwell, store.clock.now())
 
 
 def _commits(store: Store, key: InstanceKey, status: InstanceStatus) -> list[str]:

@@ -59,4 +59,11 @@ def _why(entry: Mapping[str, Any]) -> str:
 
 
 def _what(entry: Mapping[str, Any]) -> str:
-    return str(entry.get("message", ""))
+    """What became of how many objects, then in words; or the objects themselves."""
+    counts = entry.get("counts") if entry.get("kind") == "sync" else None
+    words = ", ".join(f"{count} {str(result).lower()}" for result, count in (counts or {}).items())
+    message = str(entry.get("message", ""))
+    objects = entry.get("objects")
+    if not message and isinstance(objects, list):
+        message = ", ".join(map(str, objects))
+    return f"{words}: {message}" if words and not message.startswith(words) else message

@@ -49,6 +49,10 @@ def status(chosen: Annotated[Format, typer.Option("-o", "--output")] = Format.TA
         print(f"{name:<10} " + ", ".join(f"{count} {word}" for word, count in sorted(document[name].items())))
     print(f"workers    {len(workers)} with {sum(workers.values())} slots" if workers else "workers    none is running")
     show_flower()
+    if gone := [
+        one for one in found.values() if one.reason in ("LeftTheFleet", "Leaving", "LeavingHeld", "LeftBehind")
+    ]:
+        print(f"left       {len(gone)} instances left the fleet; `undrift app list` says what becomes of each")
     for name in document["unreachable"]:
         print(f"unreachable {name}: {store.status.scans()[name]['error']}")
     for word in ("problem", "note"):

@@ -272,7 +272,7 @@ def wishes(marks: Iterable[Mark], now_ms: int) -> Iterator[bytes]:
 
 
 def _grant(row: list[Any]) -> Grant:
-    work, fence, lane, reasons, commit, full, requests, attempts = row
+    work, fence, lane, reasons, commit, full, requests = row
     return Grant(
         work=Work.parse(work),
         fence=int(fence),
@@ -281,5 +281,4 @@ def _grant(row: list[Any]) -> Grant:
         commit=commit,
         full=bool(full),
         requests=tuple(orjson.loads(requests)),
-        attempts=int(attempts),
     )

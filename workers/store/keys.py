@@ -53,7 +53,7 @@ leavings           zset    instance -> when it left the fleet                   
 meters             hash    counters and histograms of all workers together                 one a series
 kinds:<cluster>    set     kinds of objects that instances own on a cluster                 one a cluster
 watched:<cluster>  string  which watcher watches a cluster, expiring                     one a cluster
-watcher:<name>     string  a watcher that runs, expiring                                   one a watcher
+watchers           zset    watcher -> when it was heard of last, s                         one a watcher
 leader-clock       string  how far the leading scheduler's clock is ahead of Redis', in seconds  1
 clocks-apart       hash    worker -> how far its clock is ahead, when it takes no work for that  one a worker
 brakes             hash    scope -> freeze or pause in force                               one a scope

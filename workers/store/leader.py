@@ -10,13 +10,7 @@ from typing import Any
 
 import redis
 
-_RENEW = (
-    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) else return 0 end"
-)
-_RELEASE = (
-    "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end "
-    "redis.call('LPUSH', KEYS[2], '1') redis.call('LTRIM', KEYS[2], 0, 0) return redis.call('DEL', KEYS[1])"
-)
+from workers.store.lock import Locks
 
 
 class NotLeading(Exception):
@@ -31,15 +25,11 @@ class Leader:
         self._key, self._free = f"{prefix}leader", f"{prefix}leader-free"
         self.token = secrets.token_hex(8)
         self._ttl_s = ttl_s
-        self._renew = client.register_script(_RENEW)
-        self._release = client.register_script(_RELEASE)
+        self._locks = Locks(client, ttl_s=ttl_s)
 
     def leads(self) -> bool:
         """Take or renew the lock; whether we lead now."""
-        ttl_ms = int(self._ttl_s * 1000)
-        if self._renew(keys=[self._key], args=[self.token, ttl_ms]):
-            return True
-        return bool(self._redis.set(self._key, self.token, nx=True, px=ttl_ms))
+        return self._locks.take(self._key, self.token)
 
     def is_leading(self) -> bool:
         """Whether the lock is ours now; nothing is taken or renewed."""
@@ -47,7 +37,7 @@ class Leader:
 
     def release(self) -> None:
         """Let another lead at once."""
-        self._release(keys=[self._key, self._free], args=[self.token])
+        self._locks.release(self._key, self.token, wakes=self._free)
 
     def watch(self, pipe: Any) -> None:
         """Begin a transaction that fails when the lock changes hands before its end. Raises NotLeading."""
@@ -80,6 +70,6 @@ class Leader:
             if ended.wait(every_s):
                 return
             try:
-                self._renew(keys=[self._key], args=[self.token, int(self._ttl_s * 1000)])
+                self._locks.renew(self._key, self.token)
             except redis.RedisError:
                 return  # the loop's next turn meets the same error, and says so

@@ -57,6 +57,10 @@ class Pins:
         """Note a person's word that a cluster of `up --context` may be written to."""
         self._redis.sadd(self._activated, cluster)
 
+    def deactivate(self, cluster: str) -> None:
+        """Take that word back."""
+        self._redis.srem(self._activated, cluster)
+
     def activated(self) -> frozenset[str]:
         return frozenset(name.decode() for name in self._redis.smembers(self._activated))
 

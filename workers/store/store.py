@@ -21,6 +21,7 @@ from workers.store.notices import Notices
 from workers.store.outbox import Outbox
 from workers.store.pins import Pins
 from workers.store.requests import Requests
+from workers.store.shares import Shares
 from workers.store.slots import WorkerSlots
 from workers.store.specs import SpecStore
 from workers.store.status import StatusStore
@@ -59,6 +60,7 @@ class Store:
     tombstones: Tombstones
     notices: Notices
     clocks: Clocks
+    shares: Shares
     clock: Clock
     prefix: str
 
@@ -95,6 +97,7 @@ def open_store(url: str, clock: Clock, *, prefix: str = PREFIX) -> Store:
         tombstones=Tombstones(client, prefix),
         notices=Notices(client, prefix),
         clocks=Clocks(client, clock, prefix),
+        shares=Shares(client, prefix),
         clock=clock,
         prefix=prefix,
     )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from reconciler.errors import BACKOFF, LeaseError, UndriftError
+from reconciler.model.changeset import Result
 from reconciler.model.instance import InstanceKey
 from reconciler.model.status import InstanceStatus
 from reconciler.pipeline.teardown import TeardownReport, hand_over, release, teardown
@@ -72,8 +73,8 @@ def _journal(brief: Brief, grant: Grant, report: TeardownReport, policy: str, re
     """What this pass did, object by object: the last word of an instance, which nothing else keeps. With it the journal
     notes that a tombstone has gone, so that no loss of Redis brings it back."""
     done = {str(one.key): str(one.result) for one in report.changes.outcomes}
-    if not done and not report.is_done:
-        return
+    if (not done and not report.is_done) or (report.refusal is not None and Result.DELETED not in done.values()):
+        return  # looked at again each minute, nothing is done
     kind = {"Delete": "delete", "Orphan": "release", "HandOver": "hand-over"}[policy]
     counts = ", ".join(f"{count} {word.lower()}" for word, count in sorted(Counter(done.values()).items()))
     left = f"; {len(report.remaining)} remain" if report.remaining else ""

@@ -23,6 +23,8 @@ from workers.messages import Lane, Mark, Work
 from workers.store import Store
 
 log = structlog.get_logger()
+AGAIN_S = 300.0
+"""After which a kind that we may not watch is tried again. Until then its scan finds what others change."""
 
 
 class ClusterWatch:
@@ -35,11 +37,13 @@ class ClusterWatch:
         self._lock = threading.Lock()
         self._sightings = Sightings()
         self._followers: dict[GroupKind, threading.Thread] = {}
+        self._begun_s: dict[GroupKind, float] = {}
 
     def tend(self) -> None:
-        """Watch the kinds that are new, and those whose watch has ended. A scan looks at what was before the first."""
-        wanted = self._store.status.kinds(self._target.name)
-        missing = {kind for kind in wanted if not (kind in self._followers and self._followers[kind].is_alive())}
+        """Watch the kinds that are new, and now and then those whose watch has ended, since only a kind that is refused or
+        not served ends it. A scan looks at what was before the first."""
+        wanted, now_s = self._store.status.kinds(self._target.name), self._store.clock.boot_s()
+        missing = {kind for kind in wanted if self._begun_s.get(kind, -AGAIN_S) + AGAIN_S <= now_s} - self._living()
         if not missing:
             return
         api = self._rooms.clusters.api(self._target, OpenGuard(), agent=f"watch {self._target.name}")
@@ -51,6 +55,7 @@ class ClusterWatch:
         for kind in missing:
             resource = discovery.find(kind)
             if resource is not None and "watch" in resource.verbs:
+                self._begun_s[kind] = now_s
                 self._follow(api, kind, resource)
 
     def stop(self) -> None:
@@ -59,7 +64,10 @@ class ClusterWatch:
 
     @property
     def kinds(self) -> int:
-        return sum(one.is_alive() for one in self._followers.values())
+        return len(self._living())
+
+    def _living(self) -> set[GroupKind]:
+        return {kind for kind, one in self._followers.items() if one.is_alive()}
 
     def _follow(self, api: Client, kind: GroupKind, resource: Resource) -> None:
         follower = Follower(api, resource, keys.PART_OF, lambda told: self._hear(kind, told), self._stop)

@@ -12,7 +12,6 @@ from reconciler.pipeline.rooms import Rooms
 from workers.messages import Lane, Mark, Work
 from workers.store import Store
 from workers.watchers.cluster import ClusterWatch
-from workers.watchers.shares import Shares
 
 log = structlog.get_logger()
 TEND_EVERY_S = 5.0
@@ -23,7 +22,7 @@ class Watcher:
 
     def __init__(self, store: Store, rooms: Rooms, name: str, *, watches_all: bool = False) -> None:
         self._store, self._rooms, self._watches_all = store, rooms, watches_all
-        self._shares = Shares(store.redis, store.prefix, name)
+        self._name = name
         self._watches: dict[str, tuple[ClusterTarget, ClusterWatch]] = {}
 
     def run(self, stop: threading.Event) -> None:
@@ -40,7 +39,7 @@ class Watcher:
     def tend(self) -> None:
         """Begin and end watches as shares, clusters and what they own change."""
         targets = self._wanted()
-        mine = self._shares.take(targets)
+        mine = self._store.shares.take(self._name, targets)
         for name, (target, watch) in list(self._watches.items()):
             if name not in mine or targets[name] != target:
                 watch.stop()
@@ -57,7 +56,7 @@ class Watcher:
         """End all watches and let others take them."""
         for _, watch in self._watches.values():
             watch.stop()
-        self._shares.release(self._watches)
+        self._store.shares.release(self._name, self._watches)
         self._watches.clear()
 
     def _wanted(self) -> dict[str, ClusterTarget]:

@@ -125,7 +125,7 @@ def test_what_exists_again_is_left_alone_and_stays_in_the_trash(world: World, da
 
 def test_what_changed_since_a_delete_was_refused_is_kept_as_it_is_now(world: World, database: list[ObjectKey]) -> None:
     live = world.api.get(CONFIG_MAP, world.namespace, "db") or {}
-    trash.keep(world.api, live, world.key, datetime.now(UTC))
+    trash.keep(world.api, live, world.key)
     patch = [{"op": "add", "path": "/data/a", "value": "newer"}]
     world.api.patch_json(CONFIG_MAP, world.namespace, "db", patch)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.cluster import client
+from reconciler.cluster import transport
 from reconciler.devcluster import Running
 from reconciler.model.live import Resource
 from reconciler.model.manifest import Raw
@@ -75,7 +75,7 @@ def test_a_cluster_that_never_answers_is_given_up_in_time(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A socket that listens and never answers; the time limit is shortened, since nothing else would differ."""
-    monkeypatch.setattr(client, "READ_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(transport, "READ_TIMEOUT_S", 1.0)
     world.write({"a.yaml": config_map()})
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))

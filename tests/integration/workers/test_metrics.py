@@ -117,6 +117,16 @@ def test_queue_brakes_and_workers_are_told(store: Store, address: str):
     assert found["undrift_worker_slots", ()] == 4
 
 
+def test_what_waits_for_a_cluster_that_does_not_answer_waits_for_no_worker(store: Store, address: str):
+    store.due.mark([Mark(Work("sync", str(WEB)), Lane.COMMIT, "push", at_ms=store.due.now_ms() - 5000)])
+    store.due.shut(WEB.cluster, 60)
+
+    found = scraped(address)
+
+    assert found["undrift_queue_depth", (("kind", "sync"),)] == 0
+    assert found["undrift_queue_wait_seconds", (("kind", "sync"),)] == 0
+
+
 def test_every_metric_is_documented_and_no_other(store: Store, address: str):
     page = (Path(__file__).parents[3] / "docs" / "reference" / "metrics.md").read_text()
     documented = {line.split("`")[1] for line in page.splitlines() if line.startswith("| `undrift_")}

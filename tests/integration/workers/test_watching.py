@@ -15,7 +15,6 @@ from workers import wiring
 from workers.messages import Lane, Work
 from workers.tasks import syncing
 from workers.watchers import Watcher
-from workers.watchers.shares import Shares
 
 pytestmark = pytest.mark.cluster
 __all__ = ["site"]
@@ -109,14 +108,27 @@ def test_our_own_syncs_make_nothing_due(watched: Site) -> None:
 
 
 def test_clusters_are_shared_and_taken_over(site: Site) -> None:
-    one, two = (Shares(site.store.redis, site.store.prefix, name) for name in ("one", "two"))
+    shares = site.store.shares
     names = ["c1", "c2", "c3", "c4"]
 
-    assert one.take(names) == set(names)
-    two.take(names)
-    first = one.take(names)
-    second = two.take(names)
+    assert shares.take("one", names) == set(names)
+    shares.take("two", names)
+    first = shares.take("one", names)
+    second = shares.take("two", names)
 
     assert (len(first), len(second), first & second) == (2, 2, frozenset())
-    one.release(first)
-    assert two.take(names) == set(names)
+    shares.release("one", first)
+    assert shares.take("two", names) == set(names)
+
+
+def test_a_share_is_told_without_a_look_at_every_key(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each watcher asks every five seconds: what is stored of a hundred thousand instances is none of it."""
+    monkeypatch.setattr(type(site.store.redis), "scan_iter", lambda *_, **__: pytest.fail("all keys are looked at"))
+
+    assert site.store.shares.take("one", ["c1"]) == {"c1"}
+
+
+def test_a_watcher_that_was_not_heard_of_lately_is_none(site: Site) -> None:
+    site.store.redis.zadd(f"{site.store.prefix}watchers", {"dead": int(time.time()) - 31})  # type: ignore[misc]
+
+    assert site.store.shares.take("one", ["c1", "c2"]) == {"c1", "c2"}

@@ -1,7 +1,7 @@
 -- Leases due work, lane by lane; within a lane the project that was served longest ago goes first.
 -- A destination takes so many at once, and while it is shut only what an operator wants.
 -- ARGV: prefix, now in ms, budget, lease in ms, most syncs at once of a cluster, most look-ups at once of a Git host. A Redis without its boot marker was emptied and grants nothing.
--- Answers a JSON list of {work, fence, lane, reasons, commit, full, requests, attempts}.
+-- Answers a JSON list of {work, fence, lane, reasons, commit, full, requests}.
 local budget, lease, out = tonumber(ARGV[3]), tonumber(ARGV[4]), {}
 local most_syncs, most_looks = tonumber(ARGV[5]), tonumber(ARGV[6])
 if redis.call('EXISTS', P .. 'boot') == 0 then return '[]' end
@@ -81,8 +81,7 @@ local function give(work, lane, name, where)
   note_head(lane, name, where)
   redis.call('DEL', P .. 'want:' .. work)
   redis.call('HSET', P .. 'served', name, redis.call('INCR', P .. 'turn'))
-  local attempts = tonumber(redis.call('HGET', P .. 'attempts', work) or '0')
-  table.insert(out, cjson.encode({work, fence, lane, reasons, w.commit or '', w.full or '', requests, attempts}))
+  table.insert(out, cjson.encode({work, fence, lane, reasons, w.commit or '', w.full or '', requests}))
 end
 
 for lane = 0, LAST_LANE do
