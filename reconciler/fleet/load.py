@@ -17,6 +17,7 @@ from reconciler.fleet import reading
 from reconciler.fleet.documents import API_VERSION, Application, Cluster, Document, Project, Repository
 from reconciler.fleet.problems import Path, Problem, dotted, in_order, line_of
 from reconciler.fleet.reading import Definition, Name, Reading
+from reconciler.model.spec import LOCAL
 from reconciler.ports import SourceTree, TreeEntry
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -98,7 +99,7 @@ def load(tree: SourceTree, path: str = "", *, previous: Fleet | None = None) -> 
 
 
 def with_dev_clusters(fleet: Fleet, kubeconfigs: Mapping[str, str]) -> Fleet:
-    """The fleet with local clusters added, by name and the reference to their kubeconfig file.
+    """The fleet with local clusters added, by name and the kubeconfig file below the folder of local clusters.
 
     A Cluster of that name in the files keeps its labels, values and mode, and is reached where the local one is.
     """
@@ -124,7 +125,7 @@ def with_contexts(fleet: Fleet, kubeconfigs: Mapping[str, str], active: Collecti
                 "kind": "Cluster",
                 "metadata": {"name": name, "labels": written.metadata.labels if written else {}},
                 "spec": {
-                    "access": {"kubeconfig": {"file": file}},
+                    "access": {"kubeconfig": {"file": LOCAL + file}},
                     "mode": "Active" if name in active else "Observe",
                 },
             }
@@ -137,7 +138,7 @@ def _dev_cluster(name: str, file: str, written: Cluster | None) -> Cluster:
     labels = dict(written.metadata.labels) if written else {}
     drift = written.spec.drift.model_dump(by_alias=True, mode="json", exclude_unset=True) if written else {}
     values = written.spec.values if written else {}
-    spec = {"access": {"kubeconfig": {"file": file}}, "drift": {"every": "10s", **drift}, "values": values}
+    spec = {"access": {"kubeconfig": {"file": LOCAL + file}}, "drift": {"every": "10s", **drift}, "values": values}
     return Cluster.model_validate(
         {
             "apiVersion": API_VERSION,
@@ -210,6 +211,22 @@ def _why_not(name: Name, defined: list[Definition], before: Fleet, doubtful: tup
             yield Problem(one.file, one.line, "metadata.name", message, name)
         return
     old, only = before.entries.get(name), defined[0]
+    if isinstance(only.document, Cluster):
+        yield from _reserved(only.document, only)
     if only.document is not None and old is not None and old.file != only.file and old.file in doubtful:
         message = f"{kind} {text!r} was defined in {old.file}, which can't be read now; nothing is changed until it can"
         yield Problem(only.file, only.line, "metadata.name", message, name)
+
+
+def _reserved(cluster: Cluster, at: Definition) -> Iterator[Problem]:
+    """What only this program says of a cluster: that it is a local one, which is pinned to no uid, or where the user's own
+    kubeconfigs are."""
+    label: Path = ("metadata", "labels", DEV_CLUSTER_LABEL)
+    if DEV_CLUSTER_LABEL in cluster.metadata.labels:
+        message = f"the label {DEV_CLUSTER_LABEL} is Undrift's own, of local clusters that it starts; remove it"
+        yield Problem(at.file, line_of(label, at.lines), dotted(label[:2]), message, at.name)
+    file: Path = ("spec", "access", "kubeconfig", "file")
+    ref = cluster.spec.access.kubeconfig
+    if ref is not None and (ref.file or "").startswith(LOCAL):
+        message = f"`{LOCAL}` is Undrift's own; expected a path below the credentials folder"
+        yield Problem(at.file, line_of(file, at.lines), dotted(file), message, at.name)

@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 
 from reconciler.clock import SystemClock
-from reconciler.cluster import client, transport
+from reconciler.cluster import Clusters, client, transport
+from reconciler.credentials import CredentialMissing, Credentials
 from reconciler.errors import InvalidObject, NoAnswer, TooManyRequests, UndriftError, Unreachable
-from tests.integration.cluster.test_faults import CONFIGS, ShortLease, kubeconfig, reaching, said, serving
+from reconciler.model.spec import ClusterAccess, ClusterTarget, KubeconfigRef
+from tests.integration.cluster.test_faults import CONFIGS, OpenGuard, ShortLease, kubeconfig, reaching, said, serving
 
 LIST = {"kind": "ConfigMapList", "apiVersion": "v1", "metadata": {"resourceVersion": "5"}}
 
@@ -241,3 +243,25 @@ def test_a_discovery_of_an_odd_shape_is_no_api_servers(tmp_path: Path, items: ob
     with serving(said(200, body)) as server, reaching(tmp_path, kubeconfig(server)) as api:
         with pytest.raises(Unreachable, match="cluster eu-1: its discovery has not the form"):
             api.discovery()
+
+
+@pytest.mark.parametrize("file", ["contexts/prod.yaml", "dev-1/kubeconfig", "../local/contexts/prod.yaml"])
+def test_a_file_of_the_fleet_reaches_no_login_of_the_users_own(tmp_path: Path, file: str) -> None:
+    """Only `local:`, which no fleet file may say, leads to the folder of `up --context` and of local clusters."""
+    local, credentials = tmp_path / "local", tmp_path / "credentials"
+    for one in (local / "contexts" / "prod.yaml", local / "dev-1" / "kubeconfig"):
+        one.parent.mkdir(parents=True, exist_ok=True)
+        one.write_text(kubeconfig("http://127.0.0.1:1"))
+    credentials.mkdir()
+    clusters = Clusters(Credentials({}, credentials), local, SystemClock())
+
+    def reach(name: str) -> None:
+        access = ClusterAccess(kubeconfig=KubeconfigRef(file=name))
+        clusters.api(ClusterTarget(name="eu-1", access=access), OpenGuard(), agent="test")
+
+    with pytest.raises(CredentialMissing, match="eu-1"):
+        reach(file)
+    with pytest.raises(CredentialMissing, match="eu-1"):
+        reach(f"local:../{file}")
+    reach("local:contexts/prod.yaml")
+    clusters.close()
