@@ -253,9 +253,10 @@ class OwnedByAutoscaler(ApplyError):
 
 
 class FirstContact(ApplyError):
-    """The object exists and was never ours."""
+    """The object exists and was never ours. `uid` is whose contact it was: another object of the name is another contact."""
 
     retry: Retry = NEVER
+    uid: str = ""
 
 
 class InvalidObject(ApplyError):

@@ -128,7 +128,8 @@ class World:
 
     def met(self, found: Plan, contact: Sequence[ObjectKey], *, approved: str | None) -> Plan:
         """A plan of this world after applying has met objects that were never ours."""
-        return plan.with_found(found, contact, (), self.inventory, self.seen, guards=Guards(), approved=approved)
+        met = dict.fromkeys(contact, "uid-of-it")
+        return plan.with_found(found, met, (), self.inventory, self.seen, guards=Guards(), approved=approved)
 
     def plan(self, of: InstanceSpec | None = None, order: Order = ORDER) -> Plan:
         return plan.make_plan(

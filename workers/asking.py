@@ -62,12 +62,20 @@ def chosen(store: Store, application: str | None, instance: str | None, selector
     elif application is not None:
         project, _, name = application.rpartition("/")
         found = [key for key in specs if key.application == name and (not project or key.project == project)]
+        if ambiguous := in_several_projects(found, application):
+            raise BadRequest(ambiguous)
     else:
         wanted = parse_selector(selector or "")
         found = [key for key, spec in specs.items() if matches({**spec.cluster.labels, **spec.labels}, wanted)]
     if not found:
         raise BadRequest(f"nothing in the fleet is meant by {given[0]!r:.100}")
     return found
+
+
+def in_several_projects(keys: Iterable[InstanceKey], name: str) -> str:
+    """Why an application's name means nothing certain, "" when all its instances are of one project."""
+    found = sorted({f"{key.project}/{key.application}" for key in keys})
+    return f"{name!r} is in several projects; name one: {', '.join(found)}" if len(found) > 1 else ""
 
 
 def request(store: Store, keys: Iterable[InstanceKey], reason: str, *, full: bool = False) -> str:

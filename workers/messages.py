@@ -52,7 +52,9 @@ class Work:
 
 
 def git_host(url: str) -> str:
-    """The host of a repository's URL, with its port when it names one; empty for a folder."""
+    """The host of a repository's URL, with its port when it names one; empty for a folder. A look-up's name may say more
+    after a space, which no URL holds."""
+    url = url.partition(" ")[0]
     _, is_url, rest = url.partition("://")
     host = rest.partition("/")[0] if is_url else url.partition("/")[0].partition(":")[0]
     return host.rpartition("@")[2].lower()

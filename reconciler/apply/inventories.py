@@ -120,7 +120,21 @@ class Inventories:
         except PreconditionFailed as error:
             if inventory.is_presumed:
                 raise InventoryNotRead(f"{key.short}: it has an inventory already") from error
-            raise FencedOut(f"{key.short}: another run wrote the inventory", fence=read_fence(api, key)) from error
+            return self._begin_after_flush(api, key, begun, inventory.fence, error)
+
+    def _begin_after_flush(
+        self, api: ClusterApi, key: InstanceKey, begun: Inventory, fence: int, error: PreconditionFailed
+    ) -> Inventory:
+        """Write it again when it was a scan of ours that wrote meanwhile: it flushes the last sync's result, which ours
+        holds already, and leaves the fence as it is."""
+        meta = _meta(api, key)
+        found, owner = _fence(key, meta), (meta.get("annotations") or {}).get(keys.INSTALLATION)
+        if found != fence or owner != self.installation:
+            raise FencedOut(f"{key.short}: another run wrote the inventory", fence=found) from error
+        try:
+            return self._write(api, key, replace(begun, resource_version=str(meta["resourceVersion"])))
+        except PreconditionFailed as again:
+            raise FencedOut(f"{key.short}: another run wrote the inventory", fence=read_fence(api, key)) from again
 
     def flush(self, api: ClusterApi, key: InstanceKey, inventory: Inventory) -> Inventory:
         """Write results that a sync left in memory. Raises PreconditionFailed when another run wrote meanwhile."""
@@ -162,8 +176,9 @@ class Inventories:
         owner = (meta.get("annotations") or {}).get(keys.INSTALLATION, "")
         if owner != self.installation:
             raise InventoryError(
-                f"{subject} belongs to another installation ({owner or 'unnamed'}); it is read-only to us. "
-                f"Ours is {self.installation}",
+                f"{subject} belongs to another installation ({owner or 'unnamed'}); it is read-only to us, which is "
+                f"{self.installation}. If that one is gone for good: `undrift cluster takeover {api.name}`; if it is meant "
+                "to be ours, set UNDRIFT_INSTALLATION to its UUID",
                 subject=subject,
             )
         of = _key_of(parent, key.cluster)
@@ -178,7 +193,9 @@ class Inventories:
         first = document.from_data(data, subject)
         parts = (meta.get("annotations") or {}).get("undrift.dev/parts", "")
         rest = b"".join(self._part(api, name, subject) for name in parts.split(",") if name)
-        return document.decode(first + rest, resource_version=str(meta["resourceVersion"]), subject=subject)
+        found = document.decode(first + rest, resource_version=str(meta["resourceVersion"]), subject=subject)
+        # Whose it is stands in the annotation, which a takeover changes; the document still names who wrote it last.
+        return replace(found, installation=self.installation)
 
     def _part(self, api: ClusterApi, name: str, subject: str) -> bytes:
         part = api.get(SECRETS, SYSTEM_NAMESPACE, name)
@@ -232,9 +249,16 @@ class Inventories:
 
 def read_fence(api: ClusterApi, key: InstanceKey) -> int:
     """The fence that stands in the parent now; 0 when there is no parent. One request, metadata only."""
+    return _fence(key, _meta(api, key))
+
+
+def _meta(api: ClusterApi, key: InstanceKey) -> Mapping[str, Any]:
     parent = api.get(SECRETS, SYSTEM_NAMESPACE, key.inventory_name, metadata_only=True)
-    annotations = (parent["metadata"].get("annotations") or {}) if parent else {}
-    text = str(annotations.get(keys.FENCE) or 0)
+    return parent["metadata"] if parent else {}
+
+
+def _fence(key: InstanceKey, meta: Mapping[str, Any]) -> int:
+    text = str((meta.get("annotations") or {}).get(keys.FENCE) or 0)
     if not text.isdecimal():
         raise InventoryError(f"inventory {key.inventory_name}: its fence {text!r} is no number; nothing was changed")
     return int(text)

@@ -29,6 +29,7 @@ from reconciler.objects.kinds import SECRETS
 from reconciler.ports import ClusterApi
 
 VOLUME = Resource("", "v1", "PersistentVolume", "persistentvolumes", False)
+_BOUND = frozenset({"pv.kubernetes.io/bind-completed", "pv.kubernetes.io/bound-by-controller"})
 CLAIM = GroupKind("", "PersistentVolumeClaim")
 KEPT = timedelta(days=7)
 OF, AT = "undrift.dev/trash-of", "undrift.dev/deleted-at"
@@ -128,6 +129,8 @@ def _anew(live: Raw) -> dict[str, Any]:
     """The body to create it by: without what the server sets, and without our label, since it is nobody's now."""
     meta = {name: value for name, value in live["metadata"].items() if name not in SERVER_METADATA}
     meta.pop("ownerReferences", None)
+    # With these a claim counts as bound to a volume that has forgotten it, and is Lost.
+    meta["annotations"] = {name: text for name, text in (meta.get("annotations") or {}).items() if name not in _BOUND}
     meta["labels"] = {name: value for name, value in (meta.get("labels") or {}).items() if name != keys.PART_OF}
     return {**{name: value for name, value in live.items() if name != "status"}, "metadata": meta}
 

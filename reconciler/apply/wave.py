@@ -21,6 +21,7 @@ from reconciler.apply import adopt, drifted, recreate, settle, takeover
 from reconciler.apply.job import Job, make_job
 from reconciler.errors import (
     FieldConflict,
+    FirstContact,
     ImmutableField,
     LeaseError,
     NamespaceMissing,
@@ -118,7 +119,7 @@ def _carry_out(job: Job) -> Outcome:
         stripped = drifted.strip(job) if job.change.cause is Cause.FOREIGN else ()
         live = job.look() if job.ignored or job.change.action is Action.ADOPT else None
         if job.change.action is Action.ADOPT:
-            return _create(job) if live is None else _take_over(job, live, is_approved=True)
+            return _create(job) if live is None else _adopt(job, live)
         outcome = _apply(job, None) if live is None else _leave_to_others(job.beside(live), live)
         return replace(outcome, result=Result.HEALED, drift=stripped) if stripped else outcome
     except ImmutableField as error:
@@ -135,11 +136,23 @@ def _create(job: Job) -> Outcome:
     if live is None:  # gone again between the two requests
         return _outcome(job, job.send(force=False, create_only=True), Result.CREATED)
     holder = adopt.holder_of(live, job.key, job.formers)
-    if holder is None:
-        return _take_over(job, live, is_approved=False)
-    if holder != job.key:
+    if holder is not None and holder != job.key:
         return _move(job, live, holder)
-    return _apply(job, None) if not job.ignored else _leave_to_others(job.beside(live), live)
+    if holder is not None:
+        return _apply(job, None) if not job.ignored else _leave_to_others(job.beside(live), live)
+    try:
+        return _take_over(job, live, is_approved=False)
+    except FirstContact as error:
+        error.uid = str(live["metadata"]["uid"])
+        raise
+
+
+def _adopt(job: Job, live: Raw) -> Outcome:
+    """Take over what a person let us take, and not another object that has its name by now."""
+    uid = str(live["metadata"]["uid"])
+    if job.change.uid and uid != job.change.uid:
+        raise PreconditionFailed(f"{job.change.key} was made anew since it was looked at", subject=job.change.key)
+    return _take_over(job, live, is_approved=True)
 
 
 def _take_over(job: Job, live: Raw, *, is_approved: bool) -> Outcome:

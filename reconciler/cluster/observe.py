@@ -1,4 +1,4 @@
-"""Looks at what is live: the objects of one instance, or the metadata of everything that is ours on a cluster.
+"""Looks at what is live: the objects of one instance, or everything that is ours on a cluster, most of it by metadata only.
 
 Both list by kind, with the part-of label as selector. A kind that could not be listed is `unseen`: nothing follows from
 the absence of its objects. A cluster that refuses cluster-wide lists is asked namespace by namespace.
@@ -6,7 +6,7 @@ the absence of its objects. A cluster that refuses cluster-wide lists is asked n
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -22,7 +22,7 @@ from reconciler.ports import ClusterApi
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """The metadata of all objects with a part-of label, of the kinds asked for; `at` is before the first list."""
+    """All objects with a part-of label, of the kinds asked for; `at` is before the first list."""
 
     at: datetime
     live: Mapping[ObjectKey, Raw] = field(default_factory=dict)
@@ -36,19 +36,26 @@ def observe(api: ClusterApi, inventory: Inventory, key: InstanceKey, clock: Cloc
     for member in inventory.members:
         places.setdefault(member.group_kind, set()).add(member.namespace)
     selector = f"{keys.PART_OF}={applyset.part_of(key)}"
-    live, unseen = _look(api, places, selector, metadata_only=False)
+    live, unseen = _look(api, places, selector, by_metadata=lambda _: False)
     return Observation(at, live, unseen)
 
 
-def survey(api: ClusterApi, kinds: Mapping[GroupKind, set[str]], clock: Clock) -> Survey:
-    """The metadata of everything that carries a part-of label. `kinds` says in which namespaces members are known."""
+def survey(
+    api: ClusterApi,
+    kinds: Mapping[GroupKind, set[str]],
+    clock: Clock,
+    *,
+    by_metadata: Callable[[GroupKind], bool] = lambda _: True,
+) -> Survey:
+    """Everything that carries a part-of label, of most kinds the metadata only. `kinds` says in which namespaces members are
+    known, `by_metadata` of which kinds that is enough. One list a kind either way."""
     at = clock.now()
-    live, unseen = _look(api, kinds, keys.PART_OF, metadata_only=True)
+    live, unseen = _look(api, kinds, keys.PART_OF, by_metadata=by_metadata)
     return Survey(at, live, unseen)
 
 
 def _look(
-    api: ClusterApi, kinds: Mapping[GroupKind, set[str]], selector: str, *, metadata_only: bool
+    api: ClusterApi, kinds: Mapping[GroupKind, set[str]], selector: str, *, by_metadata: Callable[[GroupKind], bool]
 ) -> tuple[dict[ObjectKey, Raw], frozenset[GroupKind]]:
     live: dict[ObjectKey, Raw] = {}
     unseen: set[GroupKind] = set()
@@ -59,7 +66,7 @@ def _look(
             unseen.add(kind)
             continue
         try:
-            items = _list(api, resource, namespaces, selector, metadata_only=metadata_only)
+            items = _list(api, resource, namespaces, selector, metadata_only=by_metadata(kind))
         except (AccessDenied, UnknownKind):
             unseen.add(kind)
             continue

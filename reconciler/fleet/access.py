@@ -18,14 +18,16 @@ from reconciler.model.spec import InstanceSpec, RepositoryAccess
 def access(application: Application, fleet: Fleet, previous: Mapping[InstanceKey, InstanceSpec]) -> RepositoryAccess:
     """The repository with its credentials.
 
-    While a Repository can't be read, what was used before is used on: another one's credentials would be worse.
+    While a Repository of the project can't be read, what was used before is used on: another one's credentials would be
+    worse. Text that may be anybody's holds back nobody's new credentials, only the loss of those there were.
     """
     url, name = application.spec.the_source.repo, application.metadata.name
-    if fleet.is_lost("Repository"):
+    found = nearest(application, fleet)
+    if fleet.is_repository_lost(application.spec.project) or (fleet.doubtful and not found):
         for key, spec in previous.items():
             if key.application == name and spec.source.repo.url == url and key.project == application.spec.project:
                 return spec.source.repo
-    if not (found := nearest(application, fleet)):
+    if not found:
         return RepositoryAccess(url=url)
     best = found[0].spec
     return RepositoryAccess(url=url, credentials=best.credentials, limits=best.limits, poll=best.poll)

@@ -17,6 +17,7 @@ from reconciler.fleet.selectors import AllowedClusters, ClusterSelector
 from reconciler.fleet.urls import is_url
 from reconciler.fleet.values import OPENING, has_single_names, is_value
 from reconciler.model.drift import DriftPolicy, IgnoredDifference
+from reconciler.model.instance import DEFAULT_PROJECT
 from reconciler.model.rules import Guards, KindRule
 from reconciler.model.shape import Duration, Spec
 from reconciler.model.spec import (
@@ -53,6 +54,7 @@ def is_own_namespace(name: str) -> str:
 
 Namespace = Annotated[str, StringConstraints(pattern=LABEL_OR_FILLED), AfterValidator(is_own_namespace)]
 NamespaceOrAny = Annotated[str, StringConstraints(pattern=LABEL_OR_ANY)]
+CredentialPattern = Annotated[str, StringConstraints(min_length=1)]
 RepositoryUrl = Annotated[str, AfterValidator(is_url)]
 
 
@@ -141,7 +143,8 @@ class MovedFrom(Spec):
 class ApplicationSpec(Spec):
     """What to run, how to render it, and on which clusters."""
 
-    project: LabelText = "default"
+    project: LabelText = DEFAULT_PROJECT
+    """Its name is its own within the project: another project may use it, too."""
     source: ApplicationSource | None = None
     sources: tuple[ApplicationSource, ...] = ()
     """The same as a list; this version takes exactly one."""
@@ -157,7 +160,8 @@ class ApplicationSpec(Spec):
     deletion_grace_period: Duration = Field(timedelta(hours=1), ge=timedelta(0))
     """How long its removal may be taken back before anything is deleted."""
     moved_from: tuple[MovedFrom, ...] = ()
-    """What it was called, or where it ran, before: its objects are taken over as they are, and never deleted between."""
+    """What it was called, or where it ran, before: its objects are taken over as they are, and never deleted between. From
+    another project only where that one's `movesTo` lists this application's."""
     ignore_differences: tuple[IgnoredDifference, ...] = ()
     """Fields left to other writers: sent when an object is created, not afterwards."""
 
@@ -191,6 +195,17 @@ class ClusterSpec(Spec):
     """`Observe`: nothing is ever written to the cluster."""
 
 
+class AllowedCredentials(Spec):
+    """The references that credentials of the project's Repositories may have, by kind; `*` stands for any text."""
+
+    env: tuple[CredentialPattern, ...] = ()
+    """Names of environment variables, such as `UNDRIFT_CRED_SHOP_*`."""
+    file: tuple[CredentialPattern, ...] = ()
+    """Paths below the credentials folder, such as `shop/*`."""
+    secret: tuple[CredentialPattern, ...] = ()
+    """`namespace/name/key`, such as `shop/*`."""
+
+
 class ProjectSpec(Spec):
     """A tenant. It allows what it lists; a missing list allows nothing; `*` allows any."""
 
@@ -200,10 +215,13 @@ class ProjectSpec(Spec):
     repos: tuple[UrlOrAny, ...] = ()
     """URLs of repositories, or of folders of them on the host; `*` for any on a host. One on the workers' own disk
     (`file:///…`) is listed by its folder, or those above it."""
+    credentials: AllowedCredentials = AllowedCredentials()
     clusters: AllowedClusters = AllowedClusters()
     namespaces: tuple[NamespaceOrAny, ...] = ()
     cluster_kinds: tuple[KindRule, ...] = ()
     namespaced_kinds: tuple[KindRule, ...] = ()
+    moves_to: tuple[NamespaceOrAny, ...] = ()
+    """Projects whose applications may say by `movedFrom` that they were one of this project's; `*` for any."""
     guards: Guards = Guards()
 
 
@@ -211,9 +229,11 @@ class RepositorySpec(Spec):
     """How to reach the Git repositories at and below `url`, for the applications of one project."""
 
     url: RepositoryUrl
-    project: LabelText = "default"
+    project: LabelText = DEFAULT_PROJECT
     """Only this project's applications use these credentials."""
     credentials: RepositoryCredentials = RepositoryCredentials()
+    """How to log in to the Git host, by references that the project's `credentials` lists. A token is sent as Bearer, or as
+    the password when a username is given."""
     limits: RepositoryLimits = RepositoryLimits()
     poll: Duration = Field(timedelta(seconds=60), ge=timedelta(seconds=1))
     """How often the repository's refs are looked at; `undrift up` looks every 3 seconds."""
@@ -256,6 +276,20 @@ class Repository(_Document):
 
 
 Document = Application | Cluster | Project | Repository
+
+
+def full_name(document: Document) -> str:
+    """The name that no other document of its kind may have: `project/name` of what belongs to a project, without it where
+    that is `default`."""
+    project = document.spec.project if isinstance(document, Application | Repository) else DEFAULT_PROJECT
+    return in_project(project, document.metadata.name)
+
+
+def in_project(project: str, name: str) -> str:
+    """A name as people type it: with its project's before it unless that is `default`."""
+    return name if project == DEFAULT_PROJECT else f"{project}/{name}"
+
+
 KINDS: Mapping[str, type[Application] | type[Cluster] | type[Project] | type[Repository]] = {
     "Application": Application,
     "Cluster": Cluster,

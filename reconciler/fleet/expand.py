@@ -8,14 +8,14 @@ objects stay, and a person decides.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from reconciler.fleet import moves, values
+from reconciler.fleet import lookups, moves, values
 from reconciler.fleet import project as projects
 from reconciler.fleet.access import access, nearest
-from reconciler.fleet.documents import Application, Cluster, Project
+from reconciler.fleet.documents import Application, Cluster, Project, full_name, in_project
 from reconciler.fleet.fill import Wrong, fill, never, told
 from reconciler.fleet.load import Entry, Fleet
 from reconciler.fleet.options import Options, make_options, matching
@@ -45,13 +45,8 @@ class Expansion:
     clusters: Mapping[str, ClusterTarget] = field(default_factory=dict)
 
     def repositories(self) -> Mapping[str, RepositoryAccess]:
-        """The repositories in use, by URL; where instances disagree on how often to look, the shortest time counts."""
-        found: dict[str, RepositoryAccess] = {}
-        for spec in self.specs.values():
-            repo = spec.source.repo
-            if repo.url not in found or repo.poll < found[repo.url].poll:
-                found[repo.url] = repo
-        return found
+        """The accesses in use, by what their look-ups are called."""
+        return lookups.repositories(self.specs)
 
 
 @dataclass
@@ -94,9 +89,10 @@ def expand(fleet: Fleet, *, previous: Specs | None = None) -> Expansion:
     """One spec per application and cluster. Deterministic: equal fleets give equal specs."""
     targets = {name: _target(cluster) for name, cluster in fleet.clusters.items()}
     work = _Work(fleet, dict(previous or {}), targets, problems=list(fleet.problems), notes=list(fleet.notes))
+    work.problems += _refused_repositories(fleet)
     before: dict[str, list[InstanceKey]] = {}
     for key in work.previous:
-        before.setdefault(key.application, []).append(key)
+        before.setdefault(_application(key), []).append(key)
     for name, application in fleet.applications.items():
         _expand_one(application, fleet.entries["Application", name], before.get(name, []), work)
     for key in work.previous:
@@ -107,10 +103,10 @@ def expand(fleet: Fleet, *, previous: Specs | None = None) -> Expansion:
     specs, still_there = moves.settle(work.specs, work.kept, fleet)
     work.problems += still_there
     return Expansion(
-        specs=dict(sorted(specs.items())),
+        specs=dict(sorted(lookups.with_look_ups(specs).items())),
         kept=frozenset(work.kept),
         left=left,
-        removed=frozenset(key for key in left if _was_removed(key, work)),
+        removed=_removed(left, work),
         moved=moves.heirs(specs) if _is_clean(work) else {},
         problems=in_order(work.problems),
         notes=in_order(work.notes),
@@ -123,15 +119,29 @@ def _is_clean(work: _Work) -> bool:
     return bool(work.fleet.applications) and not work.problems and not work.fleet.notes
 
 
-def _was_removed(key: InstanceKey, work: _Work) -> bool:
-    fleet = work.fleet
-    return _is_clean(work) and key.application not in fleet.applications and key.cluster in fleet.clusters
+def _removed(left: Iterable[InstanceKey], work: _Work) -> frozenset[InstanceKey]:
+    """Not those whose name is new in another project: they moved there, and nobody said so."""
+    if not _is_clean(work):
+        return frozenset()
+    elsewhere = {key.application for key in work.specs if key not in work.previous}
+    return frozenset(
+        key
+        for key in left
+        if _application(key) not in work.fleet.applications
+        and key.cluster in work.fleet.clusters
+        and key.application not in elsewhere
+    )
+
+
+def _application(key: InstanceKey) -> str:
+    """An instance's application by the name that the fleet has for it."""
+    return in_project(key.project, key.application)
 
 
 def _expand_one(application: Application, entry: Entry, mine: list[InstanceKey], work: _Work) -> None:
     """Decide an application's instances. Broken as a whole, it keeps those it had, and gets no others."""
     fleet = work.fleet
-    if ("Application", application.metadata.name) in fleet.broken and mine:
+    if ("Application", full_name(application)) in fleet.broken and mine:
         _keep_all(mine, work)
         return
     if wrong := list(_wrong_references(application, entry, work)):
@@ -143,6 +153,10 @@ def _expand_one(application: Application, entry: Entry, mine: list[InstanceKey],
         work.problems.append(entry.problem(refusal.message, *refusal.path))
         _keep_all(mine, work, refusal=refusal.message)
         return
+    for repository in nearest(application, fleet):
+        if refusals := list(projects.credential_refusals(repository, project)):  # told of the Repository itself
+            _keep_all(mine, work, refusal=f"Repository {repository.metadata.name!r}: {refusals[0].message}")
+            return
     selected = [one for one in fleet.clusters.values() if _selects(application, one)]
     if not selected:
         work.notes.append(entry.problem("selects no cluster of this fleet", "spec", "clusters"))
@@ -151,6 +165,14 @@ def _expand_one(application: Application, entry: Entry, mine: list[InstanceKey],
     for cluster in selected:
         unfilled[cluster.metadata.name] = _expand_on(application, cluster, project, entry, options, work)
     work.problems += told(entry, unfilled)
+
+
+def _refused_repositories(fleet: Fleet) -> Iterator[Problem]:
+    """What Repositories may not use, whether or not an application does."""
+    for name, repository in fleet.repositories.items():
+        project = fleet.projects.get(repository.spec.project)
+        for one in projects.credential_refusals(repository, project):
+            yield fleet.entries["Repository", name].problem(one.message, *one.path)
 
 
 def _keep_all(keys: list[InstanceKey], work: _Work, *, refusal: str = "") -> None:
@@ -207,11 +229,9 @@ def _expand_on(
 
 def _is_in_doubt(key: InstanceKey, fleet: Fleet) -> bool:
     """Whether an instance is missing only since something that makes it can't be read."""
-    if key.application not in fleet.applications:
+    if _application(key) not in fleet.applications:
         has_cluster = key.cluster in fleet.clusters or fleet.is_lost("Cluster", key.cluster)
-        return has_cluster and fleet.is_lost("Application", key.application)
-    if fleet.applications[key.application].spec.project != key.project:
-        return False
+        return has_cluster and fleet.is_lost("Application", _application(key))
     return ("Cluster", key.cluster) in fleet.broken or (
         key.cluster not in fleet.clusters and fleet.is_lost("Cluster", key.cluster)
     )

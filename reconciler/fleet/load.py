@@ -14,9 +14,10 @@ from typing import TypeVar
 
 from reconciler.errors import PathNotFound, SourceTooLarge
 from reconciler.fleet import reading
-from reconciler.fleet.documents import API_VERSION, Application, Cluster, Document, Project, Repository
+from reconciler.fleet.documents import API_VERSION, Application, Cluster, Document, Project, Repository, full_name
 from reconciler.fleet.problems import Path, Problem, dotted, in_order, line_of
 from reconciler.fleet.reading import Definition, Name, Reading
+from reconciler.model.instance import DEFAULT_PROJECT
 from reconciler.model.spec import LOCAL
 from reconciler.ports import SourceTree, TreeEntry
 
@@ -34,7 +35,7 @@ class Entry:
 
     def problem(self, message: str, *path: str | int) -> Problem:
         """A problem of this document at a field."""
-        name = (self.document.kind, self.document.metadata.name)
+        name = (self.document.kind, full_name(self.document))
         return Problem(self.file, line_of(path, self.lines), dotted(path), message, name)
 
 
@@ -46,7 +47,8 @@ class Fleet:
     """All documents that are in force.
 
     `broken` are the names whose newest text is wrong: where such a name is among `entries`, it is with its last good
-    text. `doubtful` are files that may define names which could not be read.
+    text. `doubtful` are files that may define names which could not be read. Names of applications and repositories are
+    those within their project (`documents.full_name`).
     """
 
     entries: Mapping[Name, Entry] = field(default_factory=dict)
@@ -76,13 +78,21 @@ class Fleet:
         lost = self._lost
         return bool(self.doubtful) or ((kind, name) in lost if name else any(kind == one for one, _ in lost))
 
+    def is_repository_lost(self, project: str) -> bool:
+        """Whether one of a project's Repositories is defined without us knowing what it says."""
+        return any(kind == "Repository" and _project_of(name) == project for kind, name in self._lost)
+
     @cached_property
     def _lost(self) -> frozenset[Name]:
         return self.broken - self.entries.keys()
 
     def _of(self, kind: type[_Kind]) -> Mapping[str, _Kind]:
         found = (entry.document for entry in self.entries.values())
-        return {one.metadata.name: one for one in found if isinstance(one, kind)}
+        return {full_name(one): one for one in found if isinstance(one, kind)}
+
+
+def _project_of(name: str) -> str:
+    return name.rpartition("/")[0] or DEFAULT_PROJECT
 
 
 def load(tree: SourceTree, path: str = "", *, previous: Fleet | None = None) -> Fleet:

@@ -6,15 +6,18 @@ known only once manifests are rendered: the rules travel with the spec, and the 
 
 from __future__ import annotations
 
+import fnmatch
+import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from reconciler.fleet import urls
-from reconciler.fleet.documents import Application, Cluster, Project
+from reconciler.fleet.documents import Application, Cluster, Project, Repository
 from reconciler.fleet.load import Fleet
 from reconciler.fleet.problems import near
 from reconciler.model.instance import DEFAULT_PROJECT
 from reconciler.model.rules import ProjectRules
+from reconciler.model.spec import CredentialRef, RepositoryCredentials
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,30 @@ def repository_refusal(application: Application, project: Project | None) -> Ref
         (*application.spec.source_path, "repo"),
         f"Project {name!r} does not list {repo}; it allows {_listed(project.spec.repos)}{hint}",
     )
+
+
+def credential_refusals(repository: Repository, project: Project | None) -> Iterator[Refusal]:
+    """Why a Repository may not use its credentials. What is written there is not repeated: it may be a pasted secret."""
+    if project is None:
+        return
+    allowed = project.spec.credentials
+    for name, field in RepositoryCredentials.model_fields.items():
+        ref = getattr(repository.spec.credentials, name)
+        if not isinstance(ref, CredentialRef):
+            continue
+        kind, patterns = next((one, getattr(allowed, one)) for one in ("env", "file", "secret") if getattr(ref, one))
+        if not any(_is_like(pattern, getattr(ref, kind)) for pattern in patterns):
+            yield Refusal(
+                ("spec", "credentials", field.alias or name, kind),
+                f"Project {project.metadata.name!r} does not list this in its credentials.{kind}; it allows "
+                f"{_listed(patterns)}. Use one of these, or add it there",
+            )
+
+
+def _is_like(pattern: str, reference: str) -> bool:
+    """Whether a reference is one of a pattern's, as a path without detours."""
+    only_stars = pattern.replace("[", "[[]").replace("?", "[?]")
+    return fnmatch.fnmatchcase(posixpath.normpath(reference), only_stars)
 
 
 def instance_refusals(

@@ -19,20 +19,25 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from reconciler.errors import InvalidManifest
 from reconciler.fleet import placeholders, problems
-from reconciler.fleet.documents import API_VERSION, KINDS, Document
+from reconciler.fleet.documents import API_VERSION, KINDS, Document, full_name, in_project
 from reconciler.fleet.problems import Path, Problem
+from reconciler.model.instance import DEFAULT_PROJECT
 from reconciler.objects import yaml
 from reconciler.objects.budget import MOST_NODES, MOST_TEXT, Budget
 
 GROUP = "undrift.dev"
+OF_PROJECTS = frozenset({"Application", "Repository"})
+"""The kinds whose names belong to a project."""
 Name = tuple[str, str]
-"""Kind and name of a document."""
+"""Kind of a document, and its name with its project's (`documents.full_name`)."""
 
 _SEPARATOR = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 _VALUE = r"""[ \t]*["']?([A-Za-z0-9.-]+)"""
 _KIND = re.compile(rf"kind:{_VALUE}")
 _NAME = re.compile(rf"^name:{_VALUE}")
 _METADATA = re.compile(r"metadata:[ \t]*(?:#.*)?$")
+_SPEC = re.compile(r"spec:[ \t]*(?:#.*)?$")
+_PROJECT = re.compile(rf"^project:{_VALUE}[\"']?[ \t]*(?:#.*)?$")
 _FLOW_METADATA = re.compile(rf"metadata:[ \t]*\{{(?:[^}}]*,)?[ \t]*name:{_VALUE}")
 
 
@@ -130,7 +135,14 @@ def _note_unreadable(piece: str, line: int, error: Exception, place: _Place, fou
     if name is None:
         found.is_doubtful = True
     else:
-        found.definitions.append(Definition(name, place.file, line))
+        _note_broken(name, line, place, found)
+
+
+def _note_broken(name: Name, line: int, place: _Place, found: Reading) -> None:
+    """A definition that is wrong. It may be its project that is: what this file defined by that name before is meant."""
+    found.definitions.append(Definition(name, place.file, line))
+    bare = name[1].rpartition("/")[2]
+    found.suspects.update(one for one in place.known if one[0] == name[0] and one[1].rpartition("/")[2] == bare)
 
 
 def _scanned_name(piece: str) -> Name | None:
@@ -138,22 +150,47 @@ def _scanned_name(piece: str) -> Name | None:
 
     Line by line: one pattern over the whole text can take exponential time on hostile input.
     """
-    kinds: list[str] = []
-    names: list[str] = []
-    versions, is_inside, indent = 0, False, ""
+    found: dict[str, list[str]] = {"version": [], "kind": [], "name": [], "project": [], "hidden": []}
+    below, indent = "", ""
     for line in piece.splitlines():
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         if line[0] not in " \t":
-            is_inside, indent = _METADATA.match(line) is not None, ""
-            versions += line.startswith("apiVersion:")
-            kinds += _KIND.findall(line) if line.startswith("kind:") else []
-            names += _FLOW_METADATA.findall(line) if line.startswith("metadata:") else []
-        elif is_inside:
+            below = "metadata" if _METADATA.match(line) else "spec" if _SPEC.match(line) else ""
+            indent = ""
+            _scan_top(line, found)
+        elif below:
             indent = indent or line[: len(line) - len(line.lstrip())]
-            names += _NAME.findall(line.removeprefix(indent)) if line.startswith(indent) else []
-    is_one = len(kinds) == len(names) == versions == 1
-    return (kinds[0], names[0]) if is_one and kinds[0] in KINDS else None
+            _scan_below(line.removeprefix(indent) if line.startswith(indent) else "", below, found)
+    if (
+        found["hidden"]
+        or len(found["project"]) > 1
+        or not len(found["kind"]) == len(found["name"]) == len(found["version"]) == 1
+    ):
+        return None
+    (kind,), (name,) = found["kind"], found["name"]
+    project = next(iter(found["project"]), DEFAULT_PROJECT)
+    if kind not in KINDS:
+        return None
+    return kind, in_project(project, name) if kind in OF_PROJECTS else name
+
+
+def _scan_top(line: str, found: dict[str, list[str]]) -> None:
+    if line.startswith("apiVersion:"):
+        found["version"].append(line)
+    elif line.startswith("kind:"):
+        found["kind"] += _KIND.findall(line)
+    elif line.startswith("metadata:"):
+        found["name"] += _FLOW_METADATA.findall(line)
+    elif line.startswith("spec:") and "project" in line:
+        found["hidden"].append(line)
+
+
+def _scan_below(line: str, below: str, found: dict[str, list[str]]) -> None:
+    if below == "metadata":
+        found["name"] += _NAME.findall(line)
+    elif line.startswith("project:"):
+        found["project" if _PROJECT.match(line) else "hidden"] += _PROJECT.findall(line) or [line]
 
 
 def _read_items(node: Node, body: Any, place: _Place, found: Reading) -> None:
@@ -204,14 +241,18 @@ def _text(body: Mapping[str, Any], field: str) -> str:
 
 
 def _names(body: Mapping[str, Any]) -> set[Name]:
-    """What a document defines; a misspelt kind counts as what it looks like, else as each of ours."""
+    """What a document defines; a misspelt kind counts as what it looks like, else as each of ours. Nothing where its name,
+    or the project that its name belongs to, can't be read."""
     meta = body.get("metadata")
     name = meta.get("name") if isinstance(meta, Mapping) else None
-    if name is None or isinstance(name, Mapping | list):
-        return set()
     kind = _text(body, "kind")
     meant = kind if kind in KINDS else problems.near(kind, list(KINDS))
-    return {(one, str(name)) for one in KINDS if one == meant or not meant}
+    kinds = [one for one in KINDS if one == meant or not meant]
+    spec = body.get("spec")
+    project = spec.get("project", DEFAULT_PROJECT) if isinstance(spec, Mapping) else DEFAULT_PROJECT
+    if any(one is None or isinstance(one, Mapping | list) for one in (name, project)):
+        return set()
+    return {(one, in_project(str(project), str(name)) if one in OF_PROJECTS else str(name)) for one in kinds}
 
 
 def _read_mapping(body: Mapping[str, Any], node: Node, place: _Place, found: Reading) -> None:
@@ -228,12 +269,13 @@ def _read_mapping(body: Mapping[str, Any], node: Node, place: _Place, found: Rea
     if document is not None:
         named = {path for path, _ in placeholders.texts(body.get("spec"), ("spec",))}
         kept = {path: at for path, at in lines.items() if "values" not in path or path in named}
-        found.definitions.append(Definition(names[0], place.file, line, document, kept))
+        name = (document.kind, full_name(document))
+        found.definitions.append(Definition(name, place.file, line, document, kept))
         return
     found.problems += refused or []
     found.is_doubtful = found.is_doubtful or not names
     if subject is not None:
-        found.definitions.append(Definition(subject, place.file, line))
+        _note_broken(subject, line, place, found)
     else:
         found.suspects.update(names)
 

@@ -44,7 +44,9 @@ For completion in an editor that knows the YAML language server, put this in the
 
 A duration is written as Go does: `90s`, `15m`, `1h30m`. A credential is a reference, never a value: exactly one of
 `env` (a variable that begins with UNDRIFT_CRED_), `file` (a path below the one folder configured for credentials) and
-`secret` (`namespace/name/key` of a Secret of the hub cluster). `required` stands for a field without
+`secret` (`namespace/name/key` of a Secret of the hub cluster). Whoever may write the fleet's files may have every credential
+that the schedulers and workers can read sent to a host of their choice, by a Cluster, a Project or a Repository: see
+`docs/how-to/tenants.md` for how to part tenants. `required` stands for a field without
 a default, `none` for one that is simply not set.
 
 ## Placeholders

@@ -95,6 +95,11 @@ class Inventory:
     def fence(self) -> int:
         return self.intent.fence if self.intent else 0
 
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether a sync began that has left no proof: what it may have written then differs from what is proven."""
+        return self.fence > (self.applied.fence if self.applied else 0)
+
     def flushed(self, applied: Applied | None, entry: HistoryEntry | None, *, keep: int = 20) -> Inventory:
         """This inventory with the results of the sync before, if they are newer than what it holds."""
         held = self.applied.fence if self.applied else 0

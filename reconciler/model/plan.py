@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from reconciler.model.instance import InstanceKey
@@ -85,8 +85,8 @@ class Plan:
     """Objects whose heal waits since another writer keeps changing them."""
     reported: tuple[Change, ...] = ()
     """Drift that is told and not healed, since `drift.action` is Report or Ignore."""
-    first_contact: tuple[ObjectKey, ...] = ()
-    """Objects that exist and were never ours, as far as a look has found them."""
+    first_contact: Mapping[ObjectKey, str] = field(default_factory=dict)
+    """Objects that exist and were never ours, as far as a look has found them, in order, with their uids."""
     replaced: tuple[ObjectKey, ...] = ()
     """Objects that have to be deleted and made anew, as their manifests ask for, as far as applying has found them."""
 
@@ -106,6 +106,6 @@ class Plan:
         """Names exactly what a person is asked to let through: the desire, each deletion and adoption with its uid."""
         lines = [str(self.instance), self.digest]
         lines += sorted(f"delete {change.key.to_text()} {change.uid}" for change in self.prune)
-        lines += sorted(f"adopt {key.to_text()}" for key in self.first_contact)
+        lines += sorted(f"adopt {key.to_text()} {uid}" for key, uid in self.first_contact.items())
         lines += sorted(f"replace {key.to_text()}" for key in self.replaced)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]

@@ -68,6 +68,13 @@ class RepositoryAccess(Spec):
     credentials: RepositoryCredentials = RepositoryCredentials()
     limits: RepositoryLimits = RepositoryLimits()
     poll: Duration = Field(timedelta(seconds=60), ge=timedelta(milliseconds=100))
+    look_up: str = ""
+    """What its look-ups are called, where the URL alone does not say it; nothing that is applied depends on it."""
+
+    @property
+    def subject(self) -> str:
+        """What its look-ups, and all that is known by them, are called: never the same for two ways to one URL."""
+        return self.look_up or self.url
 
 
 class Ref(Spec):
@@ -287,5 +294,7 @@ class InstanceSpec(Spec):
     @property
     def digest(self) -> str:
         """Names what is to run. A cluster's label changes it only where it was filled in."""
-        whole = self.model_dump(mode="json", by_alias=True, exclude={"cluster": {"labels"}})
+        whole = self.model_dump(
+            mode="json", by_alias=True, exclude={"cluster": {"labels"}, "sources": {"__all__": {"repo": {"look_up"}}}}
+        )
         return "sha256:" + hashlib.sha256(orjson.dumps(whole, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -139,6 +139,13 @@ def last_writer(body: Raw, ours: str) -> str:
     return str(newest["manager"]) if newest else ""
 
 
+def wrote_last(body: Raw, ours: str) -> bool:
+    """Whether our own apply is the newest write, status writers left out; within one second nobody can tell."""
+    entry = apply_entry(body, ours)
+    others = [one for one in entries(body) if one.get("manager") != ours and one.get("subresource") != "status"]
+    return entry is not None and all(_written_at(one) <= _written_at(entry) for one in others)
+
+
 @dataclass(frozen=True, slots=True)
 class Foreign:
     """What another writer owns of an object: which fields, and when it wrote last (RFC 3339, empty where not recorded)."""

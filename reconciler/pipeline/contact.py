@@ -95,7 +95,11 @@ def meet(
             raise
         except UndriftError as error:
             refused[change.key] = error
-    contact = {key for key, error in refused.items() if isinstance(error, FirstContact)}
+            if change.key in live:
+                actions[change.key] = Action.ADOPT
+    contact = {
+        key: str(live[key]["metadata"]["uid"]) for key, error in refused.items() if isinstance(error, FirstContact)
+    }
     replaced = {key for key, error in refused.items() if isinstance(error, ImmutableField) and key not in live}
     waves = [[_acting(one, actions) for one in wave.changes] for wave in decided.waves]
     if not contact and not replaced:
@@ -103,7 +107,7 @@ def meet(
     grown = plan.with_found(
         decided, contact, replaced, inventory, seen, guards=spec.guards, approved=order.approved_plan
     )
-    found = contact | replaced
+    found = contact.keys() | replaced
     others = tuple(Wave(rest) for one in waves if (rest := tuple(each for each in one if each.key not in found)))
     asked = dict.fromkeys(contact, Action.ADOPT) | dict.fromkeys(replaced, Action.REPLACE)
     held = [_acting(each, asked) for one in waves for each in one if each.key in found] if grown.holds else []

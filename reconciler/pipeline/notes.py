@@ -134,9 +134,9 @@ class Notes:
         return tuple(outcome for outcome in self._outcomes if outcome.error is not None)
 
     @property
-    def first_contact(self) -> tuple[ObjectKey, ...]:
-        """The objects that turned out to exist without being ours."""
-        return tuple(outcome.key for outcome in self.failures if isinstance(outcome.error, FirstContact))
+    def first_contact(self) -> Mapping[ObjectKey, str]:
+        """The objects that turned out to exist without being ours, with their uids."""
+        return {one.key: one.error.uid for one in self.failures if isinstance(one.error, FirstContact)}
 
     @property
     def needing_replacement(self) -> tuple[ObjectKey, ...]:

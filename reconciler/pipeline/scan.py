@@ -1,9 +1,9 @@
 """Proves the instances of one cluster in sync, without re-applying, dry-running or fetching anything.
 
-One list of the cluster's inventories and one metadata list per kind give, for every applied object, the fingerprint as
-it is now. Equal to the recorded one: nobody changed a field of ours. Different, or not there: the instance is due. An
-object that is not in the list is looked up by name, since its label may have been removed. What the last syncs have not
-flushed into their inventories is written on the way.
+One list of the cluster's inventories and one list per kind give, for every applied object, the fingerprint as it is now.
+Equal to the recorded one: nobody changed a field of ours. Different, or not there: the instance is due. An object that is
+not in the list is looked up by name, since its label may have been removed. Kinds to which existing is not all there is are
+listed as whole objects, for how they do. What the last syncs have not flushed into their inventories is written on the way.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from reconciler import cluster
+from reconciler import cluster, health
 from reconciler.apply import trash
 from reconciler.cluster import Survey
 from reconciler.errors import FencedOut, Frozen, PreconditionFailed
 from reconciler.model.changeset import Drift
 from reconciler.model.drift import DriftPolicy
+from reconciler.model.health import Health, ObjectHealth
 from reconciler.model.instance import InstanceKey
 from reconciler.model.inventory import Applied, Inventory, Proof
 from reconciler.model.manifest import GroupKind, ObjectKey, Raw
@@ -25,9 +26,12 @@ from reconciler.model.record import Memory
 from reconciler.model.spec import ClusterTarget
 from reconciler.objects import foreign, managedfields
 from reconciler.objects.foreign import ForeignField
+from reconciler.objects.kinds import DEFINITION
 from reconciler.pipeline.rooms import Rooms
 from reconciler.ports import ClusterApi, Guard
 from reconciler.render import capabilities_of
+
+DELETED = "(deleted)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,10 @@ class Finding:
     foreign: tuple[tuple[ObjectKey, ForeignField], ...] = ()
     """What others have added to its objects, as far as its policy wants to know."""
     applied: Applied | None = None
+    health: Mapping[ObjectKey, ObjectHealth] = field(default_factory=dict)
+    """How its objects do; those are left out of which this look could not tell."""
+    unfinished: bool = False
+    """Some objects differ by a sync of ours that began and left no proof: that is no drift."""
 
     @property
     def is_proven(self) -> bool:
@@ -93,7 +101,7 @@ def scan(
     for inventory in newest.values():
         for member in _proofs(inventory):
             places.setdefault(member.group_kind, set()).add(member.namespace)
-    survey = cluster.survey(api, places, rooms.clock)
+    survey = cluster.survey(api, places, rooms.clock, by_metadata=health.is_told_by_metadata)
     findings = {
         key: _judge(api, key, inventory, survey, (policies or {}).get(key)) for key, inventory in newest.items()
     }
@@ -126,11 +134,14 @@ def _judge(
     if applied is None:
         return Finding(known=False)
     proofs = _proofs(inventory)
-    drift = [found for member, proof in proofs.items() if (found := _drift(api, key, member, proof, survey))]
+    differs = {member: found for member, proof in proofs.items() if (found := _drift(api, key, member, proof, survey))}
+    own = {member for member in differs if inventory.is_unfinished and _may_be_own(key, member, survey)}
     return Finding(
-        drift=tuple(drift),
+        drift=tuple(found for member, found in differs.items() if member not in own),
+        unfinished=bool(own),
+        health=dict(_healths(api, proofs, differs, survey)),
         foreign=tuple(_foreign(key, proofs, survey, policy)) if policy else (),
-        known=applied.complete and inventory.fence <= applied.fence,
+        known=applied.complete and not inventory.is_unfinished,
         unseen=any(member.group_kind in survey.unseen for member in proofs),
         applied=applied,
     )
@@ -142,10 +153,37 @@ def _drift(api: ClusterApi, key: InstanceKey, member: ObjectKey, proof: Proof, s
         return None
     live = survey.live.get(member) or _by_name(api, member)
     if live is None:
-        return Drift(member, "(deleted)", "")
+        return Drift(member, DELETED, "")
     if managedfields.fingerprint(live, key.manager) == proof.fingerprint:
         return None
     return Drift(member, "", managedfields.last_writer(live, key.manager))
+
+
+def _may_be_own(key: InstanceKey, member: ObjectKey, survey: Survey) -> bool:
+    """Whether a lost sync of ours may have written or pruned an object that differs from its proof."""
+    live = survey.live.get(member)
+    return live is None or managedfields.wrote_last(live, key.manager)
+
+
+def _healths(
+    api: ClusterApi, members: Iterable[ObjectKey], differs: Mapping[ObjectKey, Drift], survey: Survey
+) -> Iterator[tuple[ObjectKey, ObjectHealth]]:
+    for member in members:
+        live = survey.live.get(member)
+        if live is None:
+            if member in differs and differs[member].field == DELETED:
+                yield member, health.assess(None, survey.at)
+        elif member.group_kind != DEFINITION:
+            yield member, health.assess(live, survey.at)
+        elif _is_served(api, member.name):
+            yield member, ObjectHealth(Health.HEALTHY)
+
+
+def _is_served(api: ClusterApi, definition: str) -> bool:
+    """A CRD is named after what it defines."""
+    plural, _, group = definition.partition(".")
+    resources = (one for versions in api.discovery().resources.values() for one in versions)
+    return any((one.plural, one.group) == (plural, group) for one in resources)
 
 
 def _foreign(

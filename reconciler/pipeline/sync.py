@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler import apply, cluster, plan
 from reconciler.errors import GitUnreachable, InventoryNotRead, UnknownKind
 from reconciler.model.changeset import ChangeSet
 from reconciler.model.inventory import Intent, Inventory, Member
+from reconciler.model.live import Observation
 from reconciler.model.manifest import ManifestSet, ObjectKey
 from reconciler.model.plan import Plan, Wave
 from reconciler.model.record import Memory, Order, SyncRecord
@@ -82,14 +83,26 @@ def bring_nearer(inventory: Inventory, desk: Desk) -> None:
         )
     if inventory.is_presumed and decided.is_noop:
         raise InventoryNotRead(f"{desk.spec.key.short}: there is nothing to create by which to learn that it is new")
-    notes.planned(desired, inventory, seen, decided)
     waits = bool(decided.holds) and desk.spec.guards.hold == "Plan"
+    if waits and may_write(desk.api, desk.spec, desk.order):
+        decided = with_what_exists(decided, inventory, seen, desk)
+        waits = bool(decided.holds)
+    notes.planned(desired, inventory, seen, decided)
     if decided.is_noop or waits:
         return
     if may_write(desk.api, desk.spec, desk.order):
         carry_out(decided, inventory, desk)
     else:
         notes.looked(contact.existing(desk.api, decided))
+
+
+def with_what_exists(decided: Plan, inventory: Inventory, seen: Observation, desk: Desk) -> Plan:
+    """A plan that is held as a whole, with what applying it would find: what a person approves is all of it, under the id
+    that `app plan` shows, since nothing is applied before. Without its holds when exactly that was approved."""
+    met = contact.meet(desk.api, desk.spec, desk.order, decided, inventory, seen)
+    if met.plan.id == desk.order.approved_plan:
+        return replace(decided, holds=())
+    return replace(decided, holds=met.plan.holds, first_contact=met.plan.first_contact, replaced=met.plan.replaced)
 
 
 def render(

@@ -199,10 +199,9 @@ def _what_was_done(notes: Notes) -> str:
 
 
 def _left_alone(notes: Notes) -> str:
-    if notes.plan is None or not notes.plan.left_alone:
-        return ""
-    key, why = notes.plan.left_alone[0]
-    return f"; left alone: {key} ({why})"
+    alone = [*notes.plan.left_alone] if notes.plan else []
+    alone += [(one.key, one.note) for one in notes.outcomes if one.result is Result.LEFT]
+    return f"; left alone: {alone[0][0]} ({alone[0][1]})" if alone else ""
 
 
 def _counted(notes: Notes, result: Result) -> str:

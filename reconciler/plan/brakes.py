@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from reconciler.model.instance import InstanceKey
 from reconciler.model.inventory import Inventory
 from reconciler.model.live import Observation
 from reconciler.model.manifest import GroupKind, ObjectKey
 from reconciler.model.plan import Hold, Plan
 from reconciler.model.rules import Guards
-from reconciler.objects.kinds import PRECIOUS
+from reconciler.objects import keys, managedfields
+from reconciler.objects.kinds import PRECIOUS, controller
 from reconciler.plan.wording import named
 
 PERCENT_FROM = 3
@@ -26,14 +28,14 @@ def holds(plan: Plan, inventory: Inventory, seen: Observation, guards: Guards) -
     doomed = [*(change.key for change in plan.prune if change.uid), *plan.replaced]
     if not doomed:
         return ()
-    existing = sum(_may_exist(key, seen) for key in inventory.members)
+    existing = sum(_may_be_ours(key, seen, plan.instance) for key in inventory.members)
     found: list[Hold] = []
     if protected := [key for key in doomed if is_protected(key.group_kind, guards)]:
         what = f"deletes {named(protected)}, of a kind that is protected"
         found.append(_hold(plan, guards, "ProtectedKind", what, protected))
     comes_back = len(doomed) == len(plan.replaced) < PERCENT_FROM
-    if len(doomed) == existing and not comes_back:
-        what = f"deletes all {existing} objects ({named(doomed)})"
+    if len(doomed) >= existing and not comes_back:
+        what = f"deletes all {len(doomed)} objects ({named(doomed)})"
         found.append(_hold(plan, guards, "DeletesEverything", what, doomed))
     elif len(doomed) >= PERCENT_FROM and 100 * len(doomed) > guards.max_deletion_percent * existing:
         share = f"more than {guards.max_deletion_percent} %"
@@ -50,8 +52,12 @@ def is_protected(kind: GroupKind, guards: Guards) -> bool:
     return kind in PRECIOUS or any(rule.covers(kind) for rule in guards.protected_kinds)
 
 
-def _may_exist(key: ObjectKey, seen: Observation) -> bool:
-    return key in seen.live or key.group_kind in seen.unseen
+def _may_be_ours(key: ObjectKey, seen: Observation, instance: InstanceKey) -> bool:
+    """What others have taken since is none of ours that would be left."""
+    live = seen.live.get(key)
+    if live is None:
+        return key.group_kind in seen.unseen
+    return managedfields.owns_label(live, instance.manager, keys.PART_OF) and not controller(live)
 
 
 def _hold(plan: Plan, guards: Guards, reason: str, what: str, subjects: Sequence[ObjectKey]) -> Hold:

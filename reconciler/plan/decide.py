@@ -5,6 +5,7 @@ For each desired object the first of these that is true decides:
     not ours as far as is proven                   Create   (may only create: an existing object is first contact)
     there is no proof                              Apply, cause Unproven
     its manifest changed since it was applied      Apply, cause Changed
+    it differs by a sync of ours that was lost     Apply, cause Unproven
     it was applied and is not there                Apply, cause Gone      ┐ drift: healed, reported or ignored,
     its fingerprint differs                        Apply, cause Drift     │ and it may be contested
     it holds what is to be removed of others       Apply, cause Foreign   ┘
@@ -105,7 +106,7 @@ def make_plan(
 
 def with_found(
     plan: Plan,
-    contact: Collection[ObjectKey],
+    contact: Mapping[ObjectKey, str],
     replaced: Collection[ObjectKey],
     inventory: Inventory,
     seen: Observation,
@@ -113,14 +114,15 @@ def with_found(
     guards: Guards,
     approved: str | None,
 ) -> Plan:
-    """The plan when applying has found objects that exist and were never ours (`contact`), or that must be deleted and made
-    anew as their manifests ask for (`replaced`). Its id names them too.
+    """The plan when applying has found objects that exist and were never ours (`contact`, with their uids), or that must be
+    deleted and made anew as their manifests ask for (`replaced`). Its id names them too, so that nobody approves another
+    object of the same name that was made since.
 
     Replacing counts as deleting. Approved by that id, or with nothing to ask about: `waves` holds the adoptions and the
     replacements and nothing else, and no holds are left. Else: `waves` is empty, and the holds ask for the id that the plan
     has now, since a person can let the whole of it through or none.
     """
-    grown = replace(plan, first_contact=tuple(sorted(contact)), replaced=tuple(sorted(replaced)))
+    grown = replace(plan, first_contact=dict(sorted(contact.items())), replaced=tuple(sorted(replaced)))
     if approved != grown.id:
         held = brakes.holds(grown, inventory, seen, guards)
         if contact:
@@ -134,7 +136,7 @@ def with_found(
         if change.key in grown.first_contact or change.key in grown.replaced
     ]
     changes = [
-        replace(change, action=Action.ADOPT)
+        replace(change, action=Action.ADOPT, uid=grown.first_contact[change.key])
         if change.key in grown.first_contact
         else replace(change, action=Action.REPLACE, cause=Cause.IMMUTABLE)
         for change in found
@@ -155,10 +157,10 @@ def _require_something(desired: ManifestSet, inventory: Inventory, key: Instance
 def _contact_hold(plan: Plan) -> Hold:
     return Hold(
         "FirstContact",
-        f"plan {plan.id}: {named(plan.first_contact)} exist already and were never this application's; nothing was "
+        f"plan {plan.id}: {named(tuple(plan.first_contact))} exist already and were never this application's; nothing was "
         f"written to them. `undrift app plan {plan.instance.short}` shows them, "
         f"`undrift app approve {plan.instance.short} --plan {plan.id}` takes them over",
-        plan.first_contact,
+        tuple(plan.first_contact),
     )
 
 
@@ -221,8 +223,10 @@ def _cause(manifest: Manifest, live: Raw | None, look: _Look) -> Cause | None:
         return Cause.CHANGED
     unseen = live is None and manifest.key.group_kind in look.seen.unseen
     if live is None and not unseen:
-        return Cause.GONE
+        return Cause.UNPROVEN if look.inventory.is_unfinished else Cause.GONE
     if live is not None and managedfields.fingerprint(live, look.spec.key.manager) != proof.fingerprint:
+        if look.inventory.is_unfinished and managedfields.wrote_last(live, look.spec.key.manager):
+            return Cause.UNPROVEN
         return None if _is_left_to_others(manifest, live, look) else Cause.DRIFT
     if live is not None and _is_to_be_stripped(live, look):
         return Cause.FOREIGN

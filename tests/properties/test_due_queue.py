@@ -26,7 +26,7 @@ LEASE_S = 30.0
 GIT = "https://git@git.example.com:8443/apps.git"
 WORKS = [
     *(Work("sync", one) for one in ("a/app@c0", "b/app@c0", "a/web@c0", "a/app@c1")),
-    *(Work("scan", "c0"), Work("refresh", GIT), Work("refresh", GIT.replace("apps", "web"))),
+    *(Work("scan", "c0"), Work("refresh", GIT), Work("refresh", f"{GIT.removesuffix('/apps.git')} (shop)")),
 ]
 DESTINATIONS = ["c0", "c1", "git git.example.com:8443"]
 MOST = Most(syncs=2, looks=1)

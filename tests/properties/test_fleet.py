@@ -43,19 +43,20 @@ class Written:
 
     @cache  # noqa: B019  # a handful of values, made anew by every example
     def text(self) -> str:
-        kind, name = self.name
+        kind, full = self.name
+        project, _, name = full.rpartition("/")
         if kind == "Cluster":
             made = cluster(name, version=str(self.version))
         elif kind == "Repository":
-            made = document(kind, name, url=f"https://{name}.example.com/", poll=f"{self.version + 1}s")
+            made = document(kind, name, url=f"https://{name}.example.com/", poll=f"{self.version + 1}s", **of(project))
         elif kind == "Project":
             made = document(
                 kind, name, repos=["*"], clusters={"names": ["*"]}, namespaces=["*"], description=str(self.version)
             )
         else:
-            made = application(name, f"v{self.version}")
+            made = application(name, f"v{self.version}", **of(project))
         if self.how == "field":
-            return documents({**made, "spec": {"unknown": 1}})
+            return documents({**made, "spec": {"unknown": 1, **of(project)}})
         return documents(made) + ("oops: [\n" if self.how == "syntax" else "")
 
     def is_in_force(self, fleet: Fleet) -> bool:
@@ -66,16 +67,22 @@ class Written:
         return load(MemoryTree({"x.yaml": self.text()})).entries[self.name].document
 
 
+def of(project: str) -> dict[str, str]:
+    return {"project": project} if project else {}
+
+
 Files = Mapping[str, Sequence[Written | str]]
 
 NAMES = st.sampled_from(
     [
         ("Application", "a"),
         ("Application", "b"),
+        ("Application", "team/a"),
         ("Cluster", "a"),
         ("Cluster", "c"),
         ("Project", "default"),
         ("Repository", "r"),
+        ("Repository", "team/r"),
     ]
 )
 WRITTEN = st.builds(Written, NAMES, st.integers(0, 3), st.sampled_from(["good", "good", "good", "field", "syntax"]))

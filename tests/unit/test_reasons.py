@@ -26,8 +26,8 @@ SETTERS = {
     "workers/store/status.py",
     "workers/tasks/leased.py",
     "workers/tasks/leaving.py",
+    "workers/tasks/doing.py",
     "workers/tasks/judging.py",
-    "workers/tasks/scanning.py",
     "workers/tasks/syncing.py",
 }
 """The modules that write a reason; each word in them that looks like a code is one, or stands below."""
@@ -38,6 +38,7 @@ OTHER_WORDS = {
         "Healthy",
         "Held",
         "Idle",
+        "Missing",
         "OutOfSync",
         "Queued",
         "Suspended",
@@ -46,7 +47,7 @@ OTHER_WORDS = {
         "Waiting",
     },
     "what is asked for": {"Delete", "Deletions", "HandOver", "Heal", "Ignore", "Manual", "Orphan", "Remove", "Report"},
-    "results, and answers to requests": {"Deleted", "Moved", "Scanned", "Unchanged"},
+    "results, and answers to requests": {"Deleted", "Moved", "Unchanged"},
     "events": {"Revived"},
 }
 

@@ -263,8 +263,8 @@ def delete(name: Name, yes: Annotated[bool, typer.Option("--yes", help="Do not a
     keys = selecting.named(store.status.all(), name)
     if not keys:
         raise selecting.NotFound(f"no instance {name!r} that left the fleet")
-    if len({key.project for key in keys}) > 1:
-        raise selecting.NotFound(f"{name!r} is in several projects: {', '.join(key.short for key in keys)}; name one")
+    if ambiguous := asking.in_several_projects(keys, name):
+        raise selecting.NotFound(ambiguous)
     if not yes:
         typer.confirm(f"Delete the objects of {', '.join(key.short for key in keys)}?", abort=True)
     identity = store.requests.open(str(key) for key in keys)

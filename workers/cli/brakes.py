@@ -121,10 +121,7 @@ def _named_scope(store: Store, name: str) -> str:
     keys = selecting.instances(store, name)
     if "@" in name:
         return f"instance:{keys[0]}"
-    names = {f"{key.project}/{key.application}" for key in keys}
-    if len(names) > 1:
-        raise selecting.NotFound(f"{name!r} is in several projects; name one: {', '.join(sorted(names))}")
-    return f"application:{names.pop()}"
+    return f"application:{keys[0].project}/{keys[0].application}"
 
 
 def who() -> str:

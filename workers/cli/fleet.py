@@ -66,9 +66,13 @@ def render(
         meant = Meant(meant.location, instance, meant.clusters)
     failed = False
     with closing(wiring.rooms()) as rooms:
-        documents, expansion = offline.read(meant.location, rooms)
+        documents, expansion = offline.read(meant.location, rooms, offline.local_clusters(wiring.settings()))
         problems = _tell_problems(offline.problems(meant, documents, expansion))
-        for key in offline.chosen(meant, documents, expansion):
+        chosen = offline.chosen(meant, documents, expansion)
+        if not chosen:
+            notes = "".join(f"\n  {note}" for note in expansion.notes) or "; it has no application, or no cluster"
+            print(f"undrift: no instance in this fleet to render{notes}", file=sys.stderr)
+        for key in chosen:
             try:
                 _render_one(key, expansion, kube_version, rooms)
             except UndriftError as error:

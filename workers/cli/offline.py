@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.fleet import Expansion, Fleet, Problem, expand, load, with_dev_clusters
-from reconciler.model.instance import InstanceKey
+from reconciler.model.instance import DEFAULT_PROJECT, InstanceKey
 from reconciler.pipeline.rooms import Rooms
 from reconciler.source import open_fleet
+from workers.asking import in_several_projects
 from workers.cli.selecting import NotFound
 from workers.settings import Settings
 
@@ -64,6 +65,8 @@ def chosen(meant: Meant, fleet: Fleet, expansion: Expansion) -> list[InstanceKey
     keys = [key for key in expansion.specs if _is_named(key, meant.application)]
     if meant.application and not keys:
         raise NotFound(_no_instance(meant.application, expansion))
+    if meant.application and (ambiguous := in_several_projects(keys, meant.application)):
+        raise NotFound(ambiguous)
     for cluster in meant.clusters:
         if not any(key.cluster == cluster for key in keys):
             known = sorted({key.cluster for key in keys})
@@ -82,8 +85,15 @@ def problems(meant: Meant, fleet: Fleet, expansion: Expansion) -> tuple[Problem,
         with suppress(NotFound):
             chosen(meant, fleet, expansion)
             return ()
-    name = ("Application", meant.application.partition("@")[0].rpartition("/")[2])
-    return tuple(one for one in expansion.problems if one.subject in (name, None))
+    return tuple(one for one in expansion.problems if one.subject is None or _is_about(one.subject, meant.application))
+
+
+def _is_about(subject: tuple[str, str], name: str) -> bool:
+    """Whether a problem is one of the application that was typed, of any project where none was."""
+    project, _, application = name.partition("@")[0].rpartition("/")
+    kind, full = subject
+    of_project, _, of_application = full.rpartition("/")
+    return kind == "Application" and of_application == application and project in ("", of_project or DEFAULT_PROJECT)
 
 
 def _is_named(key: InstanceKey, name: str) -> bool:

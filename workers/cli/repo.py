@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
+from collections.abc import Mapping
 from contextlib import closing
 from datetime import datetime
 from typing import Annotated, Any
@@ -10,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from reconciler.errors import UndriftError
+from reconciler.model.spec import RepositoryAccess
 from workers import wiring
 from workers.cli import output, selecting
 from workers.cli.output import Format
@@ -24,30 +27,32 @@ UNREACHABLE, TIMED_OUT = 5, 5
 
 @repo_app.command("list", epilog="Example: undrift repo list")
 def list_(chosen: Output = Format.TABLE) -> None:
-    """List repositories, when each was looked at last, and what went wrong."""
+    """List repositories, when each was looked at last, and what went wrong. One that projects reach in different ways is
+    listed once for each: URL (PROJECT)."""
     store = wiring.store()
     lookups, now = store.status.lookups(), store.clock.now()
-    users = [spec.source.repo.url for spec in store.specs.all().values()]
+    users = Counter(store.specs.sources().values())
     items: list[dict[str, Any]] = [
         {
-            "url": url,
-            "instances": users.count(url),
+            "name": name,
+            "url": access.url,
+            "instances": users[name],
             "poll": access.poll.total_seconds(),
-            "looked": lookups.get(url, {}).get("at", ""),
-            "message": lookups.get(url, {}).get("error", ""),
+            "looked": lookups.get(name, {}).get("at", ""),
+            "message": lookups.get(name, {}).get("error", ""),
         }
-        for url, access in store.specs.repositories().items()
+        for name, access in store.specs.repositories().items()
     ]
     if output.show_list("RepositoryList", items, chosen):
         return
     if chosen is Format.NAME:
-        sys.stdout.writelines(f"{one['url']}\n" for one in items)
+        sys.stdout.writelines(f"{one['name']}\n" for one in items)
         return
     rows = []
     for one in items:
         looked = output.ago(datetime.fromisoformat(one["looked"]), now) if one["looked"] else "-"
         state = "Failed" if one["message"] else "Ok" if one["looked"] else "Unknown"
-        rows.append([one["url"], state, looked, str(one["instances"]), one["message"]])
+        rows.append([one["name"], state, looked, str(one["instances"]), one["message"]])
     output.table(["REPOSITORY", "STATE", "LOOKED", "INSTANCES", "MESSAGE"], rows)
 
 
@@ -58,14 +63,12 @@ def check(urls: Annotated[list[str] | None, typer.Argument(metavar="[URL...]")] 
     known = store.specs.repositories()
     worst = 0
     with closing(wiring.rooms()) as rooms:
-        for url in urls or list(known):
-            if url not in known:
-                raise selecting.NotFound(f"no application uses {url!r}; the fleet has {', '.join(known) or 'none'}")
+        for name in [name for url in urls for name in meant(url, known)] if urls else list(known):
             try:
-                refs = rooms.source.refs(known[url])
-                print(f"{url}: {len(refs.by_name)} refs")
+                refs = rooms.source.refs(known[name])
+                print(f"{name}: {len(refs.by_name)} refs")
             except UndriftError as error:
-                print(f"{url}: {error.reason}: {error.message}")
+                print(f"{name}: {error.reason}: {error.message}")
                 worst = UNREACHABLE
     sys.exit(worst)
 
@@ -79,10 +82,7 @@ def refresh(
     """Look at refs now, and sync what a new commit concerns. Ends with 0 whenever all could answer."""
     store = wiring.store()
     known = store.specs.repositories()
-    urls = list(known) if everything else [url]
-    for one in urls:
-        if one not in known:
-            raise selecting.NotFound(f"no application uses {one!r}; the fleet has {', '.join(known) or 'none'}")
+    urls = list(known) if everything else meant(url, known)
     identity = store.requests.open(urls)
     if everything:
         store.due.look_at_fleet()
@@ -95,3 +95,11 @@ def refresh(
         else:
             print(f"{answer['subject']}: {answer['changed']} instances to sync, {answer['looked']} looked at")
     sys.exit(0 if came == len(urls) else TIMED_OUT)
+
+
+def meant(url: str, known: Mapping[str, RepositoryAccess]) -> list[str]:
+    """The look-ups that a URL means, or one that is named as `repo list` does. Raises NotFound."""
+    found = [name for name, access in known.items() if url in (name, access.url)]
+    if not found:
+        raise selecting.NotFound(f"no application uses {url!r}; the fleet has {', '.join(known) or 'none'}")
+    return found

@@ -32,7 +32,7 @@ def instances(store: Store, name: str, *, everything: bool = False, selector: st
     elif "@" in name:
         found = [one(store, name)]
     else:
-        found = [key for key in store.specs.instance_keys() | store.specs.left() if _is_named(key, name)]
+        found = _of_one_project(store.specs.instance_keys() | store.specs.left(), name)
     if not found:
         told = _told_of(store, name) or _near(name, store.specs.instance_keys())
         raise NotFound(f"nothing in the fleet is meant by {selector or name!r}{told}")
@@ -42,7 +42,7 @@ def instances(store: Store, name: str, *, everything: bool = False, selector: st
 def one(store: Store, name: str) -> InstanceKey:
     """One instance by its key. An application that runs on one cluster may be named alone."""
     if "@" not in name:
-        found = [key for key in store.specs.instance_keys() | store.specs.left() if _is_named(key, name)]
+        found = _of_one_project(store.specs.instance_keys() | store.specs.left(), name)
         if len(found) == 1:
             return found[0]
         on = ", ".join(sorted(key.short for key in found))
@@ -81,6 +81,14 @@ def spec_of(store: Store, key: InstanceKey) -> InstanceSpec:
 def named(keys: Iterable[InstanceKey], name: str) -> list[InstanceKey]:
     """Those that a key (`app@cluster`, `project/app@cluster`) or an application (`app`, `project/app`) means."""
     return sorted(key for key in keys if name in (key.short, str(key)) or _is_named(key, name))
+
+
+def _of_one_project(keys: Iterable[InstanceKey], name: str) -> list[InstanceKey]:
+    """The instances of an application. Raises NotFound when applications of several projects have that name."""
+    found = [key for key in keys if _is_named(key, name)]
+    if ambiguous := asking.in_several_projects(found, name):
+        raise NotFound(ambiguous)
+    return found
 
 
 def _is_named(key: InstanceKey, name: str) -> bool:

@@ -29,6 +29,7 @@ def status(chosen: Annotated[Format, typer.Option("-o", "--output")] = Format.TA
         "phase": Counter(one.phase for one in found.values()),
         "health": Counter(one.health for one in found.values()),
         "clusters": len(store.specs.clusters()),
+        "unreadable": {url: row["error"] for url, row in sorted(store.status.lookups().items()) if row.get("error")},
         "unreachable": sorted(name for name, scan in store.status.scans().items() if scan.get("error")),
         "brakes": [one.sentence for one in store.brakes.all().values() if not one.is_over(store.clock.now())],
         "workers": workers,
@@ -55,6 +56,8 @@ def status(chosen: Annotated[Format, typer.Option("-o", "--output")] = Format.TA
         print(f"left       {len(gone)} instances left the fleet; `undrift app list` says what becomes of each")
     for name in document["unreachable"]:
         print(f"unreachable {name}: {store.status.scans()[name]['error']}")
+    for url, error in document["unreadable"].items():
+        print(f"unreadable {url}: {error}")
     for word in ("problem", "note"):
         for sentence in fleet[f"{word}s"]:
             print(f"{word:<10} {sentence}")

@@ -92,7 +92,8 @@ def _leaving_by_move(store: Store, moved: Mapping[InstanceKey, tuple[InstanceKey
 
 def _looks_like_a_rename(key: InstanceKey, twin: InstanceKey) -> str:
     what = f"{twin.short} is new and comes from the same folder, so this looks like a rename"
-    way = f"spec.movedFrom: [{{name: {key.application}}}] in the new one makes it one"
+    project = f"project: {key.project}, " if key.project != twin.project else ""
+    way = f"spec.movedFrom: [{{{project}name: {key.application}}}] in the new one makes it one"
     return f"{what}, and its objects are kept. {way}; or give the Application its name back"
 
 

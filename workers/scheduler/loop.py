@@ -225,7 +225,7 @@ class Scheduler:
     def _look_up(self, unjudged: Mapping[InstanceKey, str], expansion: Expansion) -> None:
         """Let one look at each repository make instances due at its newest commit: one look serves all of them."""
         self._store.status.unjudge(unjudged)
-        urls = {expansion.specs[key].source.repo.url for key in unjudged}
+        urls = {expansion.specs[key].source.repo.subject for key in unjudged}
         self._store.due.mark(Mark(Work("refresh", url), Lane.COMMIT, "new instances") for url in sorted(urls))
 
     def _check(self) -> None:

@@ -22,7 +22,7 @@ WHOLE_FOR_S = 6 * 3600
 
 
 class Closures:
-    """`source` is that of an instance: its repository's URL and its ref."""
+    """`source` is an instance's; `url` is what the look-up of its repository is called (`RepositoryAccess.subject`)."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._redis: Any = client
@@ -30,7 +30,7 @@ class Closures:
 
     def head(self, source: Source) -> str:
         """The commit through which a source's instances were judged; empty when nothing is known."""
-        raw = self._redis.hget(f"{self._prefix}judged", _field(source.repo.url, source.ref))
+        raw = self._redis.hget(f"{self._prefix}judged", _field(source.repo.subject, source.ref))
         return raw.decode() if raw else ""
 
     def heads(self) -> Mapping[str, str]:
@@ -119,7 +119,7 @@ class Closures:
 
 def source_words(source: Source) -> str:
     """A source as `sources` of the specs keeps it."""
-    return _field(source.repo.url, source.ref)
+    return _field(source.repo.subject, source.ref)
 
 
 def _field(url: str, ref: Ref) -> str:

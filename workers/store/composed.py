@@ -124,7 +124,7 @@ def _aged(
 ) -> InstanceStatus:
     """Synced only while somebody has looked lately."""
     if scan.get("error") and status.reason != "LeftTheFleet":
-        update: dict[str, object] = {"sync": "Unknown", "stale": True}
+        update: dict[str, object] = {"sync": "Unknown", "stale": True, "health": _old_health(status)}
         if scan.get("reason") == "ClusterIdentityChanged":
             update |= {"phase": "Held", "reason": scan["reason"], "message": str(scan["error"])}
         elif status.phase in ("Idle", "Queued"):
@@ -134,5 +134,10 @@ def _aged(
     if status.sync == "Synced" and target is not None and seen:
         age_s = (now - max(seen)).total_seconds()
         if age_s > INTERVALS_UNTIL_STALE * target.drift.every.total_seconds() + 5:
-            return status.model_copy(update={"sync": "Unknown", "stale": True})
+            return status.model_copy(update={"sync": "Unknown", "stale": True, "health": _old_health(status)})
     return status
+
+
+def _old_health(status: InstanceStatus) -> str:
+    """What was well when it was last seen may be so no more; what was not is told on."""
+    return status.health if status.health in ("Degraded", "Missing") else "Unknown"

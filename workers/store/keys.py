@@ -27,13 +27,13 @@ look               string  somebody wants the fleet read now                    
 slots              hash    worker -> slots and when it was last heard of                   one a worker
 specs              hash    spec digest -> spec                                             specs in use
 instances          hash    instance -> spec digest                                         one an instance
-sources            hash    instance -> URL of its repository and ref                       one an instance
+sources            hash    instance -> its repository's look-up and ref                       one an instance
 on:<cluster>       set     instances of a cluster                                          one an instance
 strays:<cluster>   set     instances that a scan met on a cluster and that are not of the fleet  until they are gone
 left               hash    instance -> spec digest of what left the fleet                  until deleted
 teardown           set     instances that a person wants deleted                           until deleted
 clusters           hash    cluster -> target                                               one a cluster
-repositories       hash    URL -> access                                                   one a repository
+repositories       hash    look-up -> access                                               one a repository and way to it
 fleet              string  revision and problems of the fleet                              1
 status             hash    instance -> last record, as JSON                                one an instance
 memory             hash    instance -> what its next sync is given                         one an instance

@@ -49,7 +49,8 @@ class SpecStore:
         Raises NotLeading when `leader` does not hold the lock: one that slept must not put an old fleet in force.
         """
         before, old = self._digests("instances"), self.clusters()
-        came_from = self.sources()
+        words = self.source_words()
+        came_from = {key: one.partition("\n")[0] for key, one in words.items()}
         relabelled = {name for name, one in clusters.items() if name in old and old[name].labels != one.labels}
         now = {key: _name(spec) for key, spec in specs.items()}
         gone = {key: before[key] for key in left if key in before}
@@ -64,14 +65,17 @@ class SpecStore:
             pipe.hset(self._key("left"), str(key), gone[key])
             pipe.srem(self._key(f"on:{key.cluster}"), str(key))
         for key, digest in now.items():
-            if before.get(key) != digest or key.cluster in relabelled:
-                # Labels are in the text, for selectors, and not in the digest: by a label nothing is wanted differently.
+            repo = specs[key].source.repo
+            is_renamed = came_from.get(key, "") not in ("", repo.subject)
+            if before.get(key) != digest or key.cluster in relabelled or is_renamed:
+                # Labels, and what look-ups are called, are in the text and not in the digest: nothing is wanted differently.
                 pipe.hset(self._key("specs"), digest, pack(specs[key].to_json()))
             if before.get(key) != digest:
                 pipe.hset(self._key("instances"), str(key), digest)
-                pipe.hset(self._key("sources"), str(key), source_words(specs[key].source))
-                if came_from.get(key, "") not in ("", specs[key].source.repo.url):
-                    closures.forget(key, came_from[key])
+            if words.get(key) != (mine := source_words(specs[key].source)):
+                pipe.hset(self._key("sources"), str(key), mine)
+            if is_renamed:
+                closures.forget(key, came_from[key])
             pipe.hdel(self._key("left"), str(key))
         for cluster, keys in groupby(sorted(now, key=_cluster), key=_cluster):
             for some in at_most(keys):
@@ -105,7 +109,7 @@ class SpecStore:
         return self.many(self.keys_on(name))
 
     def using(self, url: str) -> Mapping[InstanceKey, InstanceSpec]:
-        """The instances whose source is one repository; only these are read in full."""
+        """The instances that one look-up serves; only these are read in full."""
         users = {key for key, source in self.sources().items() if source == url}
         return self._read({key: one for key, one in self._digests("instances").items() if key in users})
 
@@ -116,7 +120,7 @@ class SpecStore:
         return self._read({key: one.decode() for key, one in zip(wanted, raw, strict=True) if one})
 
     def sources(self) -> Mapping[InstanceKey, str]:
-        """The URL of each instance's repository."""
+        """What the look-up of each instance's repository is called."""
         return {key: words.partition("\n")[0] for key, words in self.source_words().items()}
 
     def source_words(self) -> Mapping[InstanceKey, str]:

@@ -21,6 +21,7 @@ from reconciler.model.status import DriftEntry, InstanceStatus
 from reconciler.pipeline.scan import Finding, ScanReport
 from workers import drifts, wiring
 from workers.messages import Lane, Mark, Work
+from workers.tasks import doing
 
 log = structlog.get_logger()
 LEFT = "LeftTheFleet"
@@ -60,10 +61,19 @@ def judge_all(report: ScanReport, known: Known) -> None:
     ]
     looked = {key: report.findings[key] for key in free if key in report.findings}
     marks = list(_marks(free, statuses, report, known))
-    store.status.amend(
-        looked,
-        lambda key, status: None if known.is_passed(key, status) else _seen(status, looked[key], report.began_at),
-    )
+    news: dict[InstanceKey, InstanceStatus] = {}
+
+    def change(key: InstanceKey, status: InstanceStatus) -> InstanceStatus | None:
+        if known.is_passed(key, status):
+            return None
+        after = _seen(status, looked[key], report.began_at)
+        if after.reason != status.reason:
+            news[key] = after
+        return after
+
+    store.status.amend(looked, change)
+    for key, status in news.items():
+        store.events.append(report.began_at, "instance", str(key), status.reason, status.message)
     _tell_strays(report, known)
     store.due.mark(marks)
     log.info("scanned", instances=len(report.findings), due=len(marks), requests=report.requests)
@@ -96,7 +106,7 @@ def _restore(spec: InstanceSpec, finding: Finding | None, memory: Memory | None)
     applied, store = finding.applied, wiring.store()
     closure = applied.closure if applied.complete else None
     store.status.remember_first(spec.key, Memory(unflushed=applied, closure=closure))
-    store.closures.reopen(spec.key, spec.source.repo.url)  # the next look compares what it read
+    store.closures.reopen(spec.key, spec.source.repo.subject)  # the next look compares what it read
 
 
 def _mark(
@@ -107,6 +117,8 @@ def _mark(
     if finding is not None and finding.drift and spec.drift.action != "Ignore":
         # Each proof stands for its own object, also where the whole is held or failed.
         return Mark(work, Lane.DRIFT, "drift", at_ms=drifts.due_at_ms((one.key for one in finding.drift), memory, now))
+    if finding is not None and finding.unfinished:
+        return Mark(work, Lane.DRIFT, "an interrupted sync")
     if finding is not None and finding.is_unreadable:
         told = status.reason == "InventoryError"  # it comes due again by its own back-off
         return None if told else Mark(work, Lane.DRIFT, "its inventory can't be read")
@@ -147,7 +159,7 @@ def _seen(status: InstanceStatus, finding: Finding, at: datetime) -> InstanceSta
                 "last_sync": finding.applied.at,
                 "digest": finding.applied.digest,
             }
-    return status.model_copy(update=update)
+    return doing.with_health(status.model_copy(update=update), finding)
 
 
 def _told(finding: Finding) -> tuple[DriftEntry, ...]:

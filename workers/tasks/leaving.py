@@ -59,7 +59,7 @@ def leave(brief: Brief, grant: Grant, guard: RedisGuard, results: Results) -> Ma
     results.tombstones.drop(key)
     results.status.forget(key)
     message = {
-        "Delete": f"deleted: {len(report.changes.outcomes)} objects and the inventory",
+        "Delete": _what_was_deleted(report),
         "Orphan": "released: its inventory is deleted, its objects stay",
         "HandOver": "moved: its objects are those of its new name, and its inventory is deleted",
     }[policy]
@@ -67,6 +67,13 @@ def leave(brief: Brief, grant: Grant, guard: RedisGuard, results: Results) -> Ma
     results.events.append(store.clock.now(), "instance", str(key), reason, message)
     results.requests.answer(grant.requests, str(key), {"phase": "Idle", "reason": reason, "message": message})
     return None
+
+
+def _what_was_deleted(report: TeardownReport) -> str:
+    left = [one for one in report.changes if one.result is Result.LEFT]
+    kept = f"; left: {left[0].key} ({left[0].note})" if left else ""
+    more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+    return f"deleted: {len(report.changes.outcomes) - len(left)} objects and the inventory{kept}{more}"
 
 
 def _journal(brief: Brief, grant: Grant, report: TeardownReport, policy: str, results: Results) -> None:

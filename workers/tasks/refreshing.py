@@ -24,6 +24,7 @@ NEVER_SYNCED = "NeverSynced"
 
 
 def run(url: str, fence: int) -> None:
+    """`url` is what the look-up is called: the URL, with a project where several reach it in different ways."""
     run_leased(Work("refresh", url), fence, lambda grant, _, results: _refresh(url, grant, results))
 
 
@@ -69,7 +70,7 @@ def _unjudged(url: str) -> Mapping[InstanceKey, str]:
     store = wiring.store()
     waiting = store.status.unjudged()
     mine = store.specs.many(waiting)
-    return {key: waiting[key] for key, spec in mine.items() if spec.source.repo.url == url}
+    return {key: waiting[key] for key, spec in mine.items() if spec.source.repo.subject == url}
 
 
 def _poll_ms(access: RepositoryAccess) -> int:
@@ -121,7 +122,7 @@ def _readers(url: str, folders: Collection[str], results: Results) -> list[Watch
     """The instances that read in these folders. Those that only did so once are forgotten there."""
     store = wiring.store()
     keys = store.closures.reading(url, folders)
-    specs = {key: one for key, one in store.specs.many(keys).items() if one.source.repo.url == url}
+    specs = {key: one for key, one in store.specs.many(keys).items() if one.source.repo.subject == url}
     found = _with_closures(specs)
     meant = [one for one in found if one.closure is None or folders_read(one.closure) & set(folders)]
     results.closures.drop_readers(url, folders, keys - {one.instance for one in meant})

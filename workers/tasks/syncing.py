@@ -166,7 +166,7 @@ def _spare(target: ClusterTarget, record: SyncRecord) -> None:
 
 def _note_closure(spec: InstanceSpec, record: SyncRecord, again: Mark, results: Results) -> Mark:
     """Keep by which folders commits concern it from now on; due at once when the ref has moved on meanwhile."""
-    key, url, closure = spec.key, spec.source.repo.url, record.memory.closure
+    key, url, closure = spec.key, spec.source.repo.subject, record.memory.closure
     head, commit = wiring.store().closures.head(spec.source), record.revision.commit if record.revision else ""
     if closure is not None and head and head == commit:
         results.closures.know(key, url, folders_read(closure))

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from reconciler import apply
 from reconciler.apply import trash
+from reconciler.clock import SystemClock
+from reconciler.devcluster import Running
 from reconciler.model.changeset import Result
 from reconciler.model.live import Resource
 from reconciler.model.manifest import ObjectKey
 from reconciler.model.plan import Action, Cause, Change
 from reconciler.objects.keys import PART_OF
 from reconciler.objects.order import deletion_order
-from tests.integration.apply.conftest import World
+from tests.fixtures.clusters import make_namespace
+from tests.fixtures.installation import eventually
+from tests.integration.apply.conftest import World, api_of
 
 VOLUME = Resource("", "v1", "PersistentVolume", "persistentvolumes", False)
 CLAIM = Resource("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", True)
@@ -108,6 +114,42 @@ def test_a_pruned_database_comes_back_with_its_volume(world: World, database: li
     volume = world.api.get(VOLUME, "", f"db-{world.namespace}") or {}
     assert "uid" not in volume["spec"]["claimRef"]
     assert trash.kept(world.api, world.key) == ()
+
+
+@pytest.fixture
+def on_full(full_cluster: Running, tmp_path: Path) -> Iterator[World]:
+    """A world on a cluster with controllers, which bind claims."""
+    name = make_namespace(full_cluster)
+    for api in api_of(full_cluster, tmp_path):
+        yield World(api, name, apply.Inventories("tests", SystemClock()))
+
+
+def test_a_restored_claim_is_bound_to_its_volume_again(on_full: World) -> None:
+    """It was restored as one that is bound, to a volume that had forgotten it, and was Lost."""
+    on_full.begin()  # the trash lies beside the inventory
+    api, place = on_full.api, on_full.namespace
+    spec = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/tmp/db"}}
+    volume = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": f"db-{place}"}, "spec": spec}
+    api.create(
+        VOLUME, {**volume, "spec": {**spec, "persistentVolumeReclaimPolicy": "Retain", "storageClassName": place}}
+    )
+    wants = {"resources": {"requests": {"storage": "1Gi"}}, "accessModes": ["ReadWriteOnce"], "storageClassName": place}
+    meta = {"name": "db", "namespace": place}
+    api.create(CLAIM, {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": wants})
+
+    def phase() -> str:
+        return str((api.get(CLAIM, place, "db") or {}).get("status", {}).get("phase", ""))
+
+    eventually(lambda: phase() == "Bound", "the claim is bound")
+    live = api.get(CLAIM, place, "db") or {}
+    trash.keep(api, live, on_full.key, datetime.now(UTC))
+    api.delete(CLAIM, place, "db", uid=str(live["metadata"]["uid"]))
+    eventually(lambda: phase() == "", "the claim is gone")
+
+    (result,) = trash.restore(api, trash.kept(api, on_full.key))
+
+    assert result.error is None
+    eventually(lambda: phase() == "Bound", "the restored claim is bound")
 
 
 def test_what_exists_again_is_left_alone_and_stays_in_the_trash(world: World, database: list[ObjectKey]) -> None:

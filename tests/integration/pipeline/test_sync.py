@@ -459,6 +459,11 @@ def test_another_installation_takes_over_once_and_goes_on_without_a_write(world:
     assert world.config_map() == before
     assert world.sync().reason == "InventoryError"
 
+    world.write({"one.yaml": config_map(a="2")})
+    assert other.sync().counts == {"Configured": 1}
+    assert name not in heir.inventories.foreign(other.api), "what the heir writes stays its own"
+    assert world.sync().reason == "InventoryError"
+
 
 class Hasty(SystemClock):
     """A clock on which each look costs a tenth of a second."""

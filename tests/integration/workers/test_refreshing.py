@@ -20,9 +20,11 @@ from reconciler.model.revision import Closure
 from reconciler.model.spec import Ref
 from reconciler.source import folders_read
 from reconciler.testing.git import Repo
-from tests.fleets import application, cluster, documents, fleet
+from tests.fleets import application, cluster, document, documents, fleet
 from workers import wiring
 from workers.cli import main as cli
+from workers.cli.repo import meant
+from workers.cli.selecting import NotFound
 from workers.messages import Grant, Lane, Mark, Work
 from workers.store import Store
 from workers.tasks import refreshing
@@ -281,6 +283,73 @@ def test_repo_refresh_says_what_a_look_found(store: Store, look: Work, repo: Rep
 
     assert ran(store, look, capsys, look.subject) == f"{repo.url}: 2 instances to sync, 2 looked at"
     assert ran(store, look, capsys, "--all") == f"{repo.url}: 0 instances to sync, 0 looked at"
+
+
+@pytest.fixture
+def shared(store: Store, repo: Repo) -> dict[str, Work]:
+    """The looks at one repository for two projects with different limits."""
+    return publish_shared(store, repo)
+
+
+def publish_shared(store: Store, repo: Repo) -> dict[str, Work]:
+    rules = {"repos": [repo.url], "clusters": {"names": ["*"]}, "namespaces": ["*"]}
+    publish(
+        store,
+        document("Project", "shop", **rules),
+        document("Repository", "small", url=repo.url, project="shop", limits={"objects": 1}),
+        application("web", source={"repo": repo.url, "path": "web"}),
+        application("api", source={"repo": repo.url, "path": "api"}, project="shop"),
+    )
+    return {name: Work("refresh", f"{repo.url} ({name})") for name in ("default", "shop")}
+
+
+SHOP = InstanceKey.parse("shop/api@eu-1")
+
+
+def test_projects_that_reach_one_repository_in_different_ways_share_no_look(
+    store: Store, shared: dict[str, Work], repo: Repo
+):
+    """Before, one look served both, by the access of the one who looks more often: its credentials, limits and errors."""
+    store.status.unjudge({WEB: "new", SHOP: "new"})
+
+    due = refresh(store, shared["default"])
+
+    assert {name: one.commit for name, one in due.items()} == {"default/web@eu-1": repo.head()}
+    assert store.status.unjudged() == {SHOP: "new"}
+    assert store.closures.heads_of(shared["default"].subject) == {Ref(branch="main"): repo.head()}
+    assert store.closures.heads_of(shared["shop"].subject) == {}
+    assert refresh(store, shared["shop"])["shop/api@eu-1"].commit == repo.head()
+    assert store.status.lookups().keys() == {one.subject for one in shared.values()}
+
+
+def test_a_project_that_comes_to_reach_it_otherwise_leaves_the_others_as_they_were(
+    store: Store, look: Work, repo: Repo
+):
+    store.closures.know(WEB, repo.url, ["web"])
+    before = store.specs.all()
+
+    publish_shared(store, repo)
+
+    assert store.specs.all()[WEB].digest == before[WEB].digest
+    sources = store.specs.sources()
+    assert [sources[key] for key in (WEB, SHOP)] == [f"{repo.url} (default)", f"{repo.url} (shop)"]
+    assert store.specs.get(WEB).source.repo.subject == f"{repo.url} (default)"
+    refresh(store, look)  # one that was under way still: nobody is served by it any more
+    assert store.closures.heads_of(repo.url) == {}
+
+
+def test_a_url_means_all_looks_at_it_and_a_name_one_of_them(
+    store: Store, shared: dict[str, Work], repo: Repo, capsys: pytest.CaptureFixture[str]
+):
+    known = store.specs.repositories()
+
+    assert meant(repo.url, known) == [one.subject for one in shared.values()]
+    assert meant(shared["shop"].subject, known) == [shared["shop"].subject]
+    with pytest.raises(NotFound, match="no application uses 'elsewhere'; the fleet has"):
+        meant("elsewhere", known)
+    with contextlib.suppress(SystemExit):
+        cli.main(["repo", "list", "-o", "name"])
+    assert capsys.readouterr().out.splitlines() == [one.subject for one in shared.values()]
 
 
 def test_repo_refresh_says_why_a_repository_could_not_be_looked_at(

@@ -88,8 +88,15 @@ class Site:
 def site(
     bare_cluster: Running, valkey: str, git_repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Site]:
+    yield from make_site(bare_cluster, valkey, git_repo, tmp_path, monkeypatch)
+
+
+def make_site(
+    running: Running, valkey: str, git_repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Site]:
+    """A site on a cluster, which it calls `bare`."""
     (tmp_path / "credentials").mkdir()
-    (tmp_path / "credentials" / "bare.yaml").write_text(Path(bare_cluster.kubeconfig).read_text())
+    (tmp_path / "credentials" / "bare.yaml").write_text(Path(running.kubeconfig).read_text())
     for name, value in (("HOME", tmp_path / "home"), ("CREDENTIALS", tmp_path / "credentials"), ("REDIS_URL", valkey)):
         monkeypatch.setenv(f"UNDRIFT_{name}", str(value))
     monkeypatch.setattr(discovery, "FRESH_FOR_S", 0.0)

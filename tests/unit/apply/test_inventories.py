@@ -135,6 +135,37 @@ def test_of_two_runs_that_read_the_same_one_is_fenced_out(fake, api, inventories
     assert refused.value.fence == 9
 
 
+def test_a_flush_of_a_scan_costs_a_sync_nothing(fake, api, inventories) -> None:
+    """It only writes what the sync holds already: taken for another run, the sync would wait a whole lease."""
+    read = inventories.begin(api, KEY, Inventory("one"), intent(7), {})
+    result = Applied(7, "3fa2c1b", "sha256:1", NOW, {config("one"): Proof("d", "f")})
+    inventories.flush(api, KEY, read.flushed(result, None))
+
+    begun = inventories.begin(api, KEY, read.flushed(result, None), intent(9), {config("two"): Member(NOW)})
+
+    stored = inventories.read(api, KEY)
+    assert (stored.fence, stored.applied, set(stored.members)) == (9, result, {config("two")})
+    assert stored.resource_version == begun.resource_version
+
+
+def test_an_inventory_that_was_taken_over_meanwhile_is_not_written_back(fake, api, inventories) -> None:
+    read = inventories.begin(api, KEY, Inventory("one"), intent(7), {})
+    assert apply.Inventories("two", fake.clock).take_over(api, KEY.inventory_name, "one")
+
+    with pytest.raises(FencedOut):
+        inventories.begin(api, KEY, read, intent(9), {})
+
+    assert apply.Inventories("two", fake.clock).read(api, KEY).fence == 7
+
+
+def test_an_inventory_that_was_deleted_meanwhile_is_not_made_anew_by_a_run_that_had_read_it(api, inventories) -> None:
+    read = inventories.begin(api, KEY, Inventory("one"), intent(7), {})
+    inventories.delete(api, KEY, read)
+
+    with pytest.raises(FencedOut):
+        inventories.begin(api, KEY, read, intent(9), {})
+
+
 def test_another_installations_inventory_is_refused_and_named(fake, api, inventories) -> None:
     inventories.flush(api, KEY, full())
 

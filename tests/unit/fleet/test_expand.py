@@ -274,7 +274,8 @@ def test_an_application_that_names_an_unknown_cluster_stays_as_it_was():
 
 
 def project(name: str = "default", **spec: object) -> dict[str, object]:
-    given = {"repos": ["*"], "clusters": {"names": ["*"]}, "namespaces": ["*"]}
+    anything = {"env": ["*"], "file": ["*"], "secret": ["*"]}
+    given = {"repos": ["*"], "credentials": anything, "clusters": {"names": ["*"]}, "namespaces": ["*"]}
     return document("Project", name, **{**given, **spec})
 
 
@@ -319,6 +320,56 @@ def test_what_a_project_refuses_is_not_made_and_what_ran_writes_nothing_more(lim
     assert expanded(EU, US, given, previous=after.specs).specs == before.specs
 
 
+@pytest.mark.parametrize(
+    ("allowed", "used", "is_allowed"),
+    [
+        ({}, {"env": "UNDRIFT_CRED_SHOP"}, False),
+        ({"env": ["UNDRIFT_CRED_SHOP_*"]}, {"env": "UNDRIFT_CRED_SHOP_A"}, True),
+        ({"env": ["UNDRIFT_CRED_SHOP_*"]}, {"env": "UNDRIFT_CRED_GIT"}, False),
+        ({"env": ["*"], "secret": ["*"]}, {"file": "shop/token"}, False),
+        ({"file": ["shop/*", "common.pem"]}, {"file": "shop/token"}, True),
+        ({"file": ["shop/*", "common.pem"]}, {"file": "common.pem"}, True),
+        ({"file": ["shop/*"]}, {"file": "shop/../eu-1.yaml"}, False),
+        ({"file": ["shop/*"]}, {"file": "eu-1.yaml"}, False),
+        ({"file": ["shop.*"]}, {"file": "shopx"}, False),
+        ({"secret": ["shop/*"]}, {"secret": "shop/git/token"}, True),
+        ({"secret": ["shop/*"]}, {"secret": "kube-system/admin/token"}, False),
+    ],
+)
+def test_a_repository_uses_the_credentials_that_its_project_lists(allowed, used, is_allowed):
+    mine = repository("git", GIT, project="shop", credentials={"username": "x", "password": used})
+
+    found = expanded(EU, project("shop", credentials=allowed), mine, application("web", project="shop"))
+
+    assert names(found) == (["shop/web@eu-1"] if is_allowed else [])
+    kind = next(iter(used))
+    says = f"spec.credentials.password.{kind}: Project 'shop' does not list this in its credentials.{kind}; it allows "
+    assert [says in str(one) for one in found.problems] == ([] if is_allowed else [True])
+    assert not any(text in str(one) for text in used.values() for one in found.problems)
+
+
+def test_what_ran_with_credentials_that_are_refused_now_writes_nothing_more_and_never_uses_others():
+    """Neither those of a shorter URL, nor none."""
+    docs = [EU, repository("host", GIT, project="shop"), application("web", project="shop")]
+    nearer = repository("near", "https://git.example.com/apps.git", project="shop")
+    before = expanded(*docs, nearer, project("shop"))
+
+    after = expanded(*docs, nearer, project("shop", credentials={"file": ["host"]}), previous=before.specs)
+
+    found = spec(after, "shop/web@eu-1")
+    assert found.source.repo.credentials.token.file == "near"
+    assert found.rules.refusal.startswith("Repository 'near': Project 'shop' does not list this")
+    assert after.kept == {InstanceKey.parse("shop/web@eu-1")}
+
+
+def test_a_repository_that_nobody_uses_is_told_of_and_the_undefined_default_project_uses_any():
+    found = expanded(EU, project("shop", credentials={}), repository("git", GIT, project="shop"), application("web"))
+
+    assert names(found) == ["web@eu-1"]
+    assert [one.subject for one in found.problems] == [("Repository", "shop/git")]
+    assert expanded(EU, repository("git", GIT), application("web")).problems == ()
+
+
 def test_a_broken_default_project_does_not_allow_all():
     broken = {**project(), "spec": {"repo": []}}
     limited = expanded(EU, project(), application("web"))
@@ -354,6 +405,49 @@ def test_while_a_repository_is_broken_its_credentials_are_used_on():
     assert found.source.repo == spec(before, "web@eu-1").source.repo
 
 
+def test_another_projects_broken_repository_does_not_hold_back_new_credentials():
+    """A leaked token is rotated while another tenant's file is broken, or nobody can say whose it is."""
+    before = expanded(EU, repository("old", GIT), application("web"))
+    rotated = documents(EU, repository("new", GIT), application("web"))
+
+    for theirs in (documents(repository("theirs", GIT, project="shop", polls="1s")), "undrift: ["):
+        found = spec(restarted({"a.yaml": rotated, "b.yaml": theirs}, before), "web@eu-1").source.repo.credentials.token
+        assert found is not None
+        assert found.file == "new"
+
+
+def test_text_that_may_hide_a_repository_takes_no_credentials_away():
+    before = expanded(EU, repository("old", GIT), application("web"))
+
+    after = restarted({"a.yaml": documents(EU, application("web", "new")), "b.yaml": "undrift: ["}, before)
+
+    assert spec(after, "web@eu-1").source.repo == spec(before, "web@eu-1").source.repo
+
+
+def test_applications_of_one_name_are_each_their_projects_own():
+    docs = [EU, project("shop"), application("web"), application("web", "cart", project="shop")]
+    before = expanded(*docs)
+    assert {str(key): one.source.path for key, one in before.specs.items()} == {
+        "default/web@eu-1": "web",
+        "shop/web@eu-1": "cart",
+    }
+
+    broken = application("web", "new", project="shop", rollouts={})
+    after = expanded(EU, project("shop"), application("web", "new"), broken, previous=before.specs)
+
+    assert (spec(after, "web@eu-1").source.path, spec(after, "shop/web@eu-1").source.path) == ("new", "cart")
+    assert after.kept == {InstanceKey.parse("shop/web@eu-1")}
+
+
+def test_an_application_that_goes_is_removed_though_another_project_has_its_name():
+    docs = [EU, project("shop"), application("api"), application("web", project="shop")]
+    before = expanded(*docs, application("web"))
+
+    after = expanded(*docs, previous=before.specs)
+
+    assert after.removed == {InstanceKey.parse("web@eu-1")}
+
+
 def test_an_application_that_moved_to_another_project_leaves_the_old_one():
     before = expanded(EU, application("web"))
 
@@ -361,11 +455,13 @@ def test_an_application_that_moved_to_another_project_leaves_the_old_one():
 
     assert names(after) == ["shop/web@eu-1"]
     assert after.left == {InstanceKey.parse("web@eu-1")}
+    assert after.removed == frozenset()  # nobody said that it moved, and nobody removed it
 
 
 def test_repositories_are_looked_at_as_often_as_the_most_eager_asks():
     asked = {"default": "30s", "shop": "5s"}
-    repositories = [repository(name, GIT, project=name, poll=poll) for name, poll in asked.items()]
+    login = {"token": {"file": "git"}}
+    repositories = [repository(name, GIT, project=name, poll=poll, credentials=login) for name, poll in asked.items()]
 
     found = expanded(EU, *repositories, project("shop"), application("web"), application("cart", project="shop"))
 

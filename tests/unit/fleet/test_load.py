@@ -17,6 +17,62 @@ def path_of(found: Fleet, name: str) -> str:
     return found.applications[name].spec.the_source.path
 
 
+def team(name: str, path: str = "web", **spec: object) -> dict[str, object]:
+    return application(name, path, project="team", **spec)
+
+
+def test_projects_have_their_own_names():
+    """Another tenant's application of the same name stops nobody's updates."""
+    old = fleet({"a.yaml": documents(application("web", "old"))})
+
+    found = fleet({"a.yaml": documents(application("web", "new")), "b.yaml": documents(team("web", "b"))}, previous=old)
+
+    assert (found.problems, found.broken) == ((), frozenset())
+    assert (path_of(found, "web"), path_of(found, "team/web")) == ("new", "b")
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        documents(team("web", rollouts={})),
+        documents(team("web"), team("web")),
+        documents(team("web")) + "oops: [\n",
+        "apiVersion: undrift.dev/v1alpha1\nkind: Application\nmetadata: {name: web}\nspec:\n  project: 'team' # us\n  a: [",
+    ],
+    ids=["an unknown field", "twice", "no YAML", "no YAML, in quotes"],
+)
+def test_what_is_wrong_with_another_projects_document_is_its_own(theirs):
+    found = fleet({"a.yaml": GOOD, "b.yaml": theirs})
+
+    assert (found.broken, found.doubtful) == ({("Application", "team/web")}, ())
+    assert list(found.applications) == ["web"]
+    assert {one.subject for one in found.problems} == {("Application", "team/web")}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["spec: {project: team, a: [", "spec:\n  project: team\n  project: us\n  a: [", "spec:\n  project: [team\n  a: ["],
+    ids=["in braces", "twice", "as a list"],
+)
+def test_text_that_hides_its_project_hides_its_name(spec):
+    text = f"apiVersion: undrift.dev/v1alpha1\nkind: Application\nmetadata: {{name: web}}\n{spec}"
+
+    assert fleet({"b.yaml": text}).doubtful == ("b.yaml",)
+
+
+@pytest.mark.parametrize("project", ["No Label", ["team"], None], ids=["no name", "a list", "nothing"])
+def test_a_project_that_is_mistyped_keeps_what_the_file_defined(project):
+    before = fleet({"a.yaml": documents(team("web")), "b.yaml": documents(application("web"))})
+
+    found = fleet(
+        {"a.yaml": documents(application("web", project=project)), "b.yaml": documents(application("web", "new"))},
+        previous=before,
+    )
+
+    assert ("Application", "team/web") in found.broken
+    assert (path_of(found, "team/web"), path_of(found, "web")) == ("web", "new")
+
+
 def test_files_of_all_names_and_lists_are_read():
     listed = {"apiVersion": "v1", "kind": "List", "items": [cluster("c"), {"kind": "List", "items": [cluster("d")]}]}
     files = {"a.yaml": documents(cluster("a")), "b/c/x.yml": documents(cluster("b")), "y.json": documents(listed)}

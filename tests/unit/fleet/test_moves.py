@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
+
+from reconciler.fleet import expand
 from reconciler.model.instance import InstanceKey
-from tests.fleets import application, cluster
+from tests.fleets import application, document, documents, fleet
 from tests.unit.fleet.test_expand import EU, US, expanded, spec
+
+
+def project(name, **spec):
+    given = {"repos": ["*"], "clusters": {"names": ["*"]}, "namespaces": ["*"]}
+    return document("Project", name, **{**given, **spec})
+
 
 OLD = InstanceKey.parse("old@eu-1")
 
@@ -47,10 +56,37 @@ def test_a_move_names_something():
 
 
 def test_a_project_is_a_place_too():
-    elsewhere = {"kind": "Project", "apiVersion": EU["apiVersion"], "metadata": {"name": "team"}, "spec": ALL}
-    found = expanded(cluster("eu-1"), elsewhere, application("web", project="team", movedFrom=[{"project": "default"}]))
+    found = expanded(EU, project("team"), application("web", project="team", movedFrom=[{"project": "default"}]))
 
     assert spec(found, "team/web@eu-1").formers == (InstanceKey.parse("default/web@eu-1"),)
 
 
-ALL = {"repos": ["*"], "clusters": {"names": ["eu-1"]}, "namespaces": ["*"], "namespacedKinds": [{}]}
+@pytest.mark.parametrize(
+    ("former", "is_allowed"),
+    [
+        pytest.param([], False, id="a project that is gone"),
+        pytest.param([project("shop")], False, id="a project that lists nobody"),
+        pytest.param([project("shop", movesTo=["others"])], False, id="a project that lists another"),
+        pytest.param([project("shop", movesTo=["team"])], True, id="a project that lists it"),
+        pytest.param([project("shop", movesTo=["*"])], True, id="a project that lists any"),
+    ],
+)
+def test_nothing_moves_to_another_project_unless_the_former_one_lists_it(former, is_allowed):
+    """Otherwise a tenant would be the heir of whatever another removes."""
+    mine = application("web", project="team", movedFrom=[{"project": "shop"}])
+
+    found = expanded(EU, project("team"), *former, mine)
+
+    assert spec(found, "team/web@eu-1").moved_from == (("shop/web@eu-1",) if is_allowed else ())
+    assert list(found.moved) == ([InstanceKey.parse("shop/web@eu-1")] if is_allowed else [])
+    says = "spec.movedFrom[0]: Project 'shop' does not list 'team' in its movesTo"
+    assert [says in str(one) for one in found.problems] == ([] if is_allowed else [True])
+
+
+def test_nothing_moves_from_a_default_project_that_may_be_limited_in_text_that_can_not_be_read():
+    mine = documents(EU, project("team"), application("web", project="team", movedFrom=[{"project": "default"}]))
+
+    for hidden in ("undrift: [", documents({**project("default"), "spec": {"repo": []}})):
+        found = expand(fleet({"a.yaml": mine, "b.yaml": hidden}))
+
+        assert spec(found, "team/web@eu-1").moved_from == ()

@@ -74,6 +74,25 @@ def test_the_last_writer_is_the_newest_other_one_that_wrote_no_status():
     assert managedfields.last_writer(found, MANAGER) == "kubectl-edit"
 
 
+@pytest.mark.parametrize(
+    ("others", "is_ours"),
+    [
+        pytest.param([], True, id="nobody else"),
+        pytest.param([entry("kubectl-edit", {}, time="2026-01-01T00:00:01Z")], False, id="a newer one"),
+        pytest.param([entry("kubectl-edit", {}, time="2025-12-31T00:00:01Z")], True, id="an older one"),
+        pytest.param(
+            [entry("controller", {}, time="2026-01-01T00:00:01Z", subresource="status")], True, id="a status writer"
+        ),
+    ],
+)
+def test_whether_our_apply_is_the_newest_write(others, is_ours):
+    assert managedfields.wrote_last(body(entry(MANAGER, {}, "Apply"), *others), MANAGER) is is_ours
+
+
+def test_what_we_never_applied_we_did_not_write_last():
+    assert not managedfields.wrote_last(body(entry("kubectl-edit", {})), MANAGER)
+
+
 def test_nobody_is_the_last_writer_of_an_object_that_is_ours_alone():
     assert managedfields.last_writer(live(A), MANAGER) == ""
 

@@ -16,7 +16,7 @@ end
 -- What the work keeps busy: the cluster of a sync, the Git host of a look-up; nothing for all else.
 local function destination(work)
   if string.sub(work, 1, 5) == 'sync ' then return string.match(work, '@([^@]*)$') or '' end
-  local url = string.match(work, '^refresh (.*)$')
+  local url = string.match(work, '^refresh ([^ ]*)')
   if not url then return '' end
   local host = string.match(url, '^%a[%w+.-]*://([^/]*)') or string.match(url, '^[^/:]*')
   host = string.lower(string.match(host, '([^@]*)$'))
