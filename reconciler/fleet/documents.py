@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic.alias_generators import to_camel
 
 from reconciler.fleet.selectors import AllowedClusters, ClusterSelector
 from reconciler.fleet.urls import is_url
@@ -38,6 +39,8 @@ LABEL = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 LABEL_OR_ANY = rf"^\*$|{LABEL}"
 LABEL_OR_FILLED = rf"{LABEL}|\$\{{"
 """With a placeholder, what comes of it is checked once it is filled in."""
+MOST_LIMITS = {"size_bytes": 16 << 30, "objects": 50_000_000, "object_bytes": 512 << 20}
+"""An object is held whole in memory while it is indexed."""
 LABEL_VALUE = r"^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$"
 
 Name = Annotated[str, StringConstraints(pattern=NAME)]
@@ -189,7 +192,8 @@ class ClusterSpec(Spec):
 
     access: ClusterAccess
     values: Annotated[dict[str, ClusterValue], AfterValidator(has_single_names)] = {}
-    """Text, numbers, true, false and maps of these, which applications use as `${cluster.values.…}`."""
+    """Text, numbers, true, false and maps of these, which applications use as `${cluster.values.…}`. No place for secrets:
+    every application on the cluster may use them, of any project, and what uses them stands filled in in Redis."""
     drift: ClusterDrift = ClusterDrift()
     mode: Literal["Active", "Observe"] = "Active"
     """`Observe`: nothing is ever written to the cluster."""
@@ -225,6 +229,15 @@ class ProjectSpec(Spec):
     guards: Guards = Guards()
 
 
+def are_bounded(limits: RepositoryLimits) -> RepositoryLimits:
+    """The limits unchanged. Raises ValueError when one is lifted beyond what a worker that is shared can bear. Checked here
+    only: what an older version published may say more."""
+    for field, most in MOST_LIMITS.items():
+        if getattr(limits, field) > most:
+            raise ValueError(f"expected at most {most} for {to_camel(field)}: workers are shared by all tenants")
+    return limits
+
+
 class RepositorySpec(Spec):
     """How to reach the Git repositories at and below `url`, for the applications of one project."""
 
@@ -234,7 +247,8 @@ class RepositorySpec(Spec):
     credentials: RepositoryCredentials = RepositoryCredentials()
     """How to log in to the Git host, by references that the project's `credentials` lists. A token is sent as Bearer, or as
     the password when a username is given."""
-    limits: RepositoryLimits = RepositoryLimits()
+    limits: Annotated[RepositoryLimits, AfterValidator(are_bounded)] = RepositoryLimits()
+    """At most 16 GiB, 50,000,000 objects, and 512 MiB an object: they protect workers that all tenants share."""
     poll: Duration = Field(timedelta(seconds=60), ge=timedelta(seconds=1))
     """How often the repository's refs are looked at; `undrift up` looks every 3 seconds."""
 
