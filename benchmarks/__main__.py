@@ -7,6 +7,7 @@ scans        a scan that proves 1,000 applications, against one full re-apply of
 idle         600 synced applications at production defaults: the CPU of all of Undrift's processes, Valkey and Flower
 scheduling   a scheduler over 20,000 (100,000) instances with simulated syncs: lateness, fairness, memory
 memory       a worker child and its render helper before and after 1,000 syncs
+mirror       a process that fetches a repository of 256 MB (1 GB) of large files: its memory at the peak
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 
 import orjson
 
-from benchmarks import commits, edits, first_sync, idle, memory, page, scans, scheduling
+from benchmarks import commits, edits, first_sync, idle, memory, mirror, page, scans, scheduling
 from benchmarks.site import Site
 
 WORKLOADS = {
@@ -31,6 +32,7 @@ WORKLOADS = {
     "idle": idle.run,
     "scheduling": scheduling.run,
     "memory": memory.run,
+    "mirror": mirror.run,
 }
 RESULTS = Path(__file__).parent / "results"
 

@@ -128,7 +128,7 @@ def _memory(one: Found) -> Iterator[Row]:
 
 
 def _mirror(one: Found) -> Iterator[Row]:
-    size, peak = one["packMB"], one["peakMB"]
-    yield Row(
-        "mirror", f"fetching a repository of {size:,} MB", "not held in memory", f"{peak} MB at most", peak < size / 2
-    )
+    large, small = one["large"], one["small"]
+    size, peak = large["packMB"], large["peakAnonymousMB"]
+    shown = f"{peak} MB ({large['peakMB']:,} MB with the mapped pack), {small['peakAnonymousMB']} MB for a small file"
+    yield Row("mirror", f"fetching a repository of {size:,} MB", "not held in memory", shown, peak < size / 2)

@@ -22,6 +22,7 @@ from reconciler.model.instance import DEFAULT_PROJECT
 from reconciler.model.rules import Guards, KindRule
 from reconciler.model.shape import Duration, Spec
 from reconciler.model.spec import (
+    LONGEST_FETCH,
     ClusterAccess,
     ClusterDrift,
     Ref,
@@ -231,7 +232,9 @@ class ProjectSpec(Spec):
 
 def are_bounded(limits: RepositoryLimits) -> RepositoryLimits:
     """The limits unchanged. Raises ValueError when one is lifted beyond what a worker that is shared can bear. Checked here
-    only: what an older version published may say more."""
+    only: what an older version published may say more, and ends in time all the same."""
+    if limits.timeout > LONGEST_FETCH:
+        raise ValueError("a timeout is at most 3m: a task is killed after five minutes, and could not say why")
     for field, most in MOST_LIMITS.items():
         if getattr(limits, field) > most:
             raise ValueError(f"expected at most {most} for {to_camel(field)}: workers are shared by all tenants")

@@ -21,6 +21,7 @@ from reconciler.model.manifest import ObjectKey
 from reconciler.model.rules import Guards, ProjectRules
 from reconciler.model.shape import Duration, Spec
 
+LONGEST_FETCH = timedelta(minutes=3)
 FULL_COMMIT = r"^[0-9a-f]{40}([0-9a-f]{24})?$"
 
 
@@ -58,7 +59,9 @@ class RepositoryLimits(Spec):
     objects: int = Field(5_000_000, gt=0)
     object_bytes: int = Field(64 * 1024**2, gt=0)
     """The largest single object, inflated: indexing holds one whole in memory."""
-    timeout: Duration = Field(timedelta(minutes=5), gt=timedelta(0))
+    timeout: Duration = Field(LONGEST_FETCH, gt=timedelta(0))
+    """How long one fetch may take, with its wait for another of the same repository, and one look-up, which has at most a
+    minute; at most 3m, since a task is killed after five minutes."""
 
 
 class RepositoryAccess(Spec):

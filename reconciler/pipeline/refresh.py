@@ -67,14 +67,15 @@ def refresh(access: RepositoryAccess, known: Known, rooms: Rooms) -> RefreshRepo
 
     Raises the SourceErrors that concern the repository as a whole; a missing ref concerns only those that name it.
     """
-    refs = rooms.source.refs(access)
-    commits, lost = _commits({*known.heads, *(one.ref for one in known.open)}, refs)
+    with rooms.source.connected(access):
+        refs = rooms.source.refs(access)
+        commits, lost = _commits({*known.heads, *(one.ref for one in known.open)}, refs)
+        # A known one may be named as open, too, when it is synced just now: its last word counts.
+        news = {one.instance: one for one in known.open if one.ref in commits and commits[one.ref] != one.commit}
+        moves = {ref: commit for ref, commit in commits.items() if known.heads.get(ref, commit) != commit}
+        if news or moves:
+            rooms.source.fetch(access, {*(commits[one.ref] for one in news.values()), *moves.values()}, refs)
     missing = {one.instance: lost[one.ref] for one in known.open if one.ref in lost}
-    # A known one may be named as open, too, when it is synced just now: its last word counts.
-    news = {one.instance: one for one in known.open if one.ref in commits and commits[one.ref] != one.commit}
-    moves = {ref: commit for ref, commit in commits.items() if known.heads.get(ref, commit) != commit}
-    if news or moves:
-        rooms.source.fetch(access, {*(commits[one.ref] for one in news.values()), *moves.values()}, refs)
     opened = {one.instance for one in known.open}
     for ref, commit in moves.items():
         for one in _concerned(access, known, ref, known.heads[ref], commit, rooms):

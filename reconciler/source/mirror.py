@@ -15,20 +15,26 @@ import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from dulwich.errors import GitProtocolError
 from dulwich.object_store import DiskObjectStore
-from dulwich.objects import ObjectID
+from dulwich.objects import ObjectID, RawObjectID
+from dulwich.pack import PackIndexer, UnresolvedDeltas
 from dulwich.refs import Ref as RefName
 from dulwich.repo import Repo
 
-from reconciler.errors import MirrorBroken, SourceTooLarge
+from reconciler.errors import GitUnreachable, MirrorBroken, SourceError
 from reconciler.model.spec import RepositoryLimits
 from reconciler.source import pack
-from reconciler.source.remote import Remote, shown
+from reconciler.source.exchange import Exchange
+from reconciler.source.join import join_small
+from reconciler.source.remote import Remote
 
 MOST_PACKS = 50
+MOST_SEEN = 64
+"""Newest commits that were asked for, by which a fetch says what is here already."""
+_LOCK_EVERY_S = 0.05
 
 
 class Mirror:
@@ -59,7 +65,7 @@ class Mirror:
 
         Raises SourceTooLarge at a limit, MirrorBroken when the disk does not take it; the mirror stays usable.
         """
-        with self._locked():
+        with self._locked(remote.exchange.remaining_s):
             wanted = self.missing(commits)
             if not wanted:
                 return
@@ -67,9 +73,9 @@ class Mirror:
                 self._sweep()
                 _receive(repo, remote, wanted, limits)
                 _remember(repo, wanted)
+                self._forget_old(repo)
                 if len(repo.object_store.packs) > MOST_PACKS:
-                    repo.object_store.pack_loose_objects()
-                    repo.object_store.repack()
+                    join_small(self.path / "objects" / "pack")
 
     def _open(self) -> Repo:
         if not self.exists():
@@ -78,10 +84,11 @@ class Mirror:
         return Repo(str(self.path))
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self, remaining_s: Callable[[], float]) -> Iterator[None]:
+        """Raises GitUnreachable when another process of this host does not give the mirror back in time."""
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self.mended(), open(self.path.with_suffix(".lock"), "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            _wait_for(lock, remaining_s, self.path.name)
             yield
 
     @contextlib.contextmanager
@@ -99,44 +106,107 @@ class Mirror:
             ) from error
 
     def discard(self) -> None:
-        """Forget a damaged mirror."""
-        with self._locked():
+        """Forget a damaged mirror. One that another process fetches into just now stays, for the next who finds it so."""
+        with contextlib.suppress(GitUnreachable), self._locked(lambda: 0.0):
             shutil.rmtree(self.path, ignore_errors=True)
+
+    def _forget_old(self, repo: Repo) -> None:
+        """A ref is what tells the server that we have a commit, with all before it; each is read at each fetch. What is in
+        the mirror stays, with or without one."""
+        seen = sorted((self.path / "refs" / "heads").glob("seen-*"), key=lambda one: one.stat().st_mtime_ns)
+        for old in seen[:-MOST_SEEN]:
+            del repo.refs[RefName(b"refs/heads/" + old.name.encode())]
 
     def _sweep(self) -> None:
         """Remove what a killed fetch left. Safe: the lock is held, so no fetch is running."""
         folder = self.path / "objects" / "pack"
-        for left in (*folder.glob("tmp*"), *folder.glob("*.tmp")):
+        halves = [one for one in folder.glob("pack-*") if not _other_half(one).exists()]
+        for left in (*folder.glob("tmp*"), *folder.glob("*.tmp"), *halves):
             left.unlink(missing_ok=True)
 
 
+def _other_half(part: Path) -> Path:
+    """The index of a pack, and the pack of an index."""
+    return part.with_suffix(".idx" if part.suffix == ".pack" else ".pack")
+
+
+def _wait_for(lock: IO[str], remaining_s: Callable[[], float], name: str) -> None:
+    """A lock that is waited for can't be given up, so it is asked for again and again."""
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError as error:
+            if remaining_s() <= 0:
+                raise GitUnreachable(
+                    f"the mirror {name} is still being fetched by another process of this host (limits.timeout)",
+                    subject=name,
+                ) from error
+            time.sleep(_LOCK_EVERY_S)
+
+
 def _receive(repo: Repo, remote: Remote, wanted: Collection[str], limits: RepositoryLimits) -> None:
-    store = repo.object_store
+    store, exchange = repo.object_store, remote.exchange
     assert isinstance(store, DiskObjectStore)
     file, commit, abort = store.add_pack()
-    meter = _Meter(remote.url, limits)
+    wants = _wants(wanted)
+
+    def determine(refs: Mapping[RefName, ObjectID], depth: int | None = None) -> list[ObjectID]:
+        exchange.allow(limits.size_bytes)
+        return wants(refs, depth)
+
+    def is_here(base: bytes) -> bool:
+        return store.contains_packed(RawObjectID(base))
 
     def write(data: bytes) -> int:
-        meter.count(len(data))
+        exchange.require_time()
         return file.write(data)
 
     try:
         remote.client.fetch_pack(
-            remote.path, _wants(wanted), repo.get_graph_walker(), write, progress=lambda text: None
+            remote.path, determine, repo.get_graph_walker(), write, progress=lambda text: exchange.require_time()
         )
-        _measure(file, meter)
-        commit()
+        with _told_damaged(exchange.url):
+            _measure(
+                file, pack.Bounds(limits.objects, limits.object_bytes, is_here, exchange.require_time), exchange.url
+            )
+            _watch_time(store, exchange)
+            commit()
     except BaseException:
-        abort()
+        with contextlib.suppress(FileNotFoundError):  # the store had moved it already, and took it back
+            abort()
         raise
 
 
-def _measure(file: IO[bytes], meter: _Meter) -> None:
+def _watch_time(store: DiskObjectStore, exchange: Exchange) -> None:
+    """A store indexes a pack for as long as that takes, and its `commit` has no seam to end it by but a private one."""
+    index = store._index_pack
+
+    def watched(indexer: PackIndexer, count: int, progress: object = None) -> Any:
+        return index(indexer, count, progress=lambda _: exchange.require_time())
+
+    store._index_pack = watched  # type: ignore[method-assign,assignment]  # for this store
+
+
+@contextlib.contextmanager
+def _told_damaged(url: str) -> Iterator[None]:
+    """What a pack that is none makes of dulwich, which checks as it goes. A missing object is left as it is: it may be ours
+    that is gone."""
+    try:
+        yield
+    except (SourceError, OSError, KeyError, UnresolvedDeltas, MemoryError):
+        raise
+    except Exception as error:
+        raise GitUnreachable(
+            f"{url}: the Git host sent a damaged pack ({type(error).__name__})", subject=url
+        ) from error
+
+
+def _measure(file: IO[bytes], bounds: pack.Bounds, url: str) -> None:
     """Check what was received, and leave the file at its end, where the store goes on writing."""
     if file.tell():
         file.seek(0)
-        limits = meter.limits
-        pack.require_bounded(file, objects=limits.objects, object_bytes=limits.object_bytes, url=shown(meter.url))
+        pack.require_bounded(file, bounds, url=url)
         file.seek(0, os.SEEK_END)
 
 
@@ -155,27 +225,6 @@ def _wants(commits: Collection[str]) -> Callable[..., list[ObjectID]]:
         return [ObjectID(oid) for oid in sorted({oid for name, oid in tips.items() if not name.endswith(b"^{}")})]
 
     return determine
-
-
-class _Meter:
-    """Counts what a fetch costs while it runs, and stops it at a limit."""
-
-    def __init__(self, url: str, limits: RepositoryLimits) -> None:
-        self.url, self.limits = url, limits
-        self._bytes = 0
-        self._deadline = time.monotonic() + limits.timeout.total_seconds()
-
-    def count(self, size: int) -> None:
-        self._bytes += size
-        if self._bytes > self.limits.size_bytes:
-            limit = self.limits.size_bytes
-            raise SourceTooLarge(
-                f"{shown(self.url)}: the fetch is over {limit} bytes (limits.sizeBytes)", subject=shown(self.url)
-            )
-        if time.monotonic() > self._deadline:
-            raise SourceTooLarge(
-                f"{shown(self.url)}: the fetch took too long (limits.timeout)", subject=shown(self.url)
-            )
 
 
 def _remember(repo: Repo, commits: Collection[str]) -> None:

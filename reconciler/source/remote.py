@@ -1,8 +1,6 @@
 """Reaches one repository: the dulwich client for its URL, with the credentials of now, and what its refusals mean.
 
-HTTP follows no redirect to another host, so that credentials never reach one they were not given for. SSH goes by the
-`ssh` program (dulwich's own way), with the key and the known hosts in a private folder for the time of the connection;
-an unknown or changed host key is always refused.
+How each of them is spoken, and kept to its limits, is in `source.http` and `source.ssh`.
 """
 
 from __future__ import annotations
@@ -10,35 +8,26 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shlex
 import ssl
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import urllib3
-from dulwich.client import (
-    GitClient,
-    HTTPUnauthorized,
-    LocalGitClient,
-    SSHGitClient,
-    StrangeHostname,
-    Urllib3HttpGitClient,
-)
+from dulwich.client import FetchPackResult, GitClient, HTTPUnauthorized, LocalGitClient, StrangeHostname
 from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
 from dulwich.object_store import GraphTraversalReachability
 from dulwich.repo import Repo
 
 from reconciler.credentials import Credentials, require_line
-from reconciler.errors import GitBusy, GitDenied, GitUnreachable, SourceError
+from reconciler.errors import GitDenied, GitUnreachable, SourceError
 from reconciler.model.spec import RepositoryAccess
+from reconciler.source.exchange import Exchange
+from reconciler.source.http import HostPool, HttpClient
+from reconciler.source.ssh import Place, ssh_client
 
-CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5.0, 30.0
-MOST_REDIRECTS = 5
-LONGEST_BUSY_S = 3600.0
 _SCP_LIKE = re.compile(r"^(?:(?P<user>[^@/]+)@)?(?P<host>[^:/]+):(?P<path>(?!//).+)$")
 _DENIED_BY_SSH = ("Permission denied", "Host key verification failed", "REMOTE HOST IDENTIFICATION HAS CHANGED")
 
@@ -50,6 +39,7 @@ class Remote:
     client: GitClient
     path: str
     url: str
+    exchange: Exchange
 
 
 def shown(url: str) -> str:
@@ -70,46 +60,59 @@ def folder_of(access: RepositoryAccess) -> Path | None:
 @contextlib.contextmanager
 def opened(access: RepositoryAccess, credentials: Credentials) -> Iterator[Remote]:
     """The repository's remote. Errors inside become GitUnreachable or GitDenied, naming the host."""
-    url = shown(access.url)
+    with told(access), connected(access, credentials) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def connected(access: RepositoryAccess, credentials: Credentials) -> Iterator[Remote]:
+    """The repository's remote: what is asked of it in the block, within `told` each, shares a connection."""
     with contextlib.ExitStack() as cleanup:
-        try:
-            yield _remote(access, credentials, cleanup)
-        except SourceError:
-            raise
-        except StrangeHostname as error:
-            raise GitUnreachable(f"{url}: a host or user does not begin with `-`", subject=url) from error
-        except HTTPUnauthorized as error:
-            raise GitDenied(f"{url}: the Git host wants other credentials (401)", subject=url) from error
-        except NotGitRepository as error:
-            raise GitDenied(
-                f"{url}: no such repository, or our credentials may not see it (404)", subject=url
-            ) from error
-        except (HangupException, GitProtocolError) as error:
-            raise _protocol_error(url, error) from error
-        except (ValueError, AssertionError) as error:
-            # Of answers that are no Git at all, by dulwich; of a header that can't be sent, by http.client, whose words
-            # hold the header. So none of them are passed on.
-            raise GitUnreachable(
-                f"{url}: the Git host did not answer as Git does ({type(error).__name__})", subject=url
-            ) from error
-        except (OSError, urllib3.exceptions.HTTPError) as error:
-            raise GitUnreachable(f"{url}: the Git host can't be reached: {_plain(error)}", subject=url) from error
+        with told(access):
+            made = _remote(access, credentials, cleanup)
+        yield made
+
+
+@contextlib.contextmanager
+def told(access: RepositoryAccess) -> Iterator[None]:
+    """What a remote raises, as GitUnreachable or GitDenied that name the host."""
+    url = shown(access.url)
+    try:
+        yield
+    except SourceError:
+        raise
+    except StrangeHostname as error:
+        raise GitUnreachable(f"{url}: a host or user does not begin with `-`", subject=url) from error
+    except HTTPUnauthorized as error:
+        raise GitDenied(f"{url}: the Git host wants other credentials (401)", subject=url) from error
+    except NotGitRepository as error:
+        raise GitDenied(f"{url}: no such repository, or our credentials may not see it (404)", subject=url) from error
+    except (HangupException, GitProtocolError) as error:
+        raise _protocol_error(url, error) from error
+    except (ValueError, AssertionError) as error:
+        # Of answers that are no Git at all, by dulwich; of a header that can't be sent, by http.client, whose words
+        # hold the header. So none of them are passed on.
+        raise GitUnreachable(
+            f"{url}: the Git host did not answer as Git does ({type(error).__name__})", subject=url
+        ) from error
+    except (OSError, urllib3.exceptions.HTTPError) as error:
+        raise GitUnreachable(f"{url}: the Git host can't be reached: {_plain(error)}", subject=url) from error
 
 
 def _remote(access: RepositoryAccess, credentials: Credentials, cleanup: contextlib.ExitStack) -> Remote:
-    url = access.url
+    url, exchange = access.url, Exchange(shown(access.url))
     parts = urlsplit(url)
     if parts.scheme == "file":
-        return Remote(_FolderClient(), unquote(parts.path), url)
+        return Remote(_FolderClient(exchange), unquote(parts.path), url, exchange)
     if parts.scheme in ("http", "https"):
-        return _http(access, credentials, cleanup)
+        return _http(access, credentials, exchange, cleanup)
     if parts.scheme in ("ssh", "git+ssh"):
-        user, host, port = parts.username, parts.hostname or "", parts.port
-        return _ssh(access, credentials, cleanup, user=user, host=host, port=port, path=parts.path)
-    if match := _SCP_LIKE.match(url):
-        found = match.groupdict()
-        return _ssh(access, credentials, cleanup, user=found["user"], host=found["host"], port=None, path=found["path"])
-    raise GitUnreachable(f"{shown(url)}: expected an https, http, ssh or file URL", subject=shown(url))
+        place = Place(parts.username, parts.hostname or "", parts.port, parts.path)
+    elif match := _SCP_LIKE.match(url):
+        place = Place(match["user"], match["host"], None, match["path"])
+    else:
+        raise GitUnreachable(f"{shown(url)}: expected an https, http, ssh or file URL", subject=shown(url))
+    return Remote(ssh_client(access, credentials, exchange, cleanup, place), place.path, url, exchange)
 
 
 class _FolderClient(LocalGitClient):
@@ -118,6 +121,20 @@ class _FolderClient(LocalGitClient):
     `git gc` writes a bitmap for one pack and the next push adds a pack without; dulwich 1.2.21 then looks for the second
     bitmap and fails, so such a repository could not be fetched until the next gc.
     """
+
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__()
+        self._exchange = exchange
+
+    # The base class declares its options one by one; all of them are handed on.
+    def fetch_pack(  # type: ignore[override]
+        self, path: Any, wants: Any, walker: Any, pack_data: Callable[[bytes], int], *options: Any, **named: Any
+    ) -> FetchPackResult:
+        def counted(data: bytes) -> int:
+            self._exchange.count(len(data))
+            return pack_data(data)
+
+        return super().fetch_pack(path, wants, walker, counted, *options, **named)
 
     @classmethod
     def _open_repo(cls, path: str | bytes) -> contextlib.closing[Repo]:
@@ -128,95 +145,28 @@ class _FolderClient(LocalGitClient):
         return contextlib.closing(repo)
 
 
-def _http(access: RepositoryAccess, credentials: Credentials, cleanup: contextlib.ExitStack) -> Remote:
+def _http(
+    access: RepositoryAccess, credentials: Credentials, exchange: Exchange, cleanup: contextlib.ExitStack
+) -> Remote:
     given = access.credentials
     context = ssl.create_default_context()
     if given.ca is not None:
         context.load_verify_locations(cadata=credentials.text(given.ca))
     headers = {"User-Agent": "git/undrift"}
-    pool = _SameHostPool(
-        ssl_context=context,
-        headers=headers,
-        retries=False,
-        timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S),
-    )
+    pool = HostPool(exchange, context, headers)
     cleanup.callback(pool.clear)
     parts = urlsplit(access.url)
-    base = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/"
-    options: dict[str, Any] = {"pool_manager": pool}
+    login: dict[str, str] = {}
     if given.token is not None and given.username is None:
         headers["Authorization"] = f"Bearer {credentials.line(given.token)}"
     elif given.username is not None:
         require_line(given.username, "username")
         secret = given.token or given.password
-        options |= {"username": given.username, "password": credentials.line(secret) if secret else ""}
+        login = {"username": given.username, "password": credentials.line(secret) if secret else ""}
     elif parts.username:
-        options |= {"username": parts.username, "password": parts.password or ""}
-    return Remote(Urllib3HttpGitClient(base, **options), parts.path, access.url)
-
-
-class _SameHostPool(urllib3.PoolManager):
-    """Follows redirects on one host only."""
-
-    # The base class declares its options one by one; all of them are handed on.
-    def urlopen(self, method: str, url: str, redirect: bool = True, **options: Any) -> Any:  # type: ignore[override]
-        origin = urlsplit(url)
-        for _ in range(MOST_REDIRECTS):
-            response = super().urlopen(method, url, redirect=False, **options)
-            if response.status in (429, 503):
-                response.drain_conn()
-                raise _busy(url, response.status, response.headers.get("Retry-After", ""))
-            target = response.get_redirect_location() if redirect else None
-            if not target:
-                if response.status >= 400:
-                    response.drain_conn()  # dulwich raises without reading it, and would leave the connection open
-                return response
-            target = urljoin(url, target)
-            if urlsplit(target).netloc != origin.netloc or urlsplit(target).scheme != origin.scheme:
-                host = urlsplit(target).netloc
-                raise GitDenied(f"{shown(url)}: redirects to another host ({host}), which is not followed", subject=url)
-            url = target
-        raise GitUnreachable(f"{shown(url)}: redirects in circles", subject=url)
-
-
-def _busy(url: str, status: int, after: str) -> GitBusy:
-    """Retry-After in seconds; a date there, or nothing, counts as a minute."""
-    wait_s = min(max(float(after), 1.0), LONGEST_BUSY_S) if after.isdigit() else 60.0
-    host = urlsplit(url).netloc
-    return GitBusy(
-        f"{host}: the Git host asks us to come back in {wait_s:.0f} s ({status})", subject=host, retry=wait_s
-    )
-
-
-def _ssh(
-    access: RepositoryAccess,
-    credentials: Credentials,
-    cleanup: contextlib.ExitStack,
-    *,
-    user: str | None,
-    host: str,
-    port: int | None,
-    path: str,
-) -> Remote:
-    folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="undrift-ssh-")))
-    options = ["BatchMode=yes", "StrictHostKeyChecking=yes", f"ConnectTimeout={int(CONNECT_TIMEOUT_S)}"]
-    given = access.credentials
-    if given.ssh_key is not None:
-        key = _written(folder / "key", credentials.text(given.ssh_key) + "\n")
-        options += ["IdentitiesOnly=yes", f"IdentityFile={key}", "IdentityAgent=none"]
-    if given.known_hosts is not None:
-        known = _written(folder / "known_hosts", credentials.text(given.known_hosts) + "\n")
-        options += [f"UserKnownHostsFile={known}", "GlobalKnownHostsFile=/dev/null"]
-    require_line(given.username or "none", "username")
-    command = shlex.join(["ssh", *(part for option in options for part in ("-o", option))])
-    client = SSHGitClient(host, port=port, username=user or given.username, ssh_command=command)
-    return Remote(client, path, access.url)
-
-
-def _written(path: Path, text: str) -> Path:
-    path.touch(mode=0o600)
-    path.write_text(text)
-    return path
+        login = {"username": parts.username, "password": parts.password or ""}
+    base = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/"
+    return Remote(HttpClient(base, pool, **login), parts.path, access.url, exchange)
 
 
 def _protocol_error(url: str, error: Exception) -> SourceError:

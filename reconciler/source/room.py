@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import threading
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 
 from dulwich.client import LocalGitClient
 from dulwich.objects import Commit, ObjectID
+from dulwich.pack import UnresolvedDeltas
 from dulwich.repo import Repo
 
 from reconciler.clock import Clock
 from reconciler.credentials import Credentials
-from reconciler.errors import GitDenied, GitUnreachable, MirrorBroken, PathNotFound, RefNotFound
+from reconciler.errors import GitDenied, GitUnreachable, MirrorBroken, PathNotFound, RefNotFound, SourceTooLarge
 from reconciler.model.revision import Checkout, Revision
-from reconciler.model.spec import Ref, RepositoryAccess, Source
+from reconciler.model.spec import LONGEST_FETCH, Ref, RepositoryAccess, Source
 from reconciler.ports import SourceTree
 from reconciler.source import remote
 from reconciler.source.mirror import Mirror
 from reconciler.source.opened import OpenMirrors
 from reconciler.source.refs import Refs
+
+LOOKUP_S = 60.0
+"""A look-up has at most so long; less where `limits.timeout` is."""
 
 
 class SourceRoom:
@@ -34,11 +39,13 @@ class SourceRoom:
         self._mirrors, self._credentials, self._clock = mirrors, credentials, clock
         self._private = (mirrors, *private)
         self._opened = OpenMirrors()
+        self._session = threading.local()
 
     def refs(self, access: RepositoryAccess) -> Refs:
         """What every ref points at now: one look-up. Raises GitUnreachable, GitDenied."""
         self._refuse_private(access)
-        with remote.opened(access, self._credentials) as found:
+        seconds = min(_seconds(access), LOOKUP_S)
+        with self._reached(access) as found, remote.told(access), found.exchange.within(seconds):
             raw = found.client.get_refs(found.path.encode())
             return _peeled(Refs.from_raw(remote.shown(access.url), raw.refs), found)
 
@@ -58,8 +65,24 @@ class SourceRoom:
         missing = mirror.missing(commits)
         if not missing:
             return
-        with remote.opened(access, self._credentials) as found:
+        with (
+            self._reached(access) as found,
+            remote.told(access),
+            found.exchange.within(_seconds(access), SourceTooLarge),
+        ):
             self._fetch_missing(mirror, found, missing, access)
+
+    @contextlib.contextmanager
+    def connected(self, access: RepositoryAccess) -> Iterator[None]:
+        """In the block, this thread's look-ups and fetches of the repository are one session: over HTTP one connection, and
+        a fetch is one request more than the look-up before it. Raises CredentialMissing."""
+        self._refuse_private(access)
+        with remote.connected(access, self._credentials) as found:
+            self._session.at = (access, found)
+            try:
+                yield
+            finally:
+                self._session.at = None
 
     @contextlib.contextmanager
     def tree(self, access: RepositoryAccess, commit: str) -> Iterator[SourceTree]:
@@ -93,6 +116,15 @@ class SourceRoom:
                 raise PathNotFound(f"{url}: no folder {source.path!r} at {source.ref} {commit[:7]}", subject=url)
             yield Checkout(Revision(remote.shown(source.repo.url), str(source.ref), commit), tree, path)
 
+    @contextlib.contextmanager
+    def _reached(self, access: RepositoryAccess) -> Iterator[remote.Remote]:
+        session = getattr(self._session, "at", None)
+        if session is not None and session[0] == access:
+            yield session[1]
+            return
+        with remote.connected(access, self._credentials) as found:
+            yield found
+
     def _fetch_missing(
         self, mirror: Mirror, found: remote.Remote, missing: Collection[str], access: RepositoryAccess
     ) -> None:
@@ -100,7 +132,7 @@ class SourceRoom:
             mirror.fetch(found, missing, access.limits)
         except GitUnreachable:
             raise
-        except (KeyError, AssertionError) as error:  # dulwich, for an object store it can't make sense of
+        except (KeyError, AssertionError, UnresolvedDeltas) as error:  # dulwich, for a store it can't make sense of
             mirror.discard()
             raise MirrorBroken(f"{remote.shown(access.url)}: its mirror was damaged and is made anew") from error
         except Exception as error:
@@ -122,6 +154,10 @@ class SourceRoom:
             raise GitDenied(
                 f"{access.url}: lies in Undrift's own folder, from which no application is read", subject=access.url
             )
+
+
+def _seconds(access: RepositoryAccess) -> float:
+    return min(access.limits.timeout, LONGEST_FETCH).total_seconds()
 
 
 def normal_path(path: str) -> str:

@@ -83,6 +83,9 @@ class Repository:
     def head(self) -> str:
         return f"{len(self.trees):040x}"
 
+    def connected(self, _: RepositoryAccess) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
     def refs(self, access: RepositoryAccess) -> Refs:
         return Refs(access.url, {"refs/heads/main": self.head})
 

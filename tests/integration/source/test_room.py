@@ -383,3 +383,36 @@ def test_what_undrift_itself_keeps_is_no_repository(room: SourceRoom, git_repo: 
             room.refs(access(url))
     with pytest.raises(GitDenied, match="Undrift's own folder"):
         at_home.fetch(access(journal.url), [commit])
+
+
+def test_a_look_up_and_its_fetch_are_one_session(room: SourceRoom, git_server: GitServer, git_repo: Repo) -> None:
+    """Two requests: the refs are looked up once, and the pack is asked for by what they said."""
+    found = access(git_server.url("apps.git"))
+    for text in ("one", "two"):
+        commit = git_repo.commit({"a.yaml": text})
+        before = git_server.requests
+
+        with room.connected(found):
+            head = room.refs(found).commit_of(Ref(branch="main"))
+            room.fetch(found, [head])
+
+        assert (head, git_server.requests - before) == (commit, 2)
+
+
+def test_a_second_look_up_of_a_session_looks_again(room: SourceRoom, git_server: GitServer, git_repo: Repo) -> None:
+    found = access(git_server.url("apps.git"))
+    git_repo.commit({"a.yaml": "one"})
+    with room.connected(found):
+        room.refs(found)
+        commit = git_repo.commit({"a.yaml": "two"})
+
+        assert room.refs(found).commit_of(Ref(branch="main")) == commit
+
+
+def test_a_session_is_of_its_own_repository(room: SourceRoom, git_server: GitServer, git_repo: Repo) -> None:
+    other = Repo(git_repo.path.parent / "other.git")
+    first, second = git_repo.commit({"a.yaml": "one"}), other.commit({"b.yaml": "two"})
+
+    with room.connected(access(git_server.url("apps.git"))):
+        assert room.refs(access(git_server.url("other.git"))).tips() == {second}
+        assert room.refs(access(git_server.url("apps.git"))).tips() == {first}

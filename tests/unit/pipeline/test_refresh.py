@@ -32,6 +32,9 @@ class Source:
 
     trees: Mapping[str, SourceTree]
 
+    def connected(self, _: RepositoryAccess) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
     def refs(self, access: RepositoryAccess) -> Refs:
         return Refs(access.url, {"refs/heads/main": AFTER})
 
