@@ -46,13 +46,16 @@
     └── FleetError                   a fleet file is wrong; carries all problems at once
 
 `retry` says when trying again makes sense: `NEVER` (until Git or the spec changes, or a person asks), `BACKOFF`, or
-seconds. Messages say what happened, to what, and what to do; they never carry secret values.
+seconds. Messages say what happened, to what, and what to do; they never carry secret values. They repeat what tenants and
+clusters wrote, so they are bounded and made printable where they are made.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import ClassVar, Final, Literal
+
+from reconciler.text import bounded, printable
 
 Retry = Literal["never", "backoff"] | float
 NEVER: Final = "never"
@@ -66,8 +69,8 @@ class UndriftError(Exception):
     retry: Retry = BACKOFF
 
     def __init__(self, message: str, *, subject: object = None, retry: Retry | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = printable(bounded(message))
+        super().__init__(self.message)
         self.subject = subject
         if retry is not None:
             self.retry = retry

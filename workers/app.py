@@ -18,6 +18,7 @@ from workers import flower
 from workers import settings as settings_module
 from workers.pooled_events import PooledEvents
 from workers.settings import Settings
+from workers.sieve import Amqp, FewCommands, Sieve
 
 QUEUE = "undrift"
 HARD_LIMIT_S = 300
@@ -44,7 +45,7 @@ def broker_url(redis_url: str) -> str:
 
 def make_app(settings: Settings) -> Celery:
     """An app on the settings' broker, with the tasks registered."""
-    made = Celery("undrift", broker=broker_url(settings.redis_url), include=["workers.tasks"])
+    made = Celery("undrift", broker=broker_url(settings.redis_url), include=["workers.tasks"], amqp=Amqp)
     made.conf.update(
         accept_content=["json"],
         task_serializer="json",
@@ -66,8 +67,11 @@ def make_app(settings: Settings) -> Celery:
         broker_transport_options=BROKER_OPTIONS,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        broker_channel_error_retry=True,  # a key of another type in a queue's place is waited for, as a Redis that is away
     )
-    made.steps["consumer"].add(PooledEvents)
+    made.steps["consumer"].update({PooledEvents, Sieve})
+    if not settings.flower_actions:
+        made.steps["consumer"].add(FewCommands)
     return made
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from reconciler.errors import FirstContact, OwnedByAnother, OwnedByAutoscaler
+from reconciler.errors import FirstContact, NotAllowed, OwnedByAnother, OwnedByAutoscaler
 from reconciler.model.instance import InstanceKey
 from reconciler.model.manifest import ObjectKey, Raw
 from reconciler.objects import applyset, managedfields
-from reconciler.objects.keys import PART_OF
+from reconciler.objects.keys import PART_OF, SYSTEM_NAMESPACE
 from reconciler.objects.kinds import controller
 
 OURS = "undrift:"
@@ -57,7 +57,16 @@ def holder_of(live: Raw, key: InstanceKey, formers: Sequence[InstanceKey]) -> In
 
 
 def require_allowed(live: Raw, key: InstanceKey, subject: ObjectKey, policy: str) -> None:
-    """Raises OwnedByAnother for an object of another application of ours, FirstContact for one that must not be taken."""
+    """Raises OwnedByAnother for an object of another application of ours, FirstContact for one that must not be taken.
+
+    NotAllowed for an inventory or what is in the trash: no policy and no person's word makes these an application's.
+    """
+    if subject.namespace == SYSTEM_NAMESPACE:
+        raise NotAllowed(
+            f"{subject} exists, and {SYSTEM_NAMESPACE} holds the inventories and trash of all applications; nothing was "
+            "written to it",
+            subject=subject,
+        )
     if other := _our_other(live, key):
         raise OwnedByAnother(
             f"{subject}: applications {other} and {key.project}/{key.application} both declare this object, and {other} "

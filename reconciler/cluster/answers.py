@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import orjson
 
@@ -35,6 +35,8 @@ from reconciler.objects import keys, mask
 
 _MANAGER = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
 LONGEST_MESSAGE = 600
+MOST_JUDGED = 16 << 10
+"""Of a message; the API server repeats whole objects, and what is wrong stands before and after."""
 _OBJECTS = re.compile(r"(Invalid value: )\S*\{.*\}", re.DOTALL)
 _ECHOES = re.compile(r"(Invalid value: |got )(?:\"(?:[^\"\\]|\\.)*\"|.*)", re.DOTALL)
 """Where the API server repeats a value it refuses; its Go syntax has no end that could be relied on."""
@@ -62,10 +64,26 @@ def parsed(answer: Answer, cluster: str) -> dict[str, Any]:
     try:
         body = orjson.loads(answer.data)
     except orjson.JSONDecodeError as error:
-        raise _not_an_api_server(answer, cluster) from error
+        raise no_api_server(answer.status, cluster) from error
     if not isinstance(body, dict):
-        raise _not_an_api_server(answer, cluster)
+        raise no_api_server(answer.status, cluster)
     return body
+
+
+def is_object(body: object) -> TypeGuard[Raw]:
+    """Whether JSON has an object's shape as far as it is relied on: metadata, with maps and lists where they belong."""
+    meta = body.get("metadata") if isinstance(body, Mapping) else None
+    if not isinstance(meta, Mapping):
+        return False
+    maps = (meta.get("labels"), meta.get("annotations"))
+    lists = (meta.get("managedFields"), meta.get("ownerReferences"))
+    return all(one is None or _is_text_map(one) for one in maps) and all(
+        one is None or (isinstance(one, list) and all(isinstance(part, Mapping) for part in one)) for one in lists
+    )
+
+
+def _is_text_map(value: object) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(one, str) for one in value.values())
 
 
 def is_object_missing(answer: Answer, plural: str) -> bool:
@@ -73,7 +91,7 @@ def is_object_missing(answer: Answer, plural: str) -> bool:
     if answer.status != 404:
         return False
     status = _status(answer)
-    details = status.get("details") or {}
+    details = _details(status)
     return status.get("reason") == "NotFound" and bool(details.get("name")) and details.get("kind") == plural
 
 
@@ -81,14 +99,15 @@ def error_of(answer: Answer, *, cluster: str, subject: str, sent: Raw | None = N
     """The error that a refusal means. `sent` is the body that was refused: secrets in it are cut from the message."""
     status = _status(answer)
     if answer.status == 429:  # its own flow control answers in plain text
-        return _later(answer, str(status.get("message") or "too many requests"), cluster)
+        return _later(answer, _bounded(str(status.get("message") or "too many requests")), cluster)
     if answer.status == 404 and answer.data.strip() == NO_SUCH_PATH:
         return UnknownKind(f"{subject}: the cluster does not serve this kind", subject=subject)
     if status.get("kind") != "Status":
-        return _not_an_api_server(answer, cluster)
+        return no_api_server(answer.status, cluster)
     message = _safe(str(status.get("message") or status.get("reason") or ""), sent)
     reason = str(status.get("reason") or "")
-    causes = (status.get("details") or {}).get("causes") or []
+    found = _details(status).get("causes")
+    causes = [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
     if answer.status == 401:
         return AccessDenied(f"cluster {cluster}: our credentials are not accepted (401); renew its kubeconfig")
     if answer.status == 403:
@@ -119,9 +138,10 @@ def _status(answer: Answer) -> Mapping[str, Any]:
     return body if isinstance(body, dict) and body.get("kind") == "Status" else {}
 
 
-def _not_an_api_server(answer: Answer, cluster: str) -> Unreachable:
+def no_api_server(status: int, cluster: str) -> Unreachable:
+    """The error for an answer that has no API server's shape: whatever its status code, nothing is concluded."""
     return Unreachable(
-        f"cluster {cluster}: HTTP {answer.status} that is no Kubernetes API server's answer (a proxy in between?); "
+        f"cluster {cluster}: HTTP {status} that is no Kubernetes API server's answer (a proxy in between?); "
         "nothing is concluded from it",
         subject=cluster,
     )
@@ -143,8 +163,13 @@ def _forbidden(message: str, causes: list[Mapping[str, Any]], cluster: str, subj
     return AdmissionDenied(f"{subject}: {message}", subject=subject)
 
 
+def _details(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = status.get("details")
+    return found if isinstance(found, Mapping) else {}
+
+
 def _not_found(status: Mapping[str, Any], message: str, subject: str) -> UndriftError:
-    details = status.get("details") or {}
+    details = _details(status)
     if details.get("kind") == "namespaces":
         return NamespaceMissing(
             f"{subject}: its namespace {details.get('name')} does not exist; declare it in Git, or set "
@@ -156,7 +181,7 @@ def _not_found(status: Mapping[str, Any], message: str, subject: str) -> Undrift
 
 def _conflict(reason: str, message: str, causes: list[Mapping[str, Any]], subject: str) -> UndriftError:
     fields = tuple(
-        (str(cause.get("field", "")), _manager(str(cause.get("message", ""))))
+        (str(cause.get("field", "")), _manager(str(cause.get("message", ""))[:MOST_JUDGED]))
         for cause in causes
         if cause.get("reason") == "FieldManagerConflict"
     )
@@ -174,7 +199,7 @@ def _manager(text: str) -> str:
 
 def _later(answer: Answer, message: str, cluster: str) -> ClusterError:
     after = answer.headers.get("Retry-After", "")
-    retry = min(max(float(after), 1.0), LONGEST_WAIT_S) if after.isdigit() else 5.0
+    retry = min(max(float(after), 1.0), LONGEST_WAIT_S) if after.isascii() and after.isdigit() else 5.0
     return TooManyRequests(f"cluster {cluster}: asks us to come back later: {message}", subject=cluster, retry=retry)
 
 
@@ -194,6 +219,13 @@ def _is_admission(message: str) -> bool:
     return any(sign in message for sign in signs)
 
 
+def _bounded(message: str) -> str:
+    """Before any expression is matched: some take the square of a text's length."""
+    if len(message) <= MOST_JUDGED:
+        return message
+    return f"{message[: MOST_JUDGED // 2]} … {message[-MOST_JUDGED // 2 :]}"
+
+
 def _shortened(message: str) -> str:
     """The API server repeats whole objects, as in a refused change of a Job: what is wrong stands before and after."""
     if len(message) > LONGEST_MESSAGE:
@@ -206,5 +238,6 @@ def _shortened(message: str) -> str:
 def _safe(message: str, sent: Raw | None) -> str:
     """The API server repeats parts of what it refuses; a Secret's values must not come back in a message."""
     if sent is None or not mask.is_secret(sent):
-        return message
-    return _ECHOES.sub(rf"\1{mask.HIDDEN}", mask.cut(message, mask.secret_texts(sent)))
+        return _bounded(message)
+    # Shortened afterwards: half of a value would not be found.
+    return _ECHOES.sub(rf"\1{mask.HIDDEN}", _bounded(mask.cut(message, mask.secret_texts(sent))))

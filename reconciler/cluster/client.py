@@ -6,6 +6,7 @@ where they are an API server's own.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,10 @@ from urllib.parse import quote
 import orjson
 
 from reconciler.cluster import answers
-from reconciler.cluster.transport import APPLY_PATCH, Transport
+from reconciler.cluster.transport import APPLY_PATCH, TooMuch, Transport
 from reconciler.errors import (
     AccessDenied,
+    InvalidObject,
     PreconditionFailed,
     UndriftError,
     UnknownKind,
@@ -24,6 +26,7 @@ from reconciler.errors import (
 )
 from reconciler.model.live import Discovery, Listing, Resource
 from reconciler.model.manifest import Raw
+from reconciler.objects import names
 from reconciler.objects.kinds import NAMESPACES
 from reconciler.ports import Guard
 
@@ -35,6 +38,11 @@ WATCH_GRACE_S = 15.0
 IDENTITY_KEPT_S = 60.0
 """What answers at an address may become another cluster without the address' changing."""
 PAGE = 500
+SMALL_PAGE = 20
+LIST_TIMEOUT_S = 200.0
+"""For all pages of a list; a task is killed after 300 s."""
+MOST_LISTED_BYTES = 256 << 20
+"""For all pages of a list: some 200,000 objects of metadata, and several times as much in memory."""
 METADATA = "as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST = "as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
@@ -69,6 +77,10 @@ class Client:
                 found = self.get(NAMESPACES, "", "kube-system", metadata_only=True)
             except AccessDenied:
                 found = None
+            if found and not found["metadata"].get("uid"):
+                raise Unreachable(
+                    f"cluster {self.name}: its kube-system has no uid: no API server's answer", subject=self.name
+                )
             self._connection.identity = str(found["metadata"]["uid"]) if found else ""
             self._connection.identified_s = self._connection.clock.boot_s()
         return self._connection.identity
@@ -90,7 +102,7 @@ class Client:
         if answers.is_object_missing(answer, resource.plural):
             return None
         body = self._body(answer, f"{resource.kind} {namespace}/{name}", resource)
-        if (body.get("metadata") or {}).get("name") != name:
+        if not answers.is_object(body) or body["metadata"].get("name") != name:
             raise Unreachable(
                 f"cluster {self.name}: answered something else than {resource.kind} {name}: no API server's answer, "
                 "so nothing is concluded from it",
@@ -101,23 +113,42 @@ class Client:
     def list(
         self, resource: Resource, *, namespace: str = "", selector: str = "", metadata_only: bool = False
     ) -> Listing:
+        try:
+            return self._listed(resource, namespace, selector, PAGE, metadata_only=metadata_only)
+        except TooMuch:  # objects of a megabyte each, such as full inventories
+            return self._listed(resource, namespace, selector, SMALL_PAGE, metadata_only=metadata_only)
+
+    def _listed(self, resource: Resource, namespace: str, selector: str, limit: int, *, metadata_only: bool) -> Listing:
         items: list[Raw] = []
-        token = ""
+        token, size, ends_at = "", 0, time.monotonic() + LIST_TIMEOUT_S
         while True:
-            page = self._page(resource, namespace, selector, token, metadata_only=metadata_only)
-            meta = page.get("metadata") or {}
-            version = str(meta.get("resourceVersion") or "")
-            # An empty list of metadata is written `"items": null`; one without a version is no list at all.
-            if not version or "items" not in page or not str(page.get("kind")).endswith("List"):
-                raise Unreachable(
-                    f"cluster {self.name}: the list of {resource.plural} is no list, or has no resourceVersion: "
-                    "nothing is concluded from it",
-                    subject=self.name,
-                )
-            items += [_with_type(item, resource) for item in page["items"] or ()]
-            token = str(meta.get("continue") or "")
+            page, page_size = self._page(resource, namespace, selector, limit, token, metadata_only=metadata_only)
+            size += page_size
+            version, token, found = self._page_parts(page, resource)
+            items += [_with_type(item, resource) for item in found]
             if not token:
                 return Listing(tuple(items), version)
+            if size > MOST_LISTED_BYTES or time.monotonic() > ends_at:
+                raise Unreachable(
+                    f"cluster {self.name}: the list of {resource.plural} did not end within {LIST_TIMEOUT_S:.0f} s and "
+                    f"{MOST_LISTED_BYTES >> 20} MiB; nothing is concluded from it",
+                    subject=self.name,
+                )
+
+    def _page_parts(self, page: Mapping[str, Any], resource: Resource) -> tuple[str, str, Sequence[Raw]]:
+        """Version, token of the next page, and items. An empty list of metadata is written `"items": null`; one without a
+        version is no list at all."""
+        meta = page.get("metadata")
+        version = str(meta.get("resourceVersion") or "") if isinstance(meta, Mapping) else ""
+        is_list = bool(version) and "items" in page and str(page.get("kind")).endswith("List")
+        found = page.get("items") or ()
+        if not is_list or not isinstance(found, list | tuple) or not all(map(answers.is_object, found)):
+            raise Unreachable(
+                f"cluster {self.name}: the list of {resource.plural} is no list, or has no resourceVersion: "
+                "nothing is concluded from it",
+                subject=self.name,
+            )
+        return version, str(page["metadata"].get("continue") or ""), found
 
     def watch(self, resource: Resource, *, selector: str, version: str, lasts_s: int) -> Iterator[Mapping[str, Any]]:
         """The events of one watch from a version on, metadata only, as they come; ends by itself after `lasts_s`.
@@ -136,12 +167,14 @@ class Client:
             _path(resource, ""), query, f"application/json;{METADATA}", lasts_s + WATCH_GRACE_S, what
         ):
             event = answers.parsed(answers.Answer(200, {}, line), self.name)
-            if event.get("type") == "ERROR":
-                code = int((event.get("object") or {}).get("code") or 500)
-                raise answers.error_of(
-                    answers.Answer(code, {}, orjson.dumps(event["object"])), cluster=self.name, subject=what
-                )
-            yield {**event, "object": _with_type(event["object"], resource)}
+            found = event.get("object")
+            if event.get("type") == "ERROR" and isinstance(found, Mapping):
+                given = found.get("code")
+                code = given if isinstance(given, int) else 500
+                raise answers.error_of(answers.Answer(code, {}, orjson.dumps(found)), cluster=self.name, subject=what)
+            if not answers.is_object(found):
+                raise answers.no_api_server(200, self.name)
+            yield {**event, "object": _with_type(found, resource)}
 
     def apply(self, resource: Resource, body: Raw, *, manager: str, force: bool, dry_run: bool = False) -> Raw:
         meta = body["metadata"]
@@ -150,7 +183,7 @@ class Client:
             query["dryRun"] = "All"
         path = _path(resource, str(meta.get("namespace") or ""), str(meta["name"]))
         answer = self._transport.send("PATCH", path, query, body, content=APPLY_PATCH)
-        return _with_type(self._body(answer, _subject(body), resource, body), resource)
+        return _with_type(self._object(answer, _subject(body), resource, body), resource)
 
     def create(self, resource: Resource, body: Raw) -> Raw:
         path = _path(resource, str(body["metadata"].get("namespace") or ""))
@@ -163,7 +196,7 @@ class Client:
         answer = self._transport.send("PUT", path, {"fieldManager": "undrift"}, body)
         if answers.is_object_missing(answer, resource.plural):
             raise PreconditionFailed(f"{_subject(body)} is gone", subject=_subject(body))
-        return self._body(answer, _subject(body), resource, body)
+        return self._object(answer, _subject(body), resource, body)
 
     def patch_json(
         self,
@@ -179,7 +212,7 @@ class Client:
         answer = self._transport.send("PATCH", path, query, list(patch), content="application/json-patch+json")
         if answers.is_object_missing(answer, resource.plural):
             raise PreconditionFailed(f"{resource.kind} {namespace}/{name} is gone")
-        return _with_type(self._body(answer, f"{resource.kind} {namespace}/{name}", resource), resource)
+        return _with_type(self._object(answer, f"{resource.kind} {namespace}/{name}", resource), resource)
 
     def delete(
         self, resource: Resource, namespace: str, name: str, *, uid: str, resource_version: str = ""
@@ -197,16 +230,17 @@ class Client:
         return self._body(answer, f"{resource.kind} {namespace}/{name}", resource)
 
     def _page(
-        self, resource: Resource, namespace: str, selector: str, token: str, *, metadata_only: bool
-    ) -> Mapping[str, Any]:
-        query = {"limit": str(PAGE)}
+        self, resource: Resource, namespace: str, selector: str, limit: int, token: str, *, metadata_only: bool
+    ) -> tuple[Mapping[str, Any], int]:
+        """One page, and how many bytes it was."""
+        query = {"limit": str(limit)}
         if selector:
             query["labelSelector"] = selector
         if token:
             query["continue"] = token
         accept = f"application/json;{METADATA_LIST}" if metadata_only else "application/json"
         answer = self._transport.send("GET", _path(resource, namespace), query, accept=accept)
-        return self._body(answer, f"the list of {resource.plural}", resource)
+        return self._body(answer, f"the list of {resource.plural}", resource), len(answer.data)
 
     def _read(self, path: str, accept: str, known: str) -> tuple[str, Mapping[str, Any]] | None:
         """A GET outside of resources, for discovery: the ETag and the document, None when it is the `known` one still. A
@@ -229,6 +263,12 @@ class Client:
             raise self._judge_missing_kind(error, resource)
         raise error
 
+    def _object(self, answer: answers.Answer, subject: str, resource: Resource, sent: Raw | None = None) -> Raw:
+        body = self._body(answer, subject, resource, sent)
+        if not answers.is_object(body):
+            raise answers.no_api_server(answer.status, self.name)
+        return body
+
     def _judge_missing_kind(self, error: UndriftError, resource: Resource) -> UndriftError:
         """A 404 for a kind that discovery serves is a lie of something in between, never the kind's absence."""
         found = self.discovery(refresh=True).find(resource.group_kind, resource.version)
@@ -242,6 +282,11 @@ class Client:
 
 
 def _path(resource: Resource, namespace: str, name: str = "") -> str:
+    """The URL's path. Raises InvalidObject for a name that would lead to another resource's: `..` is collapsed on the way,
+    and an encoded slash is one to the API server."""
+    for part in (namespace, name):
+        if flaw := names.flaw_of_name(part):
+            raise InvalidObject(f"{resource.kind}: {part[:80]!r} {flaw}; nothing was sent", subject=resource.kind)
     root = f"/apis/{resource.group}/{resource.version}" if resource.group else f"/api/{resource.version}"
     place = f"/namespaces/{quote(namespace, safe='')}" if resource.namespaced and namespace else ""
     return f"{root}{place}/{resource.plural}" + (f"/{quote(name, safe='')}" if name else "")

@@ -27,7 +27,7 @@ from reconciler.cluster.client import Client
 from reconciler.cluster.discovery import DiscoveryCache
 from reconciler.credentials import CredentialMissing, Credentials
 from reconciler.errors import Unreachable
-from reconciler.model.spec import ClusterTarget
+from reconciler.model.spec import LOCAL, ClusterTarget
 from reconciler.ports import Guard
 
 MOST_CLUSTERS = 64
@@ -83,7 +83,7 @@ class Clusters:
         is_read_only: bool = False,
         pool_size: int = POOL_SIZE,
     ) -> None:
-        """`folder` is where kubeconfigs named by `file` lie, when that is not the credentials folder. `is_read_only`
+        """`folder` is where the kubeconfigs of local clusters lie, which no fleet file can name. `is_read_only`
         refuses every write to any cluster. `pool_size` is how many requests of this process a cluster is sent at once."""
         self._pool_size = pool_size
         self._credentials, self._clock, self._is_read_only = credentials, clock, is_read_only
@@ -123,16 +123,21 @@ class Clusters:
         ref = target.access.kubeconfig
         if ref is None:
             return ""
-        if ref.file is not None and self._folder is not None:
-            path = (self._folder / ref.file).resolve()
-            if path.is_relative_to(self._folder.resolve()) and path.is_file():
-                return path.read_text()
+        if ref.file is not None and ref.file.startswith(LOCAL):
+            return self._local(target.name, ref.file.removeprefix(LOCAL))
         try:
             return self._credentials.read(ref).decode()
         except CredentialMissing as error:
             raise CredentialMissing(
                 f"cluster {target.name}: kubeconfig: {error.message}", subject=target.name
             ) from error
+
+    def _local(self, name: str, file: str) -> str:
+        folder = self._folder.resolve() if self._folder else None
+        path = (folder / file).resolve() if folder else None
+        if folder is None or path is None or not path.is_relative_to(folder) or not path.is_file():
+            raise CredentialMissing(f"cluster {name}: the kubeconfig of this local cluster is not here", subject=name)
+        return path.read_text()
 
 
 def _context(target: ClusterTarget) -> str | None:

@@ -40,9 +40,18 @@ class DiscoveryCache:
             if self._known is None or refresh or begun_s - self._looked_s > FRESH_FOR_S:
                 is_other = [self._ask(read, path) for path in (CORE, GROUPS, VERSION)]
                 if self._known is None or any(is_other):
-                    self._known = _discovery(*(self._answers[path][1] for path in (CORE, GROUPS, VERSION)))
+                    self._known = self._read_kinds()
                 self._looked_s = begun_s
             return self._known
+
+    def _read_kinds(self) -> Discovery:
+        try:
+            return _discovery(*(self._answers[path][1] for path in (CORE, GROUPS, VERSION)))
+        except (AttributeError, KeyError, TypeError) as error:  # a map, list or name is something else
+            self._answers.clear()
+            raise Unreachable(
+                "its discovery has not the form of an API server's; nothing is concluded from it"
+            ) from error
 
     def _ask(self, read: Read, path: str) -> bool:
         """Whether another document came than the last."""

@@ -3,6 +3,10 @@
 So no request begun in time can be finished by us long after. Nothing is retried but a read or an apply that found its
 keep-alive connection closed by the server: those may be repeated, while a create or replace that did arrive would then look
 like somebody else's. What an answer means is for the client to say; that there was none is said here.
+
+One worker serves all clusters, so none may fill its memory: an answer is bounded in bytes, and so is a line of one that goes
+on; what is compressed, which we never ask for, is refused. Reads take what is there (`read1`), so that time is looked at
+however slowly it comes.
 """
 
 from __future__ import annotations
@@ -40,7 +44,20 @@ READ_TIMEOUT_S = 15.0
 WRITE_TIMEOUT_S = 34.0  # the API server itself gives a PATCH 34 s
 CONNECT_TIMEOUT_S = 5.0
 CHUNK = 1 << 18
+MOST_BYTES = 64 << 20
+"""Of one answer. An object has 1.5 MiB at most (etcd's limit), some 3 MiB as JSON; a list that has more is asked for in
+smaller pages."""
+LONGEST_LINE = 8 << 20
+"""Of a watch: one event, metadata only."""
 APPLY_PATCH = "application/apply-patch+yaml"
+
+
+class TooMuch(Unreachable):
+    """An answer goes beyond its bound; nothing is concluded from it."""
+
+    @property
+    def reason(self) -> str:
+        return Unreachable.__name__
 
 
 class Transport:
@@ -90,7 +107,7 @@ class Transport:
         headers = {"Accept": accept, "User-Agent": self._agent}
         if authorization := self._authorization():
             headers["Authorization"] = authorization
-        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=within_s)
+        timeout, ends_at = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=within_s), time.monotonic() + within_s
         try:
             response = self._connection.pool.request(
                 "GET",
@@ -103,12 +120,10 @@ class Transport:
             )
             try:
                 if response.status != 200:
-                    answer = answers.Answer(response.status, response.headers, response.read())
+                    data = b"".join(self._chunks(response, ends_at, most=MOST_BYTES))
+                    answer = answers.Answer(response.status, response.headers, data)
                     raise answers.error_of(answer, cluster=self.name, subject=what)
-                left = b""
-                for chunk in response.stream(CHUNK):
-                    *lines, left = (left + chunk).split(b"\n")
-                    yield from (line for line in lines if line)
+                yield from self._split(self._chunks(response, ends_at), what)
             finally:
                 response.close()
                 response.release_conn()
@@ -174,22 +189,54 @@ class Transport:
         return answers.Answer(response.status, response.headers, data)
 
     def _received(self, response: urllib3.BaseHTTPResponse, ends_at: float) -> bytes:
-        """The whole answer. urllib3 bounds each read, not their sum: an answer that drips is given up here."""
-        chunks = []
+        """The whole answer."""
         try:
-            for chunk in response.stream(CHUNK):
-                chunks.append(chunk)
-                if time.monotonic() > ends_at:
-                    raise NoAnswer(
-                        f"cluster {self.name}: its answer did not end in time; nothing is concluded from it",
-                        subject=self.name,
-                    )
+            data = b"".join(self._chunks(response, ends_at, most=MOST_BYTES))
         except BaseException:
             response.close()
             response.release_conn()  # closed, it still holds its place in the pool
             raise
         response.release_conn()
-        return b"".join(chunks)
+        return data
+
+    def _chunks(
+        self, response: urllib3.BaseHTTPResponse, ends_at: float, *, most: int | None = None
+    ) -> Iterator[bytes]:
+        """What comes, as it comes. urllib3 bounds each read, not their sum: an answer that drips is given up here."""
+        if (encoding := response.headers.get("Content-Encoding", "identity").lower()) != "identity":
+            raise TooMuch(
+                f"cluster {self.name}: its answer is encoded as {encoding[:20]!r}, which was not asked for (a proxy in "
+                "between?); nothing is concluded from it",
+                subject=self.name,
+            )
+        size = 0
+        while chunk := response.read1(CHUNK, decode_content=False):
+            size += len(chunk)
+            if most is not None and size > most:
+                raise self._too_much(f"its answer has more than {most >> 20} MiB")
+            if time.monotonic() > ends_at:
+                raise NoAnswer(
+                    f"cluster {self.name}: its answer did not end in time; nothing is concluded from it",
+                    subject=self.name,
+                )
+            yield chunk
+
+    def _split(self, chunks: Iterator[bytes], what: str) -> Iterator[bytes]:
+        """The lines that chunks are parts of, without empty ones and what follows the last line's end."""
+        pieces, size = [b""], 0
+        for chunk in chunks:
+            first, *others = chunk.split(b"\n")
+            pieces.append(first)
+            for other in others:
+                if line := b"".join(pieces):
+                    yield line
+                pieces, size = [other], 0
+            size += len(pieces[-1])
+            if size > LONGEST_LINE:
+                raise self._too_much(f"a line of {what} has more than {LONGEST_LINE >> 20} MiB")
+
+    def _too_much(self, what: str) -> TooMuch:
+        return TooMuch(f"cluster {self.name}: {what}; nothing is concluded from it", subject=self.name)
 
     def _unreachable(self, error: HTTPError) -> NoAnswer:
         if isinstance(error, SSLError):

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, field_validator, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic.alias_generators import to_camel
 
 from reconciler.fleet.selectors import AllowedClusters, ClusterSelector
 from reconciler.fleet.urls import is_url
@@ -30,6 +31,7 @@ from reconciler.model.spec import (
     RepositoryLimits,
     SyncPolicy,
 )
+from reconciler.objects.keys import SYSTEM_NAMESPACE
 
 API_VERSION = "undrift.dev/v1alpha1"
 NAME = r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$"
@@ -38,12 +40,23 @@ LABEL = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 LABEL_OR_ANY = rf"^\*$|{LABEL}"
 LABEL_OR_FILLED = rf"{LABEL}|\$\{{"
 """With a placeholder, what comes of it is checked once it is filled in."""
+MOST_LIMITS = {"size_bytes": 16 << 30, "objects": 50_000_000, "object_bytes": 512 << 20}
+"""An object is held whole in memory while it is indexed."""
 LABEL_VALUE = r"^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$"
 
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 LabelText = Annotated[str, StringConstraints(pattern=LABEL)]
 LabelValue = Annotated[str, StringConstraints(pattern=LABEL_VALUE)]
-Namespace = Annotated[str, StringConstraints(pattern=LABEL_OR_FILLED)]
+
+
+def is_own_namespace(name: str) -> str:
+    """The name unchanged. Raises ValueError when it is the namespace of Undrift's inventories."""
+    if name == SYSTEM_NAMESPACE:
+        raise ValueError(f"expected another namespace than {SYSTEM_NAMESPACE}, where inventories are kept")
+    return name
+
+
+Namespace = Annotated[str, StringConstraints(pattern=LABEL_OR_FILLED), AfterValidator(is_own_namespace)]
 NamespaceOrAny = Annotated[str, StringConstraints(pattern=LABEL_OR_ANY)]
 CredentialPattern = Annotated[str, StringConstraints(min_length=1)]
 RepositoryUrl = Annotated[str, AfterValidator(is_url)]
@@ -180,7 +193,8 @@ class ClusterSpec(Spec):
 
     access: ClusterAccess
     values: Annotated[dict[str, ClusterValue], AfterValidator(has_single_names)] = {}
-    """Text, numbers, true, false and maps of these, which applications use as `${cluster.values.…}`."""
+    """Text, numbers, true, false and maps of these, which applications use as `${cluster.values.…}`. No place for secrets:
+    every application on the cluster may use them, of any project, and what uses them stands filled in in Redis."""
     drift: ClusterDrift = ClusterDrift()
     mode: Literal["Active", "Observe"] = "Active"
     """`Observe`: nothing is ever written to the cluster."""
@@ -216,6 +230,17 @@ class ProjectSpec(Spec):
     guards: Guards = Guards()
 
 
+def are_bounded(limits: RepositoryLimits) -> RepositoryLimits:
+    """The limits unchanged. Raises ValueError when one is lifted beyond what a worker that is shared can bear. Checked here
+    only: what an older version published may say more, and ends in time all the same."""
+    if limits.timeout > LONGEST_FETCH:
+        raise ValueError("a timeout is at most 3m: a task is killed after five minutes, and could not say why")
+    for field, most in MOST_LIMITS.items():
+        if getattr(limits, field) > most:
+            raise ValueError(f"expected at most {most} for {to_camel(field)}: workers are shared by all tenants")
+    return limits
+
+
 class RepositorySpec(Spec):
     """How to reach the Git repositories at and below `url`, for the applications of one project."""
 
@@ -225,17 +250,10 @@ class RepositorySpec(Spec):
     credentials: RepositoryCredentials = RepositoryCredentials()
     """How to log in to the Git host, by references that the project's `credentials` lists. A token is sent as Bearer, or as
     the password when a username is given."""
-    limits: RepositoryLimits = RepositoryLimits()
+    limits: Annotated[RepositoryLimits, AfterValidator(are_bounded)] = RepositoryLimits()
+    """At most 16 GiB, 50,000,000 objects, and 512 MiB an object: they protect workers that all tenants share."""
     poll: Duration = Field(timedelta(seconds=60), ge=timedelta(seconds=1))
     """How often the repository's refs are looked at; `undrift up` looks every 3 seconds."""
-
-    @field_validator("limits")
-    @classmethod
-    def _ends_in_time(cls, limits: RepositoryLimits) -> RepositoryLimits:
-        """Checked here only: what an older version published may still say more, and has the limit all the same."""
-        if limits.timeout > LONGEST_FETCH:
-            raise ValueError("a timeout is at most 3m: a task is killed after five minutes, and could not say why")
-        return limits
 
 
 class _Document(Spec):

@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.fleet import placeholders
-from reconciler.fleet.documents import LABEL, Application, is_inside
+from reconciler.fleet.documents import LABEL, Application, is_inside, is_own_namespace
 from reconciler.fleet.load import Entry
 from reconciler.fleet.options import Options
 from reconciler.fleet.placeholders import Names, Unfilled
 from reconciler.fleet.problems import NAMESPACE_WORDS, Path, Problem
-from reconciler.fleet.values import OPENING
+from reconciler.fleet.values import OPENING, is_over
 from reconciler.model.spec import Ref, RenderOptions, Source
 
 _MOST_NAMED = 3
+MOST_FILLED = 512 << 10
+"""Characters of an instance's values: what one cluster's long value is repeated to, on each cluster, in Redis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,10 @@ def _namespace(text: str, names: Names) -> str:
     name = placeholders.fill_text(text, names)
     if not re.fullmatch(LABEL, name):
         raise placeholders.wrong_result(text, name, f"expected {NAMESPACE_WORDS}")
-    return name
+    try:
+        return is_own_namespace(name)
+    except ValueError as error:
+        raise placeholders.wrong_result(text, name, str(error)) from None
 
 
 def _ref(ref: Ref, options: Options, names: Names, wrong: list[Wrong]) -> Ref:
@@ -101,6 +106,12 @@ def _render(options: Options, names: Names, wrong: list[Wrong]) -> RenderOptions
     helm = options.render.helm
     values = placeholders.fill_tree(helm.values, options.sketch, names, found)
     wrong += [Wrong(options.value_place(path), error) for path, error in found]
+    if is_over(MOST_FILLED, values):
+        message = (
+            f"the values have over {MOST_FILLED >> 10} KiB once they are filled in; put large ones into valueFiles"
+        )
+        wrong.append(Wrong(options.value_place(()), Unfilled(message)))
+        values = {}
     return options.render.model_copy(update={"helm": helm.model_copy(update={"values": values})})
 
 

@@ -3,10 +3,15 @@
 Nothing here raises for a bad document: a broken one stops only what it defines, and what was good before stays as it was
 (`previous`). A name that is defined twice is a problem of both places and changes nothing. While a file hides what it
 defines, no name is taken for gone. Documents of other tools in the folder are noted and left alone.
+
+The leader reads all files of all tenants, so what one of them costs is bounded: a file, all files together and folders. What
+is beyond is not read and told as that file's or folder's problem, the largest and deepest first, and the others go on. A
+MiB costs 8 s at worst (2026-11, 2 shared cores).
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,10 +23,18 @@ from reconciler.fleet.documents import API_VERSION, Application, Cluster, Docume
 from reconciler.fleet.problems import Path, Problem, dotted, in_order, line_of
 from reconciler.fleet.reading import Definition, Name, Reading
 from reconciler.model.instance import DEFAULT_PROJECT
+from reconciler.model.spec import LOCAL
 from reconciler.ports import SourceTree, TreeEntry
 
 SUFFIXES = (".yaml", ".yml", ".json")
+MOST_BYTES = 4 << 20
+MOST_BYTES_IN_ALL = 32 << 20
+MOST_ENTRIES = 200_000
+"""Of all folders together."""
+MOST_LEVELS = 100
 DEV_CLUSTER_LABEL = "undrift.dev/dev-cluster"
+_KNOWN = TreeEntry("", "file", "")
+"""Stands for a file that was looked at before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +116,11 @@ def load(tree: SourceTree, path: str = "", *, previous: Fleet | None = None) -> 
     known: dict[str, set[Name]] = {}
     for name, entry in before.entries.items():
         known.setdefault(entry.file, set()).add(name)
-    found = {file: _read(tree, file, entry, known.get(file, set())) for file, entry in _files(tree, path)}
-    return _settle(found, before)
+    return _settle(_readings(tree, path, known), before)
 
 
 def with_dev_clusters(fleet: Fleet, kubeconfigs: Mapping[str, str]) -> Fleet:
-    """The fleet with local clusters added, by name and the reference to their kubeconfig file.
+    """The fleet with local clusters added, by name and the kubeconfig file below the folder of local clusters.
 
     A Cluster of that name in the files keeps its labels, values and mode, and is reached where the local one is.
     """
@@ -134,7 +146,7 @@ def with_contexts(fleet: Fleet, kubeconfigs: Mapping[str, str], active: Collecti
                 "kind": "Cluster",
                 "metadata": {"name": name, "labels": written.metadata.labels if written else {}},
                 "spec": {
-                    "access": {"kubeconfig": {"file": file}},
+                    "access": {"kubeconfig": {"file": LOCAL + file}},
                     "mode": "Active" if name in active else "Observe",
                 },
             }
@@ -147,7 +159,7 @@ def _dev_cluster(name: str, file: str, written: Cluster | None) -> Cluster:
     labels = dict(written.metadata.labels) if written else {}
     drift = written.spec.drift.model_dump(by_alias=True, mode="json", exclude_unset=True) if written else {}
     values = written.spec.values if written else {}
-    spec = {"access": {"kubeconfig": {"file": file}}, "drift": {"every": "10s", **drift}, "values": values}
+    spec = {"access": {"kubeconfig": {"file": LOCAL + file}}, "drift": {"every": "10s", **drift}, "values": values}
     return Cluster.model_validate(
         {
             "apiVersion": API_VERSION,
@@ -158,23 +170,66 @@ def _dev_cluster(name: str, file: str, written: Cluster | None) -> Cluster:
     )
 
 
-def _files(tree: SourceTree, path: str) -> Iterator[tuple[str, TreeEntry]]:
-    for entry in tree.list(path):
-        below = f"{path}/{entry.name}" if path else entry.name
-        if entry.kind == "folder" and not entry.name.startswith("."):
-            yield from _files(tree, below)
-        elif entry.kind in ("file", "link") and entry.name.endswith(SUFFIXES):
-            yield below, entry
+def _readings(tree: SourceTree, path: str, known: Mapping[str, set[Name]]) -> dict[str, Reading]:
+    """What each file holds, by path. Small files are read first, so that a large one takes no room from them."""
+    found: dict[str, Reading] = {}
+    sizes: dict[str, int] = {}
+    for file, entry in _files(tree, path):
+        text = _text(tree, file, entry)
+        if isinstance(text, Reading):
+            found[file] = text
+        else:
+            sizes[file] = len(text)
+    left = MOST_BYTES_IN_ALL
+    for file in sorted(sizes, key=lambda one: (sizes[one], one)):
+        left -= sizes[file]
+        text = (
+            _text(tree, file)
+            if left >= 0
+            else _unread(file, f"is not read: all files have over {MOST_BYTES_IN_ALL >> 20} MiB")
+        )
+        found[file] = text if isinstance(text, Reading) else reading.read(file, text, known.get(file, set()))
+    return dict(sorted(found.items()))
 
 
-def _read(tree: SourceTree, file: str, entry: TreeEntry, known: set[Name]) -> Reading:
+def _files(tree: SourceTree, path: str) -> Iterator[tuple[str, TreeEntry | None]]:
+    """Every file below a folder; a folder itself, without an entry, where there is too much to look further. Level by level,
+    so that one which multiplies on its way down takes no room from those beside it."""
+    waiting, left = deque([path]), MOST_ENTRIES
+    while waiting:
+        folder = waiting.popleft()
+        entries = tree.list(folder)
+        left -= len(entries) + 1
+        if left < 0 or folder.count("/") > MOST_LEVELS:
+            yield folder, None
+            if left < 0:
+                return
+            continue
+        for entry in entries:
+            below = f"{folder}/{entry.name}" if folder else entry.name
+            if entry.kind == "folder" and not entry.name.startswith("."):
+                waiting.append(below)
+            elif entry.kind in ("file", "link") and entry.name.endswith(SUFFIXES):
+                yield below, entry
+
+
+def _text(tree: SourceTree, file: str, entry: TreeEntry | None = _KNOWN) -> bytes | Reading:
+    """What a file holds, or why it is not read."""
+    if entry is None:
+        message = (
+            f"is a folder that is not read: the fleet has over {MOST_ENTRIES} entries, or this {MOST_LEVELS} levels"
+        )
+        return _unread(file, message)
     if entry.kind == "link":
         return _unread(file, "is a symbolic link, which is not followed; put the file itself here")
     try:
-        return reading.read(file, tree.read(file), known)
+        text = tree.read(file)
     except (PathNotFound, SourceTooLarge, OSError) as error:
         # A file that changes or vanishes while the folder is read: the next look sees what became of it.
         return _unread(file, f"can't be read: {error}")
+    if len(text) > MOST_BYTES:
+        return _unread(file, f"has more than {MOST_BYTES >> 20} MiB and is not read; divide it")
+    return text
 
 
 def _unread(file: str, message: str) -> Reading:
@@ -220,6 +275,22 @@ def _why_not(name: Name, defined: list[Definition], before: Fleet, doubtful: tup
             yield Problem(one.file, one.line, "metadata.name", message, name)
         return
     old, only = before.entries.get(name), defined[0]
+    if isinstance(only.document, Cluster):
+        yield from _reserved(only.document, only)
     if only.document is not None and old is not None and old.file != only.file and old.file in doubtful:
         message = f"{kind} {text!r} was defined in {old.file}, which can't be read now; nothing is changed until it can"
         yield Problem(only.file, only.line, "metadata.name", message, name)
+
+
+def _reserved(cluster: Cluster, at: Definition) -> Iterator[Problem]:
+    """What only this program says of a cluster: that it is a local one, which is pinned to no uid, or where the user's own
+    kubeconfigs are."""
+    label: Path = ("metadata", "labels", DEV_CLUSTER_LABEL)
+    if DEV_CLUSTER_LABEL in cluster.metadata.labels:
+        message = f"the label {DEV_CLUSTER_LABEL} is Undrift's own, of local clusters that it starts; remove it"
+        yield Problem(at.file, line_of(label, at.lines), dotted(label[:2]), message, at.name)
+    file: Path = ("spec", "access", "kubeconfig", "file")
+    ref = cluster.spec.access.kubeconfig
+    if ref is not None and (ref.file or "").startswith(LOCAL):
+        message = f"`{LOCAL}` is Undrift's own; expected a path below the credentials folder"
+        yield Problem(at.file, line_of(file, at.lines), dotted(file), message, at.name)

@@ -21,6 +21,7 @@ from reconciler.errors import InvalidManifest
 from reconciler.fleet import placeholders, problems
 from reconciler.fleet.documents import API_VERSION, KINDS, Document, full_name, in_project
 from reconciler.fleet.problems import Path, Problem
+from reconciler.fleet.values import is_over
 from reconciler.model.instance import DEFAULT_PROJECT
 from reconciler.objects import yaml
 from reconciler.objects.budget import Budget
@@ -29,6 +30,8 @@ GROUP = "undrift.dev"
 MOST_REPEATED = 10_000
 MOST_REPEATED_TEXT = 1024**2
 """What aliases may repeat in one file, in values and characters."""
+MOST_OF_DOCUMENT = 256 << 10
+"""Characters and values of one document."""
 OF_PROJECTS = frozenset({"Application", "Repository"})
 """The kinds whose names belong to a project."""
 Name = tuple[str, str]
@@ -269,6 +272,7 @@ def _read_mapping(body: Mapping[str, Any], node: Node, place: _Place, found: Rea
     names = sorted(_names(body))
     subject = names[0] if len(names) == 1 else None
     wrong = list(_wrong_type(body, place.file, lines, subject)) or None
+    wrong = wrong or list(_too_large(body, place.file, line, subject)) or None
     document, refused = (None, wrong) if wrong else _validated(body, place.file, lines, subject)
     if document is not None:
         named = {path for path, _ in placeholders.texts(body.get("spec"), ("spec",))}
@@ -282,6 +286,15 @@ def _read_mapping(body: Mapping[str, Any], node: Node, place: _Place, found: Rea
         _note_broken(subject, line, place, found)
     else:
         found.suspects.update(names)
+
+
+def _too_large(body: Mapping[str, Any], file: str, line: int, subject: Name | None) -> Iterator[Problem]:
+    """An Application's spec is kept once for each of its clusters, and everything in it is looked at for each."""
+    if is_over(MOST_OF_DOCUMENT, body):
+        message = (
+            f"has over {MOST_OF_DOCUMENT >> 10} KiB with what its aliases repeat; put large values into valueFiles"
+        )
+        yield Problem(file, line, "", message, subject)
 
 
 def _validated(

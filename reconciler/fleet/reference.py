@@ -36,7 +36,8 @@ _HEAD = f"""# Fleet files
 
 Every `*.yaml`, `*.yml` and `*.json` file below the fleet's folder is read; hidden folders are not, and symbolic links
 are not followed. A file holds one document, several, or a `List`. Each has `apiVersion: {API_VERSION}`. Unknown fields
-are errors. `undrift fleet validate DIR` shows all that is wrong, at once.
+are errors. `undrift fleet validate DIR` shows all that is wrong, at once. A file has at most 4 MiB, all together 32 MiB, and
+a document 256 KiB.
 
 For completion in an editor that knows the YAML language server, put this in the first line of a file:
 

@@ -62,3 +62,16 @@ def _flat(above: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield name, value
         if isinstance(value, Mapping):
             yield from _flat(name, value)
+
+
+def is_over(most: int, value: Any) -> bool:
+    """Whether a value has more than so many characters in all, by looking at no more of it."""
+    waiting, left = [value], most
+    while waiting and left >= 0:
+        one = waiting.pop()
+        left -= len(one) if isinstance(one, str) else 1
+        if isinstance(one, Mapping):
+            waiting += (*one.keys(), *one.values())
+        elif isinstance(one, list | tuple):
+            waiting += one
+    return left < 0

@@ -200,6 +200,11 @@ class SyncPolicy(Spec):
     """How long one sync may take to apply its objects; what is not applied by then fails, and the next try goes on."""
 
 
+LOCAL = "local:"
+"""Begins the `file` of a kubeconfig that this installation itself keeps, of a local cluster or of `up --context`. No fleet
+file may say it: it would reach, under any name, what its user has not let Undrift write to."""
+
+
 class KubeconfigRef(CredentialRef):
     """A kubeconfig, and which of its contexts; its current one when left out."""
 

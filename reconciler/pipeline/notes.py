@@ -196,7 +196,7 @@ class Notes:
             for outcome in self._outcomes
             for what in outcome.admission
         )
-        return (*(self.desired.warnings if self.desired else ()), *rewritten)
+        return (*(self.desired.warnings if self.desired is not None else ()), *rewritten)
 
     @property
     def drift(self) -> tuple[Drift, ...]:

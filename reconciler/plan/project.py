@@ -1,4 +1,8 @@
-"""Refuses what an instance's project does not allow, over the rendered manifests (invariant 14)."""
+"""Refuses what an instance's project does not allow, over the rendered manifests (invariant 14), and what none can allow.
+
+In the namespace `undrift-system` of each cluster lie the inventories and trash of all projects: who writes there decides
+what is pruned, restored and fenced for everybody. So no manifest may, nor be that Namespace, whatever a project lists.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,14 @@ from reconciler.errors import NotAllowed
 from reconciler.model.manifest import Manifest, ManifestSet
 from reconciler.model.rules import KindRule, ProjectRules
 from reconciler.model.spec import InstanceSpec
+from reconciler.objects.keys import SYSTEM_NAMESPACE
+from reconciler.objects.kinds import NAMESPACE
 
 
 def require_allowed(desired: ManifestSet, spec: InstanceSpec) -> None:
     """Raises NotAllowed for the first object outside the project, or when the project refuses the application."""
+    for manifest in desired:
+        _require_not_ours(manifest)
     if spec.rules is None:
         return
     if spec.rules.refusal:
@@ -23,6 +31,16 @@ def require_allowed(desired: ManifestSet, spec: InstanceSpec) -> None:
                 "change the manifest, or let the project's document list it",
                 subject=manifest.key,
             )
+
+
+def _require_not_ours(manifest: Manifest) -> None:
+    key = manifest.key
+    if key.namespace == SYSTEM_NAMESPACE or (key.group_kind, key.name) == (NAMESPACE, SYSTEM_NAMESPACE):
+        raise NotAllowed(
+            f"{key} ({manifest.origin}): {SYSTEM_NAMESPACE} holds the inventories of all applications on the cluster, and "
+            "no manifest may be there; move it to another namespace",
+            subject=key,
+        )
 
 
 def _refusal(manifest: Manifest, rules: ProjectRules) -> str:

@@ -8,8 +8,11 @@ from typing import Any
 
 from reconciler.errors import DuplicateObject, InvalidManifest
 from reconciler.model.manifest import Manifest, ObjectKey
-from reconciler.objects import yaml
+from reconciler.objects import names, yaml
 from reconciler.objects.budget import Budget
+
+_MOST_SHOWN = 80
+"""Of a text that is refused; it may be megabytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ def _manifest(body: Any, place: _Place) -> Manifest:
                 f"{field} is missing or no text, so this is no Kubernetes object; a file that is meant for something "
                 "else can be left out by render.directory.exclude"
             )
+    _require_type(body, place)
     meta = body.get("metadata")
     if not isinstance(meta, Mapping):
         raise place.refusal(f"{body['kind']}: metadata is missing")
@@ -87,18 +91,31 @@ def _manifest(body: Any, place: _Place) -> Manifest:
             f"{body['kind']}: metadata.generateName gives another name each time, so the object can't be kept in sync; "
             "give it metadata.name"
         )
-    for field in ("name", "namespace"):
+    for field, longest in (("name", names.LONGEST_NAME), ("namespace", names.LONGEST_NAMESPACE)):
         value = meta.get(field)
-        if (field == "name" and not value) or (value is not None and not isinstance(value, str)) or "|" in str(value):
+        if (field == "name" and not value) or (value is not None and not isinstance(value, str)):
             raise place.refusal(f"{body['kind']}: metadata.{field} is {_shown(value)}, expected a text")
+        if flaw := names.flaw_of_name(value or "", longest):
+            raise place.refusal(f"{body['kind']}: metadata.{field} {_cut(value or '')} {flaw}")
     return Manifest(ObjectKey.of(body), body, place.origin)
+
+
+def _require_type(body: Mapping[str, Any], place: _Place) -> None:
+    if not names.is_api_version(body["apiVersion"]):
+        raise place.refusal(f"apiVersion is {_cut(body['apiVersion'])}, expected `v1` or `group/v1`")
+    if not names.is_kind(body["kind"]):
+        raise place.refusal(f"kind is {_cut(body['kind'])}, expected letters and digits, {names.LONGEST_KIND} at most")
+
+
+def _cut(text: str) -> str:
+    return repr(text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "…")
 
 
 def _shown(value: Any) -> str:
     """As people wrote it, with the way out of YAML's look-alikes."""
     if value is None or value == "":
         return "missing"
-    return repr(value) if isinstance(value, str) else f"{str(value).lower()} (put it in quotes)"
+    return f"{str(value)[:_MOST_SHOWN].lower()} (put it in quotes)"
 
 
 def _kind_of(value: Any) -> str:

@@ -7,6 +7,7 @@ that opens beside others removes those whose lock nobody holds any more.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import posixpath
@@ -15,6 +16,8 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+from reconciler.errors import InvalidManifest
 
 _LOCK = ".render-lock"
 
@@ -43,11 +46,13 @@ class Workplace:
         folder = Path(tempfile.mkdtemp(prefix="render-", dir=self.opened()))
         try:
             for path, data in files.items():
-                target = folder / path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(data)
+                with _naming(path):
+                    target = folder / path
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(data)
             for path, leads_to in links.items():
-                _link(folder, path, leads_to)
+                with _naming(path):
+                    _link(folder, path, leads_to)
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -60,6 +65,17 @@ class Workplace:
                 self._work.rmdir()
             os.close(self._lock)
             self._lock = None
+
+
+@contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Raises InvalidManifest in the place of the system's word that a path is too long."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise InvalidManifest(f"{path[:200]}…: the file's name is too long to be stored; shorten it") from error
 
 
 def _link(folder: Path, path: str, leads_to: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from dulwich.repo import Repo
 
 from reconciler.errors import PathNotFound
+from reconciler.fleet import urls
 from reconciler.model.spec import Ref, RepositoryAccess
 from reconciler.ports import SourceTree
 from reconciler.source.folder import FolderTree
@@ -32,6 +33,7 @@ def open_fleet(
     """
     if is_remote(location):
         url, branch = _split(location)
+        _require_url(url)
         access = access or RepositoryAccess(url=url)
         revision = room.resolve(access, Ref(branch=branch))
         with room.tree(access, revision.commit) as tree:
@@ -47,6 +49,20 @@ def open_fleet(
         return
     found = FolderTree(folder)
     yield found, found.revision()
+
+
+def _require_url(url: str) -> None:
+    """Raises PathNotFound, without the URL, for one that is read otherwise than it was meant, as with a slash in its
+    password: what is shown of it would not hide that."""
+    scheme, is_url, rest = url.partition("://")
+    user, at, _ = rest.partition("/")[0].rpartition("@")
+    bare = f"{scheme}{is_url}{rest.removeprefix(user + at)}" if is_url else url
+    try:
+        urls.parse(bare)
+        if is_url and "@" in bare:
+            raise ValueError("a path holds no `@`, and a user or password no `/`")
+    except ValueError as error:
+        raise PathNotFound(f"the fleet's location: {error}", subject="fleet") from None
 
 
 def _split(location: str) -> tuple[str, str]:

@@ -1,16 +1,20 @@
 """Git over SSH, by the `ssh` program (dulwich's own way), which the exchange can kill.
 
-The key and the known hosts lie in a private folder for the time of the connection; an unknown or changed host key is always
-refused. The program lets each of its steps time out, but not the session, and hands on without end what a host writes on
-its error channel: both are bounded here.
+The key and the known hosts lie in this process's memory, where the program reads them by their path below `/proc`: a process
+that is killed leaves no key behind. (Where there is no such memory, on a person's Mac, they lie in a private folder for the
+time of the connection.) An unknown or changed host key is always refused. The program lets each of its steps time out, but
+not the session, and hands on without end what a host writes on its error channel: both are bounded here.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import subprocess
+import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,14 +48,13 @@ def ssh_client(
     place: Place,
 ) -> SSHGitClient:
     """A client for the place, with the credentials of now. Raises CredentialMissing."""
-    folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="undrift-ssh-")))
     options = ["BatchMode=yes", "StrictHostKeyChecking=yes", f"ConnectTimeout={CONNECT_TIMEOUT_S}"]
     given = access.credentials
     if given.ssh_key is not None:
-        key = _written(folder / "key", credentials.text(given.ssh_key) + "\n")
+        key = cleanup.enter_context(_readable(credentials.text(given.ssh_key) + "\n"))
         options += ["IdentitiesOnly=yes", f"IdentityFile={key}", "IdentityAgent=none"]
     if given.known_hosts is not None:
-        known = _written(folder / "known_hosts", credentials.text(given.known_hosts) + "\n")
+        known = cleanup.enter_context(_readable(credentials.text(given.known_hosts) + "\n"))
         options += [f"UserKnownHostsFile={known}", "GlobalKnownHostsFile=/dev/null"]
     if given.username is not None:
         require_line(given.username, "username")
@@ -122,7 +125,17 @@ class _Words:
         return found.splitlines(keepends=True)
 
 
-def _written(path: Path, text: str) -> Path:
-    path.touch(mode=0o600)
-    path.write_text(text)
-    return path
+@contextlib.contextmanager
+def _readable(text: str) -> Iterator[Path]:
+    """A path by which a program that we start reads the text. ssh closes what it inherits, so it is our own descriptor."""
+    if sys.platform != "linux":
+        with tempfile.TemporaryDirectory(prefix="undrift-ssh-") as folder:
+            path = Path(folder) / "text"
+            path.touch(mode=0o600)
+            path.write_text(text)
+            yield path
+        return
+    with open(os.memfd_create("undrift-ssh"), "w+b", buffering=0) as memory:
+        os.fchmod(memory.fileno(), 0o600)  # ssh refuses a key that others may read
+        memory.write(text.encode())
+        yield Path(f"/proc/{os.getpid()}/fd/{memory.fileno()}")

@@ -73,7 +73,7 @@ class MemoryTree:
             if entry.kind == "folder":
                 entry = TreeEntry(name, "folder", self._seal(f"{folder}/{name}" if folder else name))
                 self._folders[folder][name] = entry
-            tree.add(name.encode(), _MODES[entry.kind], ObjectID(entry.oid.encode()))
+            tree.add(name.encode(errors="surrogateescape"), _MODES[entry.kind], ObjectID(entry.oid.encode()))
         return tree.id.decode()
 
 

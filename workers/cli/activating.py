@@ -11,7 +11,7 @@ import typer
 from reconciler.errors import UndriftError
 from reconciler.model.plan import Action, Change
 from reconciler.model.record import Order
-from reconciler.model.spec import InstanceSpec
+from reconciler.model.spec import LOCAL, InstanceSpec
 from reconciler.objects.keys import PART_OF
 from reconciler.pipeline.preview import Preview, preview
 from workers import wiring
@@ -60,7 +60,7 @@ def _require_waiting(store: Store, name: str) -> None:
     if name in store.pins.activated():
         raise selecting.NotFound(f"cluster {name} is active already")
     kubeconfig = target.access.kubeconfig
-    if kubeconfig is None or not str(kubeconfig.file).startswith(f"{FOLDER}/"):
+    if kubeconfig is None or not str(kubeconfig.file).startswith(f"{LOCAL}{FOLDER}/"):
         raise selecting.NotFound(
             f"cluster {name} is defined in the fleet: `mode` in its Cluster document there says whether it is written to"
         )

@@ -12,6 +12,7 @@ import sys
 from importlib import import_module
 
 from reconciler.errors import FleetError, GitUnreachable, UndriftError, Unreachable
+from workers.cli.terminal import guard_terminals
 
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "up": ("workers.cli.up", "up_app", "Run everything on this machine; Ctrl-C stops all."),
@@ -48,6 +49,7 @@ Start with `make demo` in a checkout, or: undrift up --fleet DIR --dev-clusters 
 def main(words: list[str] | None = None) -> None:
     """Run the command line."""
     words = sys.argv[1:] if words is None else words
+    guard_terminals()
     try:
         _run(words)
     except UndriftError as error:

@@ -133,7 +133,7 @@ def _keep_running(supervisor: Supervisor, chosen: Settings, wanted: Wanted) -> N
         for sentence in watch.problems():
             _say(f"fleet    {sentence}")
         # On a terminal one line tells how the fleet is; anywhere else nothing more is printed.
-        console = Console()
+        console = Console(file=sys.__stdout__)  # it moves the cursor
         with console.status(watch.line()) if console.is_terminal else contextlib.nullcontext() as line:
             while not supervisor.stopping:
                 supervisor.tend(WATCH_EVERY_S)

@@ -97,6 +97,24 @@ def said(status: int, body: object, **headers: str) -> Script:
     return lambda method, path: (status, {name.replace("_", "-"): text for name, text in headers.items()}, data)
 
 
+@pytest.mark.parametrize("name", ["..", ".", "a/status", "a%2fstatus", "a\n"])
+def test_a_name_never_leads_to_another_resources_url(tmp_path: Path, name: str) -> None:
+    """`..` is collapsed before it is sent, and an encoded slash is one to the API server."""
+    asked: list[str] = []
+
+    def script(method: str, path: str) -> Any:
+        asked.append(path)
+        return 200, {}, b"{}"
+
+    with serving(script) as server, reaching(tmp_path, kubeconfig(server)) as api:
+        with pytest.raises(InvalidObject, match="nothing was sent"):
+            api.get(CONFIGS, "shop", name)
+        with pytest.raises(InvalidObject, match="nothing was sent"):
+            api.get(CONFIGS, name, "one")
+
+    assert asked == []
+
+
 def test_plain_text_of_flow_control_is_a_later(tmp_path: Path) -> None:
     script = said(429, b"Too many requests, please try again later.", Retry_After="7")
     with serving(script) as server, reaching(tmp_path, kubeconfig(server)) as api:

@@ -6,6 +6,7 @@ import random
 import resource
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from reconciler.model.spec import (
     RepositoryLimits,
     Source,
 )
-from reconciler.source import SourceRoom
+from reconciler.source import SourceRoom, remote
 from reconciler.source.remote import shown
 from reconciler.testing.git import GitServer, Repo, SshGitServer
 
@@ -61,6 +62,25 @@ def test_a_branch_is_read_over_ssh_with_key_and_known_host(
     git_repo.commit({"a.yaml": "one"})
 
     assert read(room, ssh_access(ssh_git_server, tmp_path), "a.yaml") == b"one"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a folder has to do")
+def test_no_ssh_key_is_on_disk_at_any_time(
+    ssh_git_server: SshGitServer, git_repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A worker that is killed while it waits for a host can't clean up after itself."""
+    git_repo.commit({"a.yaml": "one"})
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    found = ssh_access(ssh_git_server, tmp_path)
+
+    with remote.opened(found, Credentials({}, tmp_path)) as opened:
+        refs = opened.client.get_refs(opened.path.encode()).refs
+        left = list(scratch.rglob("*"))
+
+    assert b"refs/heads/main" in refs
+    assert left == []
 
 
 def ssh_access(server: SshGitServer, folder: Path) -> RepositoryAccess:

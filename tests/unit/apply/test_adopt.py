@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from reconciler.apply import adopt
-from reconciler.errors import FirstContact
+from reconciler.errors import FirstContact, NotAllowed
 from reconciler.model.instance import InstanceKey
 from reconciler.model.manifest import ObjectKey
 
@@ -44,3 +44,11 @@ def test_what_nobody_tracks_may_be_taken():
     adopt.require_allowed(live(labels={"app.kubernetes.io/instance": "shop"}), KEY, SUBJECT, "Unclaimed")
     with pytest.raises(FirstContact, match=r"sync\.adopt is Never"):
         adopt.require_allowed(live(), KEY, SUBJECT, "Never")
+
+
+@pytest.mark.parametrize("policy", ["Always", "Unclaimed", "Never"])
+def test_an_inventory_is_never_taken(policy: str):
+    subject = ObjectKey("", "Secret", "undrift-system", "undrift.other.app")
+
+    with pytest.raises(NotAllowed, match=r"undrift-system holds the inventories and trash"):
+        adopt.require_allowed(live("undrift"), KEY, subject, policy)

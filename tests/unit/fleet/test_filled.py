@@ -169,10 +169,11 @@ def test_what_no_cluster_could_fill_in_is_told_once_also_where_no_cluster_is_ask
         ({"namespace": "Web-${cluster.name}"}, "spec.namespace"),
         ({"namespace": "$${cluster.name}"}, "spec.namespace"),
         ({"namespace": "${cluster.values.map}"}, "spec.namespace"),
+        ({"namespace": "undrift-${cluster.values.system}"}, "spec.namespace"),
     ],
 )
 def test_what_comes_of_a_text_is_held_to_the_rules_of_its_field(values, field):
-    place = with_values(cluster("eu-1"), path="../x", none="", back="a\\b", map={"a": "b"})
+    place = with_values(cluster("eu-1"), path="../x", none="", back="a\\b", map={"a": "b"}, system="system")
 
     found = expanded(place, application("web", **values))
 

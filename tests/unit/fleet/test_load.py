@@ -302,7 +302,7 @@ def test_dev_clusters_are_added_beside_those_of_the_files():
     dev = found.clusters["dev-1"]
     assert dev.metadata.labels == {"env": "dev", "undrift.dev/dev-cluster": "dev-1"}
     assert dev.spec.access.kubeconfig is not None
-    assert dev.spec.access.kubeconfig.file == "dev-1/kubeconfig"
+    assert dev.spec.access.kubeconfig.file == "local:dev-1/kubeconfig"
 
 
 def test_a_dev_cluster_of_the_files_keeps_its_labels_and_is_reached_locally():
@@ -312,4 +312,4 @@ def test_a_dev_cluster_of_the_files_keeps_its_labels_and_is_reached_locally():
 
     assert dev.metadata.labels == {"ring": "canary", "env": "dev", "undrift.dev/dev-cluster": "dev-1"}
     assert dev.spec.access.kubeconfig is not None
-    assert dev.spec.access.kubeconfig.file == "dev-1/kubeconfig"
+    assert dev.spec.access.kubeconfig.file == "local:dev-1/kubeconfig"

@@ -56,6 +56,11 @@ def test_items_that_are_no_secrets_are_shown():
     assert mask.masked(listing) == listing
 
 
+def test_the_core_group_may_be_written_as_nothing_before_a_slash():
+    """The API server takes `/v1` for `v1`."""
+    assert HUNTER not in str(mask.masked({**SECRET, "apiVersion": "/v1"}))
+
+
 def test_the_last_applied_annotation_is_cut_since_it_repeats_the_values():
     meta = {"name": "a", "annotations": {LAST_APPLIED: HUNTER, "team": "web"}}
 

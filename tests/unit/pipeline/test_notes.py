@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from reconciler.clock import ManualClock
@@ -45,3 +47,13 @@ def test_the_health_is_that_of_the_newest_answer() -> None:
     states = notes.health(NOW).objects
 
     assert (states[one].health, states[other].health) == (Health.HEALTHY, Health.PROGRESSING)
+
+
+def test_what_an_empty_render_warns_of_is_told() -> None:
+    """Such as that every object was a hook and was left out."""
+    world = settled([])
+    notes = Notes(spec(), ORDER, Memory(), 7, ManualClock(NOW))
+    empty = replace(desired(), warnings=("2 hooks are left out",))
+    notes.planned(empty, world.inventory, world.seen, world.plan())
+
+    assert notes.record().warnings == ("2 hooks are left out",)

@@ -49,6 +49,22 @@ def test_what_a_project_does_not_list_is_refused(rules, why):
         planned(rules, CONFIG, ROLE)
 
 
+@pytest.mark.parametrize(
+    ("rules", "one"),
+    [
+        (None, key("undrift.other.app", "Secret", "undrift-system")),
+        (ALL, key("undrift.other.app", "Secret", "undrift-system")),
+        (ALL, key("harmless", "ConfigMap", "undrift-system")),
+        (None, key("undrift-system", "Namespace", "")),
+    ],
+    ids=["no-project", "all-allowed", "another-kind", "the-namespace"],
+)
+def test_no_project_allows_what_is_among_the_inventories(rules, one):
+    """Who writes there decides what is pruned, restored and fenced for everybody."""
+    with pytest.raises(NotAllowed, match=r"undrift-system holds the inventories of all applications"):
+        planned(rules, one)
+
+
 def test_a_project_that_refuses_the_application_lets_nothing_be_written():
     """The fleet's loader says so when the project no longer lists the repository or the cluster."""
     with pytest.raises(

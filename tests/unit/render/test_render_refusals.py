@@ -22,6 +22,11 @@ from tests.renders import CHART, config_map, discovery, spec
 KUSTOMIZATION = "over/kustomization.yaml"
 HOOKED = "apiVersion: v1\nkind: Pod\nmetadata: {{name: {}, annotations: {{{}: {}}}}}\n"
 
+
+def named(name: str) -> str:
+    return f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\n"
+
+
 PLAIN = {
     "broken YAML": ("a: [1\nb: 2\n", InvalidManifest, r"^f\.yaml: line 2: did not find expected ',' or ']'"),
     "a doubled key": ("a: 1\na: 2\n", InvalidManifest, r"^f\.yaml: line 2: key 'a' stands twice, first in line 1$"),
@@ -39,6 +44,39 @@ PLAIN = {
         "apiVersion: v1\nkind: Pod\nmetadata: {name: x, namespace: no}\n",
         InvalidManifest,
         r"metadata\.namespace is false \(put it in quotes\), expected a text",
+    ),
+    "a name that steps up": (named("'..'"), InvalidManifest, r"metadata\.name '\.\.' is no name, but a step in a path"),
+    "a name that stays": (named("."), InvalidManifest, r"metadata\.name '\.' is no name"),
+    "a name of two parts": (named("a/b"), InvalidManifest, r"metadata\.name 'a/b' holds '/'"),
+    "a name that is encoded": (named("a%2fb"), InvalidManifest, r"holds '%'"),
+    "a name with our bar": (named("a|b"), InvalidManifest, r"holds '\|'"),
+    "a name that rings": (named(r'"a\eb"'), InvalidManifest, r"metadata\.name 'a\\x1bb' holds '\\x1b'"),
+    "a name of two lines": (named(r'"a\nb"'), InvalidManifest, r"holds '\\n'"),
+    "a name without end": (named("a" * 20_000_000), InvalidManifest, r"has 20000000 characters, and 253 are the most$"),
+    "a namespace that steps up": (
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: x, namespace: '..'}\n",
+        InvalidManifest,
+        r"metadata\.namespace '\.\.' is no name",
+    ),
+    "a namespace too long": (
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: x, namespace: " + "a" * 64 + "}\n",
+        InvalidManifest,
+        r"has 64 characters, and 63 are the most",
+    ),
+    "an empty group": (
+        "apiVersion: /v1\nkind: Secret\nmetadata: {name: x}\n",
+        InvalidManifest,
+        r"'/v1', expected `v1`",
+    ),
+    "a group of two parts": (
+        "apiVersion: a/b/v1\nkind: X\nmetadata: {name: x}\n",
+        InvalidManifest,
+        r"'a/b/v1', expected",
+    ),
+    "a kind without end": (
+        f"apiVersion: v1\nkind: {'K' * 64}\nmetadata: {{name: x}}\n",
+        InvalidManifest,
+        r"kind is 'K+', expected letters and digits, 63 at most",
     ),
     "generateName": (
         "apiVersion: v1\nkind: Pod\nmetadata: {generateName: x-}\n",
@@ -90,6 +128,20 @@ def remote(reference: str) -> str:
 
 
 FOLDERS = {
+    "a file whose name is no UTF-8": (
+        "",
+        {"a.yaml": config_map("x"), "b\udcff.yaml": config_map("y")},
+        {},
+        InvalidManifest,
+        r"^'b\\udcff\.yaml': the file's name is no UTF-8; rename it$",
+    ),
+    "a file whose name no disk can hold": (
+        "c",
+        {**CHART, f"c/templates/{'a' * 256}.yaml": ""},
+        {},
+        InvalidManifest,
+        r"^chart/templates/a+…: the file's name is too long to be stored; shorten it$",
+    ),
     "no such folder": ("nowhere", {"a.yaml": ""}, {}, PathNotFound, r"^no folder nowhere$"),
     "a kind that does not fit": ("", {"a.yaml": ""}, {"kind": "Helm"}, InvalidManifest, r"but / holds no Chart\.yaml$"),
     "no kustomization": (

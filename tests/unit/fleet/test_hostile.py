@@ -1,0 +1,114 @@
+"""One file or folder of a fleet costs the leader little, whatever it holds; the others go on, and the problem names it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+
+import pytest
+
+from reconciler.clock import SystemClock
+from reconciler.errors import PathNotFound
+from reconciler.fleet import expand, load
+from reconciler.ports import TreeEntry
+from tests.fleets import application, cluster, documents, fleet, messages, with_values
+
+GOOD = {"a.yaml": documents(cluster("eu-1")), "z/z.yaml": documents(application("web"))}
+
+
+def test_a_file_that_is_too_large_is_its_own_problem():
+    found = fleet({**GOOD, "m.yaml": b"# undrift\n" + b"a: 1\n---\n" * 600_000})
+
+    assert messages(found) == ["m.yaml: has more than 4 MiB and is not read; divide it"]
+    assert found.doubtful == ("m.yaml",)
+    assert [key.short for key in expand(found).specs] == ["web@eu-1"]
+
+
+def test_many_large_files_take_no_room_from_small_ones(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(import_module("reconciler.fleet.load"), "MOST_BYTES_IN_ALL", 3 << 20)
+    large = {f"b/{number}.yaml": b"# undrift\n" + b"#" * (1 << 20) for number in range(4)}
+
+    found = fleet({**GOOD, **large})
+
+    assert messages(found) == [
+        "b/2.yaml: is not read: all files have over 3 MiB",
+        "b/3.yaml: is not read: all files have over 3 MiB",
+    ]
+    assert [key.short for key in expand(found).specs] == ["web@eu-1"]
+
+
+class Bomb:
+    """A tree whose folders under `b` each hold ten more, without end, as a few Git objects can say."""
+
+    def __init__(self) -> None:
+        self.lists = 0
+
+    def list(self, path: str) -> Sequence[TreeEntry]:
+        self.lists += 1
+        if path == "":
+            return [TreeEntry("b", "folder", "1"), TreeEntry("z.yaml", "file", "2")]
+        return [TreeEntry(str(number), "folder", "1") for number in range(1 if path.startswith("deep") else 10)]
+
+    def entry(self, path: str) -> TreeEntry | None:
+        return None
+
+    def read(self, path: str) -> bytes:
+        if path != "z.yaml":
+            raise PathNotFound(path)
+        return documents(cluster("eu-1"), application("web")).encode()
+
+
+def test_folders_that_multiply_are_not_walked_to_their_end():
+    tree = Bomb()
+    begun = SystemClock().boot_s()
+
+    found = load(tree)
+
+    assert tree.lists < 20_000
+    assert SystemClock().boot_s() - begun < 20
+    assert [key.short for key in expand(found).specs] == ["web@eu-1"]
+    assert "is a folder that is not read" in messages(found)[0]
+    assert found.doubtful
+
+
+def test_a_chain_of_folders_is_not_followed_to_its_end():
+    class Chain(Bomb):
+        def list(self, path: str) -> Sequence[TreeEntry]:
+            return super().list(path)[:1] if path else super().list(path)
+
+    tree = Chain()
+
+    found = load(tree)
+
+    assert tree.lists < 200
+    assert len(found.doubtful) == 1
+    assert [key.short for key in expand(found).specs] == ["web@eu-1"]
+
+
+def test_a_document_that_is_too_large_is_its_own_problem():
+    """One of 400 bytes with aliases was 700 KB, once for each cluster."""
+    rows = "".join(f"      v{number}: *x\n" for number in range(400))
+    large = (
+        "apiVersion: undrift.dev/v1alpha1\nkind: Application\nmetadata: {name: large}\nspec:\n"
+        "  source: {repo: https://git.example.com/apps.git}\n  clusters: {all: true}\n"
+        f"  render:\n    helm:\n     values:\n      a: &x {'y' * 1000}\n{rows}"
+    )
+
+    found = fleet({**GOOD, "m.yaml": large})
+
+    assert messages(found) == [
+        "m.yaml:1: has over 256 KiB with what its aliases repeat; put large values into valueFiles"
+    ]
+    assert [key.short for key in expand(found).specs] == ["web@eu-1"]
+
+
+def test_a_clusters_value_does_not_multiply_in_an_application():
+    long = with_values(cluster("eu-1"), long="x" * 100_000)
+    values = {f"v{number}": "${cluster.values.long}" for number in range(100)}
+    given = application("large", render={"helm": {"values": values}})
+
+    found = expand(fleet(documents(long, given, application("web"))))
+
+    assert [key.short for key in found.specs] == ["web@eu-1"]
+    assert "the values have over 512 KiB once they are filled in" in str(found.problems[0])
+    assert found.problems[0].field == "spec.render.helm.values"
