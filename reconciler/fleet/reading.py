@@ -24,11 +24,14 @@ from reconciler.fleet.problems import Path, Problem
 from reconciler.fleet.values import is_over
 from reconciler.model.instance import DEFAULT_PROJECT
 from reconciler.objects import yaml
-from reconciler.objects.budget import MOST_NODES, MOST_TEXT, Budget
+from reconciler.objects.budget import Budget
 
 GROUP = "undrift.dev"
 MOST_OF_DOCUMENT = 256 << 10
 """Characters and values of one document."""
+MOST_REPEATED = 10_000
+MOST_REPEATED_TEXT = 1024**2
+"""What aliases may repeat in one file, in values and characters."""
 OF_PROJECTS = frozenset({"Application", "Repository"})
 """The kinds whose names belong to a project."""
 Name = tuple[str, str]
@@ -91,12 +94,13 @@ def read(file: str, text: bytes, known: Collection[Name] = ()) -> Reading:
 
 
 def _documents(text: bytes | str, file: str, budget: Budget) -> list[tuple[Node, Any]]:
-    return [(node, yaml.build(node, file, budget)) for node in yaml.compose_all(text, file)]
+    return [(node, yaml.build(node, file, budget)) for node in yaml.compose_all(text, file, budget)]
 
 
 def _budget(text: bytes) -> Budget:
-    """A fleet may be large, and what it has beyond its text is what aliases repeat: as much as one document may have."""
-    return Budget(nodes=len(text) + MOST_NODES, text=len(text) + MOST_TEXT)
+    """A fleet may be large, and what it has beyond its text is what aliases repeat, which costs the leader 0.2 ms each with
+    all that is then asked of it: 20 small documents took it 100 seconds."""
+    return Budget(nodes=len(text) + MOST_REPEATED, text=len(text) + MOST_REPEATED_TEXT)
 
 
 def _read_in_pieces(text: bytes, place: _Place, found: Reading, error: Exception) -> None:

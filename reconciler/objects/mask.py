@@ -30,7 +30,7 @@ _GO_YAML_SHOWS = 7
 
 def is_secret(body: Raw) -> bool:
     """Whether the object's values must never be shown."""
-    group = str(body.get("apiVersion", "v1")).rpartition("/")[0]  # `/v1` is the core group, too
+    group = str(body.get("apiVersion", "v1")).rpartition("/")[0]  # of `/v1`, too, which the API server takes for `v1`
     return body.get("kind") in ("Secret", "SecretList") and not group
 
 

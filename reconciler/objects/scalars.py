@@ -41,7 +41,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 def meaning(text: str, tag: str) -> Any:
-    """The value of a scalar. Raises ValueError for a tag that the text does not fit."""
+    """The value of a scalar. Raises ValueError for a tag that the text, which may be a secret's, does not fit."""
     if tag == IMPLICIT:
         return _plain(text)
     if tag == "tag:yaml.org,2002:binary":
@@ -50,7 +50,7 @@ def meaning(text: str, tag: str) -> Any:
         return text
     value = _plain(text)
     if not isinstance(value, _TYPES[tag]) or (isinstance(value, bool) and not tag.endswith(":bool")):
-        raise ValueError(f"{text!r} does not fit its tag !!{tag.rpartition(':')[2]}")
+        raise ValueError(f"a text does not fit its tag !!{tag.rpartition(':')[2]}")
     return value
 
 

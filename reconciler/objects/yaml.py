@@ -45,6 +45,7 @@ class _Composer(yaml.CSafeLoader):
         return scalars.IMPLICIT if kind is ScalarNode and implicit[0] else ""
 
 
+_TOO_MANY = f"more than {MOST_NODES} values in one document"
 _TOO_DEEP = f"nested more than {MOST_LEVELS} levels deep"
 _STRUCTURE = re.compile(r"^[ \t\-?:]*", re.MULTILINE)
 _STRUCTURE_BYTES = re.compile(rb"^[ \t\-?:]*", re.MULTILINE)
@@ -66,15 +67,16 @@ def load_all(text: bytes | str, origin: str, budget: Budget | None = None) -> li
         if budget.nodes < 0:
             raise InvalidManifest(f"{origin}: {_too_many(None)}", subject=origin)
         return found
-    return [(line_of(node), build(node, origin, budget, only_json=True)) for node in _compose(text, origin)]
+    return [(line_of(node), build(node, origin, budget, only_json=True)) for node in _compose(text, origin, budget)]
 
 
-def compose_all(text: bytes | str, origin: str) -> list[Node]:
-    """The documents as nodes with their marks (lines count from 0); empty documents are left out.
+def compose_all(text: bytes | str, origin: str, budget: Budget) -> list[Node]:
+    """The documents as nodes with their marks (lines count from 0); empty documents are left out. Nothing is spent before
+    they are built.
 
     Raises InvalidManifest naming file and line.
     """
-    return list(_compose(text, origin))
+    return list(_compose(text, origin, budget))
 
 
 def line_of(node: Node) -> int:
@@ -107,10 +109,10 @@ def _lines(node: Node, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str 
             yield from _lines(item, (*path, index))
 
 
-def _compose(text: bytes | str, origin: str) -> Iterator[Node]:
+def _compose(text: bytes | str, origin: str, budget: Budget) -> Iterator[Node]:
     """One document at a time, so that the nodes of a large file are not all held at once."""
     if _may_be_deep(text):
-        _require_shallow(text, origin)
+        _require_shallow(text, origin, budget.nodes)
     loader: _Composer | None = None
     try:
         loader = _Composer(text)
@@ -120,7 +122,7 @@ def _compose(text: bytes | str, origin: str) -> Iterator[Node]:
                 yield node
             loader.nodes_left = MOST_NODES
     except _TooMany as error:
-        raise InvalidManifest(f"{origin}: more than {MOST_NODES} values in one document", subject=origin) from error
+        raise InvalidManifest(f"{origin}: {_TOO_MANY}", subject=origin) from error
     except yaml.YAMLError as error:
         raise _syntax_error(error, origin) from error
     except (UnicodeDecodeError, UnicodeEncodeError) as error:
@@ -154,14 +156,23 @@ def _passes(brackets: int, widest: int, *, odd: bool) -> bool:
     return odd or brackets + 2 * (widest + 1) > MOST_LEVELS
 
 
-def _require_shallow(text: bytes | str, origin: str) -> None:
-    """Follow the parser's events, which cost no stack. Leaves syntax errors to the composer, which reports them."""
-    depth = 0
+def _require_shallow(text: bytes | str, origin: str, most_nodes: int) -> None:
+    """Follow the parser's events, which cost no stack, as far as the composer may come. Leaves syntax errors to it, which
+    reports them."""
+    depth = nodes = of_document = 0
     loader: _Composer | None = None
     try:
         loader = _Composer(text)
         while loader.check_event():
             event = loader.get_event()
+            if isinstance(event, yaml.NodeEvent):
+                nodes, of_document = nodes + 1, of_document + 1
+                if of_document > MOST_NODES:
+                    raise InvalidManifest(f"{origin}: {_TOO_MANY}", subject=origin)
+                if nodes > most_nodes:
+                    raise InvalidManifest(f"{origin}: {_too_many(None)}", subject=origin)
+            elif isinstance(event, yaml.DocumentStartEvent):
+                of_document = 0
             if isinstance(event, yaml.CollectionStartEvent):
                 depth += 1
                 if depth > MOST_LEVELS:

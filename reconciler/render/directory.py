@@ -36,9 +36,9 @@ def is_included(path: str, options: DirectoryOptions) -> bool:
     """Whether a file counts: below the folder itself unless `recurse`, in some `include`, in no `exclude`."""
     if not options.recurse and "/" in path:
         return False
-    if options.include and not any(_glob(pattern).match(path) for pattern in options.include):
+    if options.include and not any(_is_like(path, pattern) for pattern in options.include):
         return False
-    return not any(_glob(pattern).match(path) for pattern in options.exclude)
+    return not any(_is_like(path, pattern) for pattern in options.exclude)
 
 
 def _refuse_inputs(path: str) -> None:
@@ -52,9 +52,37 @@ def _refuse_inputs(path: str) -> None:
         )
 
 
+def _is_like(path: str, pattern: str) -> bool:
+    """`*` and `?` stay inside a folder, `**` crosses folders, as gitignore has it.
+
+    Keeps all places that the pattern may have come to. A regular expression tries them one after the other, which takes
+    for ever with eight stars and a path that almost fits.
+    """
+    places = {0}
+    for token in _tokens(pattern):
+        places = _further(path, token, places)
+        if not places:
+            return False
+    return len(path) in places
+
+
+def _further(path: str, token: str, places: set[int]) -> set[int]:
+    first, end = min(places), len(path)
+    if token == "**/":
+        return places | {at + 1 for at in range(first, end) if path[at] == "/"}
+    if token == "**":
+        return set(range(first, end + 1))
+    if token == "*":
+        found: set[int] = set()
+        for at in range(first, end + 1):
+            if at in places or (at - 1 in found and path[at - 1] != "/"):
+                found.add(at)
+        return found
+    if token == "?":
+        return {at + 1 for at in places if at < end and path[at] != "/"}
+    return {at + len(token) for at in places if path.startswith(token, at)}
+
+
 @cache
-def _glob(pattern: str) -> re.Pattern[str]:
-    """`*` and `?` stay inside a folder, `**` crosses folders, as gitignore has it."""
-    parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
-    meaning = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return re.compile("".join(meaning.get(part) or re.escape(part) for part in parts) + r"\Z")
+def _tokens(pattern: str) -> tuple[str, ...]:
+    return tuple(token for token in re.split(r"(\*\*/|\*\*|\*|\?)", pattern) if token)

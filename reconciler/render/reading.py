@@ -16,6 +16,7 @@ MOST_FOLDERS = 20_000
 MOST_DEEP = 100
 MOST_BYTES = 128 * 1024 * 1024
 _LONGEST_LINK = 4096  # as Linux has it
+_LONGEST_NAME = 255
 _MOST_HOPS = 40  # as Linux has it for one path
 
 
@@ -91,7 +92,6 @@ class Reading:
         if found is None or found.kind == "folder":
             raise PathNotFound(f"no file {path}", subject=path)
         self._refuse_submodule(path, found)
-        _require_text(path)
         data = self._tree.read(self.real(path))
         self._bytes += len(data)
         if self._bytes > MOST_BYTES:
@@ -124,6 +124,7 @@ class Reading:
     def _walk(self, path: str, real: str, above: frozenset[str], count: _Count) -> Iterator[File]:
         count.folder(len(above))
         for entry in self._tree.list(real):
+            _require_name(entry.name, path)
             below, place, found = join(path, entry.name), join(real, entry.name), entry
             if entry.kind == "link":
                 place = self.real(place)
@@ -194,6 +195,19 @@ class Reading:
         return found is not None and found.kind == "folder"
 
 
+def _require_name(name: str, folder: str) -> None:
+    """Git takes any bytes; disks, JSON and messages do not."""
+    data = name.encode(errors="surrogateescape")
+    try:
+        is_name = len(data) <= _LONGEST_NAME and bool(data.decode())
+    except UnicodeDecodeError:
+        is_name = False
+    if not is_name:
+        shown = data[:60].decode(errors="backslashreplace")
+        what = f"no UTF-8 text of at most {_LONGEST_NAME} bytes"
+        raise InvalidManifest(f"{folder or '/'}: the name {shown!r} is {what}; give that file another", subject=folder)
+
+
 def join(folder: str, name: str) -> str:
     """A path below a folder; the root is the empty path."""
     return f"{folder}/{name}" if folder and name else folder or name
@@ -202,14 +216,6 @@ def join(folder: str, name: str) -> str:
 def leads_out(path: str) -> bool:
     """Whether a normalised path is not below the root."""
     return path == ".." or path.startswith(("../", "/"))
-
-
-def _require_text(path: str) -> None:
-    """Raises InvalidManifest for a path that is no text: it can be put into no closure, message or file of ours."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        raise InvalidManifest(f"{path!a}: the file's name is no UTF-8; rename it", subject=ascii(path)) from None
 
 
 def _is_below(path: str, folders: set[str]) -> bool:

@@ -13,13 +13,15 @@ _PART = re.compile(
     r"(>=|=>|<=|=<|!=|>|<|=|~>|~|\^)?\s*v?(\d+|[xX*])(?:\.(\d+|[xX*]))?(?:\.(\d+|[xX*]))?(?:[-+][0-9A-Za-z.+-]*)?"
 )
 _HYPHEN = re.compile(r"v?([\d.]+)\s+-\s+v?([\d.]+)")
+LONGEST = 256
+"""As Helm's own; the patterns above take time with the square of a text's length."""
 _VERSION = re.compile(r"^v?(\d+)(?:\.(\d+))?(?:\.(\d+))?")
 
 
 def matches(version: str, constraint: str) -> bool:
     """Whether a version meets a constraint. A constraint that can't be read is met by nothing."""
     found = _VERSION.match(version)
-    if found is None:
+    if found is None or len(constraint) > LONGEST:
         return False
     at = (int(found[1]), int(found[2] or 0), int(found[3] or 0))
     return any(_meets_all(at, alternative) for alternative in constraint.split("||"))

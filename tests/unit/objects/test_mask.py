@@ -11,6 +11,12 @@ HUNTER = "aHVudGVyMg=="
 SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}, "data": {"password": HUNTER, "user": "YQ=="}}
 
 
+@pytest.mark.parametrize("version", ["v1", "/v1", ""])
+def test_every_way_to_write_the_core_group_is_a_secret(version):
+    assert HUNTER not in str(mask.masked({**SECRET, "apiVersion": version}))
+    assert "password" in mask.masked({**SECRET, "apiVersion": "x.io/v1"})["data"]
+
+
 def test_values_of_a_secret_are_hidden_and_its_keys_are_not():
     shown = mask.masked(SECRET)
 

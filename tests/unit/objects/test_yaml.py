@@ -62,7 +62,7 @@ def test_text_stays_text_and_keys_become_text(text, value):
         pytest.param("a: &x [*x]", "line 1: an alias that contains itself", id="endless alias"),
         pytest.param("a: *nobody", "line 1: found undefined alias", id="unknown alias"),
         pytest.param("a: 1\nb: .inf", "line 2: .inf is a number that JSON can't carry", id="infinity"),
-        pytest.param("a: !!int x", "line 1: 'x' does not fit its tag !!int", id="tag that does not fit"),
+        pytest.param("a: !!int x", "line 1: a text does not fit its tag !!int", id="tag that does not fit"),
         pytest.param("a: !!binary a", "line 1: !!binary text is not base64", id="no base64"),
         pytest.param("a: 1\n<<: 3", "line 2: `<<` takes a mapping", id="merge of a number"),
         pytest.param(b"a: \xc3\x28", "not text: invalid trailing UTF-8 octet at position 4", id="not UTF-8"),
@@ -123,9 +123,15 @@ def test_a_long_text_that_aliases_repeat_in_many_documents_is_refused():
         yaml.load_all(document * 6, "f.yaml")
 
 
-def test_a_document_of_too_many_values_is_refused_while_it_is_read():
+@pytest.mark.parametrize("item", ["1,", "[],"], ids=["composed", "looked through for its depth"])
+def test_a_document_of_too_many_values_is_refused_while_it_is_read(item):
     with pytest.raises(InvalidManifest, match=r"^f: more than 500000 values in one document"):
-        yaml.load_all('{"a": [' + "1," * MOST_NODES + "1]}", "f")
+        yaml.load_all('{"a": [' + item * MOST_NODES + "1]}", "f")
+
+
+def test_many_documents_are_not_looked_through_beyond_the_budget():
+    with pytest.raises(InvalidManifest, match=r"^f: more values in all documents together"):
+        yaml.load_all(("--- [" + "[]," * 200 + "]\n") * 100, "f", Budget(nodes=10_000))
 
 
 @pytest.mark.parametrize(
@@ -144,12 +150,12 @@ def test_json_is_taken_as_json(text, values):
 
 def test_numbers_stay_as_written_for_those_who_compose_first():
     """Fleet files quote a wrong value back to their author."""
-    [node] = yaml.compose_all("a: 1.0\nb: 123456789012345678901\nc: .inf", "f.yaml")
+    [node] = yaml.compose_all("a: 1.0\nb: 123456789012345678901\nc: .inf", "f.yaml", Budget())
 
     assert repr(yaml.build(node, "f.yaml", Budget())) == "{'a': 1.0, 'b': 123456789012345678901, 'c': inf}"
 
 
 def test_each_field_has_its_line():
-    [node] = yaml.compose_all("a: 1\nb:\n  - c: 2\n", "f.yaml")
+    [node] = yaml.compose_all("a: 1\nb:\n  - c: 2\n", "f.yaml", Budget())
 
     assert dict(yaml.lines(node)) == {(): 1, ("a",): 1, ("b",): 2, ("b", 0): 3, ("b", 0, "c"): 3}

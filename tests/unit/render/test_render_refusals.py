@@ -14,6 +14,7 @@ from reconciler.errors import (
     TemplateFailed,
     Unreachable,
 )
+from reconciler.ports import TreeEntry
 from reconciler.render import Renderer
 from reconciler.testing.trees import MemoryTree, checkout_of
 from tests.renders import CHART, config_map, discovery, spec
@@ -127,19 +128,12 @@ def remote(reference: str) -> str:
 
 
 FOLDERS = {
-    "a file whose name is no UTF-8": (
-        "",
-        {"a.yaml": config_map("x"), "b\udcff.yaml": config_map("y")},
-        {},
-        InvalidManifest,
-        r"^'b\\udcff\.yaml': the file's name is no UTF-8; rename it$",
-    ),
-    "a file whose name no disk can hold": (
+    "a path that no disk can hold": (
         "c",
-        {**CHART, f"c/templates/{'a' * 256}.yaml": ""},
+        {**CHART, f"c/templates/{'/'.join(['a' * 200] * 30)}.yaml": ""},
         {},
         InvalidManifest,
-        r"^chart/templates/a+…: the file's name is too long to be stored; shorten it$",
+        r"^chart/templates/a+.*…: the file's name is too long to be stored; shorten it$",
     ),
     "no such folder": ("nowhere", {"a.yaml": ""}, {}, PathNotFound, r"^no folder nowhere$"),
     "a kind that does not fit": ("", {"a.yaml": ""}, {"kind": "Helm"}, InvalidManifest, r"but / holds no Chart\.yaml$"),
@@ -405,6 +399,34 @@ def test_files_that_aliases_multiply_together_are_refused(renderer):
 
     with pytest.raises(InvalidManifest, match=r"^f\d+\.yaml: line \d+: more values in all documents together"):
         renderer.render(checkout_of(tree), spec(), discovery())
+
+
+@pytest.mark.parametrize("name", ["caf\udce9.yaml", "x" * 256 + ".yaml"], ids=["no UTF-8", "too long"])
+@pytest.mark.parametrize("chart", [{}, {"app/Chart.yaml": CHART["c/Chart.yaml"]}], ids=["plain", "chart"])
+def test_a_name_that_no_disk_takes_is_refused(name, chart, renderer):
+    tree = NamedTree({"app/a.yaml": config_map("a"), **chart}, name)
+
+    with pytest.raises(
+        InvalidManifest, match=r"^app: the name '(caf\\\\xe9|xxx).* is no UTF-8 text of at most 255 bytes"
+    ):
+        renderer.render(checkout_of(tree, "app"), spec(), discovery())
+
+
+class NamedTree(MemoryTree):
+    """With one more file in `app`, of a name that only Git takes."""
+
+    def __init__(self, files, name):
+        super().__init__(files)
+        self.name = name
+
+    def list(self, path):
+        return [*super().list(path), *([TreeEntry(self.name, "file", "1" * 40)] if path == "app" else [])]
+
+
+def test_umlauts_in_names_are_taken(renderer):
+    tree = MemoryTree({"app/größe.yaml": config_map("a")})
+
+    assert len(renderer.render(checkout_of(tree, "app"), spec(), discovery())) == 1
 
 
 def test_a_submodule_is_refused_since_what_is_in_it_would_be_missing(renderer):

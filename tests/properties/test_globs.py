@@ -1,0 +1,44 @@
+"""Globs of a plain folder mean what a regular expression says of them, in time that no pattern can stretch."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from reconciler.model.spec import DirectoryOptions
+from reconciler.render import semver
+from reconciler.render.directory import is_included
+
+MEANING = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+
+
+@given(
+    st.text(alphabet="ab/", max_size=8), st.lists(st.sampled_from(["**/", "**", "*", "?", "a", "b", "/"]), max_size=6)
+)
+@example("a/b/c", ["**/", "*"])
+def test_a_glob_means_what_its_expression_says(path: str, parts: list[str]):
+    pattern = "".join(parts)
+    tokens = [token for token in re.split(r"(\*\*/|\*\*|\*|\?)", pattern) if token]
+    expression = re.compile("".join(MEANING.get(token) or re.escape(token) for token in tokens) + r"\Z", re.DOTALL)
+
+    included = is_included(path, DirectoryOptions(recurse=True, include=(pattern,)))
+
+    assert included == (expression.match(path) is not None)
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [("**/" * 8 + "zz", "/".join("a" * 60)), ("*a" * 12 + "zz", "a" * 100), ("**a" * 40 + "zz", "a" * 4000)],
+    ids=["folders", "stars", "both"],
+)
+def test_no_glob_takes_for_ever(pattern: str, path: str):
+    assert not is_included(path, DirectoryOptions(recurse=True, include=(pattern,)))
+
+
+@pytest.mark.timeout(10)
+def test_no_constraint_of_a_chart_takes_for_ever():
+    assert not semver.matches("v1.31.2", "1" * 5_000_000 + "x")
