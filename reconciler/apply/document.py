@@ -55,7 +55,7 @@ def decode(data: bytes, *, resource_version: str, subject: str) -> Inventory:
     except (OSError, EOFError, zlib.error, LookupError, AttributeError, TypeError, ValueError) as error:
         raise InventoryError(
             f"{subject}: the inventory is damaged ({type(error).__name__}); nothing was changed. Delete the Secret to "
-            "have it rebuilt from the objects that are provably ours",
+            "have it made anew from the objects that are provably ours; none of these is ever pruned then",
             subject=subject,
         ) from error
 

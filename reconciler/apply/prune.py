@@ -15,7 +15,7 @@ from reconciler.apply import contents, inventories, trash
 from reconciler.errors import FencedOut, LeaseError, NotEmpty, PreconditionFailed, UndriftError
 from reconciler.model.changeset import ChangeSet, Outcome, Result
 from reconciler.model.instance import InstanceKey
-from reconciler.model.inventory import Inventory
+from reconciler.model.inventory import NEVER_PRUNED, Inventory
 from reconciler.model.manifest import ObjectKey, Raw
 from reconciler.model.plan import Change
 from reconciler.objects import applyset, keys, managedfields
@@ -95,7 +95,7 @@ def why_not_ours(live: Raw, subject: ObjectKey, key: InstanceKey, inventory: Inv
     if member is None:
         return "it is not in the inventory"
     if member.adopted or created(live) < member.since:
-        return "it existed before Undrift and is never pruned"
+        return NEVER_PRUNED
     if (meta.get("labels") or {}).get(keys.PART_OF) != applyset.part_of(key):
         return "it does not carry our part-of label any more"
     if not managedfields.owns_label(live, key.manager, keys.PART_OF):

@@ -27,11 +27,11 @@ from reconciler.objects import yaml
 from reconciler.objects.budget import Budget
 
 GROUP = "undrift.dev"
-MOST_OF_DOCUMENT = 256 << 10
-"""Characters and values of one document."""
 MOST_REPEATED = 10_000
 MOST_REPEATED_TEXT = 1024**2
 """What aliases may repeat in one file, in values and characters."""
+MOST_OF_DOCUMENT = 256 << 10
+"""Characters and values of one document."""
 OF_PROJECTS = frozenset({"Application", "Repository"})
 """The kinds whose names belong to a project."""
 Name = tuple[str, str]

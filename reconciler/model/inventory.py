@@ -13,11 +13,16 @@ from datetime import datetime
 from reconciler.model.manifest import ObjectKey
 from reconciler.model.revision import Closure
 
+NEVER_PRUNED = (
+    "it existed before Undrift, or before its inventory was lost and made anew, and is never pruned: delete it by hand"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
     """An object that may exist because of us. `since` is the API server's time at which we first meant to write it;
-    an object created before it is not ours to delete. `adopted` marks one that we found and took over."""
+    an object created before it is not ours to delete. `adopted` marks one that we found: it was taken over, or stood when
+    the inventory was made anew."""
 
     since: datetime
     adopted: bool = False

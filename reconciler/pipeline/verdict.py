@@ -6,7 +6,7 @@ an object that did not become what Git says is never called Synced.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -61,6 +61,8 @@ def tell(notes: Notes, report: HealthReport, now: datetime) -> Told:
         return _looked_only(notes)
     if fights := notes.fights(now):
         return _contested(notes, fights, now)
+    if going := [one for one in notes.outcomes if one.result is Result.DELETING]:
+        return _still_deleting(notes, going, now)
     if notes.plan is not None and notes.plan.reported and notes.spec.drift.action == "Report":
         return _reported(notes)
     return _done(notes, report, now)
@@ -71,7 +73,8 @@ def is_complete(notes: Notes) -> bool:
     plan = notes.plan
     if plan is None or notes.error is not None:
         return False
-    return not (notes.failures or plan.holds or plan.contested or plan.reported)
+    going = any(one.result is Result.DELETING for one in notes.outcomes)
+    return not (notes.failures or plan.holds or plan.contested or plan.reported or going)
 
 
 def is_not_ours(error: UndriftError | None) -> bool:
@@ -149,6 +152,13 @@ def _contested(notes: Notes, fights: Mapping[ObjectKey, Heals], now: datetime) -
     waits = notes.plan is not None and bool(notes.plan.contested)
     look_again_s = wait_s if waits else (contest.quiet_at(fight) - now).total_seconds()
     return Told(Sync.OUT_OF_SYNC, Phase.WAITING, "Contested", message, max(look_again_s, 1.0))
+
+
+def _still_deleting(notes: Notes, going: Sequence[Outcome], now: datetime) -> Told:
+    """What is stale and not gone yet: named with what it waits for, and looked at again until it is gone."""
+    more = f" (and {len(going) - 1} more)" if len(going) > 1 else ""
+    message = f"{_what_was_done(notes)}; {going[0].key}: {going[0].note or 'being deleted'}{more}"
+    return Told(Sync.OUT_OF_SYNC, Phase.WAITING, "Deleting", message, BACKOFF, notes.memory.waiting_since or now)
 
 
 def _reported(notes: Notes) -> Told:

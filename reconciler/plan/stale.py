@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from reconciler.model.inventory import Inventory, Member
+from reconciler.model.inventory import NEVER_PRUNED, Inventory, Member
 from reconciler.model.live import Observation
 from reconciler.model.manifest import ManifestSet, ObjectKey, Raw
 from reconciler.model.plan import Action, Cause, Change
@@ -50,11 +50,11 @@ def _why_it_stays(
     if not spec.sync.prune:
         return "sync.prune is false"
     if inventory.rebuilt:
-        return "the inventory was lost and has just been rebuilt; the next pass may prune"
+        return NEVER_PRUNED
     if SYSTEM_NAMESPACE in (key.namespace, key.name if key.group_kind == NAMESPACE else ""):
         return f"{SYSTEM_NAMESPACE} holds the inventories of all applications; remove it by hand where it is none"
     if _existed_before(inventory.members[key], live):
-        return "it existed before Undrift and is never pruned"
+        return NEVER_PRUNED
     if key.group_kind in seen.unseen:
         return "its kind could not be looked at in this pass"
     if why := told_to_stay(live):

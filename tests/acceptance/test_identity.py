@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from kubernetes import client, config
 
 from reconciler.devcluster import Running
 from reconciler.model.instance import InstanceKey
@@ -41,6 +42,16 @@ def test_another_cluster_behind_a_known_name_is_held_untouched(install: Install,
     installation.repo.revert()
     kubeconfig.write_text(Path(here.kubeconfig).read_text())
     eventually(lambda: installation.are_synced(3), "the right cluster is back")
+
+    # It is rebuilt: what answers is empty, and a person says that it is the right one.
+    kubeconfig.write_text(Path(elsewhere.kubeconfig).read_text())
+    eventually(
+        lambda: {one.reason for one in installation.statuses().values()} == {"ClusterIdentityChanged"}, "all is held"
+    )
+    assert undrift(installation, "cluster", "forget", here.name, "--yes", "--reason", "rebuilt").returncode == 0
+    core = client.CoreV1Api(config.new_client_from_config(str(elsewhere.kubeconfig)))
+    eventually(lambda: len(core.list_namespaced_config_map(name).items) >= 9, "all is made anew")
+    eventually(lambda: installation.are_synced(3), "and proven")
 
 
 @pytest.mark.timeout(300)

@@ -11,6 +11,8 @@ import typer
 from reconciler.cluster import OpenGuard
 from reconciler.errors import UndriftError
 from reconciler.model.brake import cluster_scopes
+from reconciler.model.instance import InstanceKey
+from reconciler.model.status import InstanceStatus
 from reconciler.pipeline.rooms import Rooms
 from workers import pinning, wiring
 from workers.cli import activating, brakes, output, selecting
@@ -100,12 +102,20 @@ def forget(
         typer.confirm(question, abort=True)
     store.pins.drop(name)
     store.pins.deactivate(name)
-    store.status.forget_memories(store.specs.on_cluster(name))
+    mine = store.specs.on_cluster(name)
+    store.status.forget_memories(mine)
+    store.status.amend(mine, _unknown)
     store.outbox.put(store.clock.now(), "forget", f"cluster:{name}", by=brakes.who(), reason=reason)
     if name in store.specs.clusters():
         store.due.mark([Mark(Work("scan", name), Lane.OPERATOR, "forgotten")])
+        store.due.mark(Mark(Work("sync", str(key)), Lane.COMMIT, "its cluster is met anew") for key in mine)
         store.due.look_at_fleet()
     print(f"{name}: forgotten; its objects stay, and its next scan pins it anew")
+
+
+def _unknown(_: InstanceKey, status: InstanceStatus) -> InstanceStatus:
+    """What was seen was seen of what the name meant before."""
+    return status.model_copy(update={"sync": "Unknown", "health": "Unknown", "objects": (), "in_sync_at": None})
 
 
 @cluster_app.command(epilog="Example: undrift cluster takeover eu-1 --reason 'hub lost, rebuilt from Git'")

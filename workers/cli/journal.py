@@ -45,7 +45,11 @@ def verify() -> None:
     if verdict.problem:
         print(f"undrift: journal: {verdict.problem}; {verdict.entries} entries before it are whole", file=sys.stderr)
         sys.exit(FAILED)
-    print(f"whole: {verdict.entries} entries in {verdict.commits} commits")
+    gaps = [one for one in _journal().entries() if one["kind"] == "gap"]
+    for one in gaps:
+        print(f"undrift: journal: entry {one['number']}: {one['message']}", file=sys.stderr)
+    print(f"{'whole' if not gaps else 'with gaps'}: {verdict.entries} entries in {verdict.commits} commits")
+    sys.exit(FAILED if gaps else 0)
 
 
 def _journal() -> Journal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -25,9 +26,11 @@ KEPT_ENTRIES = 100_000
 COMPACT_EVERY_S = 3600.0
 LONGEST_COMPACTION_S = 600.0
 LONGEST_FETCH_S = 120.0
+GAP = "gap"
 ELSEWHERE = (
-    "the newest entries of the journal are not on this machine. Schedulers on several machines need UNDRIFT_JOURNAL_REPO "
-    "or one state volume for all: else a loss of Redis forgets what the others wrote, freezes, too"
+    "the newest entries of the journal are not here: they were cut away, or another machine wrote them. Schedulers on "
+    "several machines need UNDRIFT_JOURNAL_REPO or one state volume for all: else a loss of Redis forgets what the others "
+    "wrote, freezes, too"
 )
 
 
@@ -38,7 +41,7 @@ class Records:
         self._store, self._journal, self._copy = store, journal, copy
         self._keep_at_s = self._look_at_s = self._compact_at_s = 0.0
         self._problem = ""
-        self._elsewhere: set[str] = set()
+        self._missed: set[str] = set()
 
     def restore(self) -> None:
         """Put the decisions that the journal knows into a Redis that lost them. Called before anything is granted."""
@@ -68,8 +71,8 @@ class Records:
         if not entries:
             return
         try:
-            self._require_newest()
-            head = self._journal.append(entries, self._state())
+            gaps = self._require_newest()
+            head = self._journal.append([*gaps, *entries], self._state())
         except (JournalBroken, OSError) as error:
             self._say(f"the journal can't be written, entries wait in Redis: {error}")
             return
@@ -86,18 +89,20 @@ class Records:
         if self._copy is not None:
             self._copy.tend()
 
-    def _require_newest(self) -> None:
-        """Raises JournalBroken while another machine's scheduler has written what this one can't see yet."""
+    def _require_newest(self) -> list[Mapping[str, Any]]:
+        """An entry that tells of a gap, when the newest commit that is known from before is not in the chain: entries were
+        cut away, or another machine's scheduler wrote them. Raises JournalBroken while the copy is still to be read."""
         known = self._store.outbox.head()
         if self._copy is not None:
             with self._store.leader.kept(LONGEST_FETCH_S):
                 self._copy.require_newest(known)
-        elif known is not None and known not in self._elsewhere and not self._journal.has(known):
-            self._elsewhere.add(known)
-            self._store.events.append(
-                self._store.clock.now(), "scheduler", "journal", "JournalElsewhere", f"{known[:12]}: {ELSEWHERE}"
-            )
+        elif known is not None and known not in self._missed and not self._journal.has(known):
+            self._missed.add(known)
+            now, message = self._store.clock.now(), f"{known[:12]}: {ELSEWHERE}"
+            self._store.events.append(now, "scheduler", "journal", "JournalElsewhere", message)
             log.error("journal_elsewhere", commit=known[:12])
+            return [{"id": known, "at": now.isoformat(), "kind": GAP, "subject": "journal", "message": message}]
+        return []
 
     def _compact(self) -> None:
         """Now and then, so that it does not grow with all that ever happened."""

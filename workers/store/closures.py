@@ -3,21 +3,26 @@
 `heads` says through which commit all instances of a repository and ref were judged, except for the open ones. An open one
 waits to be synced, failed, or has never been looked at here: each later commit concerns it. What a repository's readers are
 is learnt from each sync that ended; entries that became stale lead to an instance once too often and are dropped then.
-Lost or not, all of it is made anew every few hours by a look at the whole (`is_whole`), so nothing is missed for long.
+Lost or not, all of it is made anew every few hours by a look at the whole (`is_whole`), so nothing is missed for long. What
+can't be read is dropped, and has the next look be one at the whole.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import redis
+import structlog
 
 from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import Ref, Source
 from workers.store.batches import at_most
 
+log = structlog.get_logger()
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 WHOLE_FOR_S = 6 * 3600
 
 
@@ -39,26 +44,48 @@ class Closures:
 
     def heads_of(self, url: str) -> Mapping[Ref, str]:
         """The heads of a repository."""
-        return {ref: commit for name, commit in self.heads().items() if (ref := _ref_of(name, url)) is not None}
+        mine = {name: commit for name, commit in self.heads().items() if name.partition("\n")[0] == url}
+        found = {}
+        for name, commit in mine.items():
+            try:
+                ref = Ref.model_validate_json(name.partition("\n")[2])
+            except ValueError:
+                self._drop(url, "judged", name)
+                continue
+            if _COMMIT.fullmatch(commit):
+                found[ref] = commit
+            else:
+                self._drop(url, "judged", name)
+        return found
 
     def open(self, url: str) -> Mapping[InstanceKey, str]:
         """The open instances of a repository, with the commit by which each was made due last; empty where none was."""
-        found = self._redis.hgetall(self._open(url))
-        return {InstanceKey.parse(key.decode()): commit.decode() for key, commit in found.items()}
+        found = {}
+        for raw, commit in self._redis.hgetall(self._open(url)).items():
+            if (key := _parsed(raw)) is not None:
+                found[key] = commit.decode()
+            else:
+                self._drop(url, self._open(url).removeprefix(self._prefix), raw)
+        return found
 
     def open_anywhere(self, urls: Iterable[str]) -> frozenset[InstanceKey]:
         """The open instances of some repositories."""
         pipe = self._redis.pipeline(transaction=False)
         for url in urls:
             pipe.hkeys(self._open(url))
-        return frozenset(InstanceKey.parse(key.decode()) for keys in pipe.execute() for key in keys)
+        return frozenset(key for raws in pipe.execute() for raw in raws if (key := _parsed(raw)) is not None)
 
     def reading(self, url: str, folders: Collection[str]) -> frozenset[InstanceKey]:
         """The instances that read in one of these folders, and some that did once."""
         found: set[bytes] = set()
         for some in at_most(folders):
             found |= self._redis.sunion([self._readers(url, folder) for folder in some])
-        return frozenset(InstanceKey.parse(one.decode()) for one in found)
+        known = {raw: _parsed(raw) for raw in found}
+        for raw in (raw for raw, key in known.items() if key is None):
+            self._redis.delete(f"{self._prefix}whole:{_short(url)}")
+            for folder in folders:
+                self._redis.srem(self._readers(url, folder), raw)
+        return frozenset(key for key in known.values() if key is not None)
 
     def is_whole(self, url: str) -> bool:
         """Whether all of a repository's instances were looked at lately."""
@@ -110,6 +137,12 @@ class Closures:
             for some in at_most(keys):
                 self._redis.srem(self._readers(url, folder), *(str(key) for key in some))
 
+    def _drop(self, url: str, name: str, field: str | bytes) -> None:
+        """Something wrote over an entry. It is gone, and so may be others that nobody can see."""
+        log.warning("closure_index_damaged", url=url, where=name.partition(":")[0])
+        self._redis.hdel(f"{self._prefix}{name}", field)
+        self._redis.delete(f"{self._prefix}whole:{_short(url)}")
+
     def _open(self, url: str) -> str:
         return f"{self._prefix}open:{_short(url)}"
 
@@ -126,9 +159,11 @@ def _field(url: str, ref: Ref) -> str:
     return f"{url}\n{ref.model_dump_json(exclude_none=True)}"
 
 
-def _ref_of(name: str, url: str) -> Ref | None:
-    mine, _, text = name.partition("\n")
-    return Ref.model_validate_json(text) if mine == url else None
+def _parsed(raw: bytes) -> InstanceKey | None:
+    try:
+        return InstanceKey.parse(raw.decode())
+    except ValueError:
+        return None
 
 
 def _short(text: str) -> str:

@@ -124,6 +124,10 @@ def _mark(
         return None if told else Mark(work, Lane.DRIFT, "its inventory can't be read")
     if finding is None and memory is not None and memory.unflushed is not None:
         return Mark(work, Lane.DRIFT, "its inventory is gone")  # it was written once: the sync makes it anew
+    if finding is None and status.sync == "Synced" and status.digest:
+        return Mark(
+            work, Lane.DRIFT, "its inventory is gone"
+        )  # and what was known of it is forgotten: another cluster, say
     if finding is None or not finding.known:
         # Failed ones come due again by their own back-off; one that was never synced has none.
         return Mark(work, Lane.PERIODIC, "no proof") if never else None

@@ -142,7 +142,7 @@ def test_a_restored_claim_is_bound_to_its_volume_again(on_full: World) -> None:
 
     eventually(lambda: phase() == "Bound", "the claim is bound")
     live = api.get(CLAIM, place, "db") or {}
-    trash.keep(api, live, on_full.key, datetime.now(UTC))
+    trash.keep(api, live, on_full.key)
     api.delete(CLAIM, place, "db", uid=str(live["metadata"]["uid"]))
     eventually(lambda: phase() == "", "the claim is gone")
 

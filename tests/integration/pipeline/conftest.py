@@ -118,7 +118,7 @@ def rooms(tmp_path: Path) -> Iterator[Rooms]:
     credentials = Credentials({}, tmp_path)
     made = Rooms(
         source=SourceRoom(tmp_path / "mirrors", credentials, clock),
-        renderer=Renderer(tmp_path / "render"),
+        renderer=Renderer(tmp_path / "render", cache=tmp_path / "renders"),
         clusters=Clusters(credentials, None, clock),
         inventories=Inventories(str(uuid.uuid4()), clock),
         clock=clock,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from reconciler.model.manifest import ObjectKey
 from reconciler.model.record import Memory, Phase, Sync
 from reconciler.model.rules import Guards, KindRule, ProjectRules
 from reconciler.model.spec import SyncPolicy
+from reconciler.render import Renderer
 from tests.integration.pipeline.conftest import CONFIG_MAP, DEPLOYMENT, World, config_map
 
 
@@ -96,12 +98,15 @@ def test_foreign_fields_stay(world: World) -> None:
     assert record.sync is Sync.SYNCED
 
 
-def test_a_full_pass_is_rendered_anew(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_pass_is_rendered_anew(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    renderer = Renderer(tmp_path / "again", cache=tmp_path / "renders")
+    world.rooms = replace(world.rooms, renderer=renderer)
     world.write({"a.yaml": config_map("one")})
     world.sync()
-    monkeypatch.setattr(world.rooms.renderer._cache, "find", lambda *_: pytest.fail("answered by the cache"))
+    monkeypatch.setattr(renderer._cache, "find", lambda *_: pytest.fail("answered by the cache"))
 
     assert world.sync(full=True).counts == {"Unchanged": 1}
+    renderer.close()
 
 
 def test_a_removed_file_is_pruned(world: World) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from dulwich.objects import ObjectID
 from dulwich.repo import Repo as GitRepo
 
 from reconciler.clock import ManualClock
 from reconciler.credentials import Credentials
 from reconciler.errors import GitDenied, JournalBroken
 from reconciler.journal import Journal
+from reconciler.journal.chain import BRANCH
 from reconciler.model.brake import Brake
 from reconciler.model.spec import CredentialRef, RepositoryAccess, RepositoryCredentials
 from reconciler.testing.git import GitServer
@@ -255,6 +258,31 @@ def test_without_a_copy_a_journal_on_another_machine_is_said_once(running: Site)
     told = [one for one in running.store.events.last(10) if one.reason == "JournalElsewhere"]
     assert len(told) == 1
     assert "UNDRIFT_JOURNAL_REPO" in told[0].message
+    gaps = [one for one in own.entries() if one["kind"] == "gap"]
+    assert [one["id"] for one in gaps] == ["0" * 40], "kept where what is missing would have been"
+
+
+def test_entries_that_were_cut_away_leave_a_gap_that_later_ones_do_not_hide(running: Site) -> None:
+    own = written(running)
+    records = Records(running.store, own)
+
+    def decide(name: str) -> None:
+        running.clock.advance(2)
+        braking.put(running.store, Brake("all", "incident", name, running.clock.now()), None)
+        records.tend()
+
+    decide("ada")
+    before = str(own.head())
+    decide("bob")
+    cut = str(own.head())
+    with closing(GitRepo(str(own.path))) as repo:
+        repo.refs[BRANCH] = ObjectID(before.encode())
+
+    decide("cyd")
+
+    (gap,) = [one for one in own.entries() if one["kind"] == "gap"]
+    assert gap["id"] == cut
+    assert not any("bob" in str(one) for one in own.entries())
 
 
 def test_another_journals_copy_is_left_as_it_is(running: Site, remote: Path) -> None:

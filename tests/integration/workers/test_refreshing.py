@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -168,6 +168,42 @@ def test_a_lost_head_is_found_again_by_a_look_at_everything(store: Store, known:
     repo.commit({"api/a.yaml": "kind: Secret"})
 
     assert refresh(store, known).keys() == {"default/api@eu-1"}
+
+
+def _write_over_an_open_one(store: Store, url: str) -> None:
+    store.redis.hset(store.closures._open(url), "no instance at all", "")
+
+
+def _write_over_a_reader(store: Store, url: str) -> None:
+    store.redis.delete(store.closures._readers(url, "web"))
+    store.redis.sadd(store.closures._readers(url, "web"), b"\xff\xfe")
+
+
+def _write_over_a_head(store: Store, url: str) -> None:
+    for field in store.redis.hkeys(f"{store.prefix}judged"):  # type: ignore[union-attr]  # not the asynchronous client
+        store.redis.hset(f"{store.prefix}judged", field, "not a commit")
+
+
+def _write_over_a_ref(store: Store, url: str) -> None:
+    store.redis.hset(f"{store.prefix}judged", f"{url}\n{{not a ref", "f" * 40)
+
+
+@pytest.mark.parametrize(
+    "write_over",
+    [_write_over_an_open_one, _write_over_a_reader, _write_over_a_head, _write_over_a_ref],
+    ids=lambda one: one.__name__.strip("_"),
+)
+def test_a_corrupt_index_is_made_anew(store: Store, known: Work, repo: Repo, write_over: Callable[[Store, str], None]):
+    write_over(store, repo.url)
+    repo.commit({"web/a.yaml": "kind: Secret"})
+
+    due = refresh(store, known).keys() | refresh(store, known).keys()
+
+    assert due == {"default/web@eu-1"}
+    assert store.closures.reading(repo.url, ["api"]) == {API}
+    assert list(store.closures.heads_of(repo.url).values()) == [repo.head()]
+    assert all(key in (WEB, API) for key in store.closures.open(repo.url))
+    assert store.closures.is_whole(repo.url)
 
 
 def test_a_stale_entry_of_the_index_makes_nothing_due_and_goes(store: Store, known: Work, repo: Repo):

@@ -11,7 +11,7 @@ import pytest
 
 from reconciler import apply
 from reconciler.errors import FencedOut, Unreachable
-from reconciler.model.inventory import Intent, Inventory, Member
+from reconciler.model.inventory import NEVER_PRUNED, Intent, Inventory, Member
 from reconciler.model.manifest import ObjectKey
 from reconciler.model.plan import Action, Cause, Change
 from reconciler.objects import applyset
@@ -113,8 +113,8 @@ def kept_by_helm(world: World) -> None:
         (copied_label, "its part-of label was not put there by us"),
         (no_managed_fields, "its part-of label was not put there by us"),
         (controlled, "a controller owns it"),
-        (older, "it existed before Undrift and is never pruned"),
-        (adopted, "it existed before Undrift and is never pruned"),
+        (older, NEVER_PRUNED),
+        (adopted, NEVER_PRUNED),
         (no_member, "it is not in the inventory"),
         (kept_by_annotation, "annotated undrift.dev/prune: disabled"),
         (kept_by_helm, "annotated helm.sh/resource-policy: keep"),

@@ -64,7 +64,7 @@ def test_deletion_goes_from_what_depends_to_what_is_depended_on():
     ("world", "instance", "why"),
     [
         (settled([A, B]), spec(prune=False), "sync.prune is false"),
-        (replace(settled([A, B]), rebuilt=True), spec(), "the inventory was lost"),
+        (replace(settled([A, B]), rebuilt=True), spec(), "its inventory was lost"),
         (
             replace(settled([A, B]), members={A: Member(SINCE), B: Member(SINCE, adopted=True)}),
             spec(),
