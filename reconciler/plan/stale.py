@@ -16,6 +16,7 @@ from reconciler.model.manifest import ManifestSet, ObjectKey, Raw
 from reconciler.model.plan import Action, Cause, Change
 from reconciler.model.spec import InstanceSpec
 from reconciler.objects import order
+from reconciler.objects.keys import SYSTEM_NAMESPACE
 from reconciler.objects.kinds import DEFINITION, NAMESPACE, defined_by, told_to_stay
 
 LeftAlone = tuple[tuple[ObjectKey, str], ...]
@@ -50,6 +51,8 @@ def _why_it_stays(
         return "sync.prune is false"
     if inventory.rebuilt:
         return NEVER_PRUNED
+    if SYSTEM_NAMESPACE in (key.namespace, key.name if key.group_kind == NAMESPACE else ""):
+        return f"{SYSTEM_NAMESPACE} holds the inventories of all applications; remove it by hand where it is none"
     if _existed_before(inventory.members[key], live):
         return NEVER_PRUNED
     if key.group_kind in seen.unseen:

@@ -92,7 +92,6 @@ class Reading:
         if found is None or found.kind == "folder":
             raise PathNotFound(f"no file {path}", subject=path)
         self._refuse_submodule(path, found)
-        _require_text(path)
         data = self._tree.read(self.real(path))
         self._bytes += len(data)
         if self._bytes > MOST_BYTES:
@@ -217,14 +216,6 @@ def join(folder: str, name: str) -> str:
 def leads_out(path: str) -> bool:
     """Whether a normalised path is not below the root."""
     return path == ".." or path.startswith(("../", "/"))
-
-
-def _require_text(path: str) -> None:
-    """Raises InvalidManifest for a path that is no text: it can be put into no closure, message or file of ours."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        raise InvalidManifest(f"{path!a}: the file's name is no UTF-8; rename it", subject=ascii(path)) from None
 
 
 def _is_below(path: str, folders: set[str]) -> bool:
