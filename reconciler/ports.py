@@ -2,12 +2,13 @@
 
 A `ClusterApi` is the real client (`reconciler.cluster`) or the fake for property tests (`reconciler.testing`); both
 pass one contract suite. A `SourceTree` is a commit of a mirror or a folder on disk. A `Guard` is a lease held in Redis,
-or the open guard of a preview.
+or the open guard of a preview. `Visits` are counted in Redis, or nowhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -40,6 +41,14 @@ class SourceTree(Protocol):
 
     def read(self, path: str) -> bytes:
         """The content of a file, or the target text of a link. Raises PathNotFound; SourceTooLarge above the limit."""
+
+
+class Visits(Protocol):
+    """Who may fetch from a Git host now, where many would at once."""
+
+    def to(self, url: str) -> AbstractContextManager[None]:
+        """A place at a repository's host for as long as the block lasts; waits for one. Raises GitBusy when none comes free
+        in time."""
 
 
 class Guard(Protocol):

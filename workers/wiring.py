@@ -12,6 +12,7 @@ from reconciler.cluster import Clusters
 from reconciler.credentials import Credentials
 from reconciler.journal import Journal
 from reconciler.pipeline.rooms import Rooms
+from reconciler.ports import Visits
 from reconciler.render import Renderer
 from reconciler.source import SourceRoom
 from workers import settings as settings_module
@@ -35,7 +36,7 @@ def store() -> Store:
 @cache
 def rooms() -> Rooms:
     """This process's rooms; the render helper and the connections start when they are first needed."""
-    return open_rooms(settings())
+    return open_rooms(settings(), visits=store().visits)
 
 
 def journal() -> Journal:
@@ -68,12 +69,13 @@ def open_watching_rooms(chosen: Settings) -> Rooms:
     return replace(open_rooms(chosen), clusters=clusters)
 
 
-def open_rooms(chosen: Settings, source: type[SourceRoom] = SourceRoom) -> Rooms:
-    """Rooms for settings: mirrors and render folders lie in the home's cache, which may be deleted at any time."""
+def open_rooms(chosen: Settings, source: type[SourceRoom] = SourceRoom, *, visits: Visits | None = None) -> Rooms:
+    """Rooms for settings: mirrors and render folders lie in the home's cache, which may be deleted at any time. They need no
+    Redis unless `visits` does."""
     clock = SystemClock()
     credentials = Credentials(chosen.env, chosen.credentials)
     return Rooms(
-        source=source(chosen.home / "mirrors", credentials, clock, private=[chosen.home]),
+        source=source(chosen.home / "mirrors", credentials, clock, private=[chosen.home], visits=visits),
         renderer=Renderer(chosen.home / "render" / str(os.getpid()), cache=chosen.home / "renders"),
         clusters=Clusters(credentials, chosen.kubeconfigs, clock, is_read_only=chosen.observes),
         inventories=Inventories(chosen.installation(), clock),

@@ -18,7 +18,7 @@ from reconciler.credentials import Credentials
 from reconciler.errors import GitDenied, GitUnreachable, MirrorBroken, PathNotFound, RefNotFound, SourceTooLarge
 from reconciler.model.revision import Checkout, Revision
 from reconciler.model.spec import LONGEST_FETCH, Ref, RepositoryAccess, Source
-from reconciler.ports import SourceTree
+from reconciler.ports import SourceTree, Visits
 from reconciler.source import remote
 from reconciler.source.mirror import Mirror
 from reconciler.source.opened import OpenMirrors
@@ -32,10 +32,17 @@ class SourceRoom:
     """Reads repositories through mirrors below one folder, which other processes of this host may share."""
 
     def __init__(
-        self, mirrors: Path, credentials: Credentials, clock: Clock, *, private: Collection[Path] = ()
+        self,
+        mirrors: Path,
+        credentials: Credentials,
+        clock: Clock,
+        *,
+        private: Collection[Path] = (),
+        visits: Visits | None = None,
     ) -> None:
         """No `file://` repository is read in the mirrors' folder, where what other projects fetched lies, nor in one of the
-        `private` folders."""
+        `private` folders. `visits` bounds how many fetch from one host at once; without it nothing does."""
+        self._visits = visits
         self._mirrors, self._credentials, self._clock = mirrors, credentials, clock
         self._private = (mirrors, *private)
         self._opened = OpenMirrors()
@@ -58,7 +65,7 @@ class SourceRoom:
     def fetch(self, access: RepositoryAccess, commits: Collection[str], refs: Refs | None = None) -> None:
         """Bring commits into the mirror; without a request when all are there.
 
-        Raises GitUnreachable, GitDenied, RefNotFound for a commit that the host does not give, SourceTooLarge,
+        Raises GitUnreachable, GitBusy, GitDenied, RefNotFound for a commit that the host does not give, SourceTooLarge,
         MirrorBroken.
         """
         mirror = self._mirror(access)
@@ -66,6 +73,7 @@ class SourceRoom:
         if not missing:
             return
         with (
+            self._visits.to(access.url) if self._visits else contextlib.nullcontext(),
             self._reached(access) as found,
             remote.told(access),
             found.exchange.within(_seconds(access), SourceTooLarge),

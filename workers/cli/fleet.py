@@ -34,7 +34,7 @@ USAGE = 2
 @fleet_app.command(epilog="Example: undrift fleet validate examples/fleet")
 def validate(location: Location = ".", chosen: Output = Format.TABLE) -> None:
     """Read every document, and print all that is wrong with file, line and field. Ends with 0, or 2 for problems."""
-    with closing(wiring.rooms()) as rooms:
+    with closing(wiring.open_rooms(wiring.settings())) as rooms:
         fleet, expansion = offline.read(location, rooms)
     problems = [str(one) for one in expansion.problems]
     if chosen is Format.JSON:
@@ -65,7 +65,7 @@ def render(
     if instance:
         meant = Meant(meant.location, instance, meant.clusters)
     failed = False
-    with closing(wiring.rooms()) as rooms:
+    with closing(wiring.open_rooms(wiring.settings())) as rooms:
         documents, expansion = offline.read(meant.location, rooms, offline.local_clusters(wiring.settings()))
         problems = _tell_problems(offline.problems(meant, documents, expansion))
         chosen = offline.chosen(meant, documents, expansion)

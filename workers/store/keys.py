@@ -43,6 +43,8 @@ readers:<folder>   set     instances that read in a folder of a repository      
 whole:<repo>       string  all of a repository's instances were looked at lately           six hours
 unjudged           hash    instance -> why the next look-up makes it due, whatever it finds     one an instance
 scans              hash    cluster -> last scan                                            one a cluster
+fetching:<host>    zset    fetch -> when its place runs out, ms                               8 a Git host
+fetched:<host>     list    a place came free: who waits for one need not wait longer         1
 lookups            hash    repository -> last look-up                                      one a repository
 approvals          hash    instance -> plan id                                             one an instance
 pins               hash    cluster -> uid of the cluster that its name was first used for    one a cluster

@@ -26,6 +26,7 @@ from workers.store.slots import WorkerSlots
 from workers.store.specs import SpecStore
 from workers.store.status import StatusStore
 from workers.store.tombstones import Tombstones
+from workers.store.visits import Visits
 
 SOCKET_TIMEOUT_S = 30.0
 _WIPE = """
@@ -61,6 +62,7 @@ class Store:
     notices: Notices
     clocks: Clocks
     shares: Shares
+    visits: Visits
     clock: Clock
     prefix: str
 
@@ -97,6 +99,7 @@ def open_store(url: str, clock: Clock, *, prefix: str = PREFIX) -> Store:
         tombstones=Tombstones(client, prefix),
         notices=Notices(client, prefix),
         clocks=Clocks(client, clock, prefix),
+        visits=Visits(client, prefix, clock),
         shares=Shares(client, prefix),
         clock=clock,
         prefix=prefix,
