@@ -17,7 +17,7 @@ from reconciler.clock import Clock
 from reconciler.errors import ClusterIdentityChanged, FirstContact, LeaseError, NeedsReplacing, UndriftError
 from reconciler.model.changeset import ChangeSet, Drift, Outcome, Result
 from reconciler.model.health import Health, HealthReport, ObjectHealth
-from reconciler.model.inventory import Applied, HistoryEntry, Inventory, Proof
+from reconciler.model.inventory import NEVER_PRUNED, Applied, HistoryEntry, Inventory, Proof
 from reconciler.model.live import Observation
 from reconciler.model.manifest import ManifestSet, ObjectKey, Raw
 from reconciler.model.plan import DRIFTED, Action, Cause, Change, Plan
@@ -190,13 +190,16 @@ class Notes:
         )
 
     def _warnings(self) -> tuple[str, ...]:
-        """What a person should know though nothing failed: of the render, and of what admission made of the applies."""
+        """What a person should know though nothing failed: of the render, of what admission made of the applies, and what is
+        never pruned."""
         rewritten = (
             f"{outcome.key}: admission changed {what} as it was applied; that is no drift"
             for outcome in self._outcomes
             for what in outcome.admission
         )
-        return (*(self.desired.warnings if self.desired is not None else ()), *rewritten)
+        alone = self.plan.left_alone if self.plan else ()
+        kept = (f"{key}: left alone: {why}" for key, why in alone if why == NEVER_PRUNED)
+        return (*(self.desired.warnings if self.desired is not None else ()), *rewritten, *kept)
 
     @property
     def drift(self) -> tuple[Drift, ...]:

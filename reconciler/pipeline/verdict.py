@@ -26,6 +26,7 @@ from reconciler.errors import (
 )
 from reconciler.model.changeset import Outcome, Result
 from reconciler.model.health import Health, HealthReport
+from reconciler.model.inventory import NEVER_PRUNED
 from reconciler.model.manifest import ObjectKey
 from reconciler.model.plan import Cause
 from reconciler.model.record import Heals, Phase, Sync
@@ -209,8 +210,10 @@ def _what_was_done(notes: Notes) -> str:
 
 
 def _left_alone(notes: Notes) -> str:
+    """What is for ever so is among the warnings, and not told anew by each pass."""
     alone = [*notes.plan.left_alone] if notes.plan else []
     alone += [(one.key, one.note) for one in notes.outcomes if one.result is Result.LEFT]
+    alone = [(key, why) for key, why in alone if why != NEVER_PRUNED]
     return f"; left alone: {alone[0][0]} ({alone[0][1]})" if alone else ""
 
 
