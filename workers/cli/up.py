@@ -36,6 +36,7 @@ LOOK_EVERY_S = 0.25
 WATCH_EVERY_S = 2.0
 LOCAL_POLL_S, LOCAL_SCAN_S = "3", "10"
 FRESH = "--fresh"
+FLOWER_PORT = 5555
 GROUND_GRACE_S, FLOWER_GRACE_S, WORKER_GRACE_S = 1.5, 2.0, 6.0
 
 
@@ -71,7 +72,10 @@ def up(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=16, help="Worker processes.")] = 2,
     concurrency: Annotated[int, typer.Option(min=1, max=32, help="Children of each worker.")] = 2,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Flower's port; 0 takes a free one.")] = 5555,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Flower's port; 5555 by default, or a free one where it is taken."),
+    ] = None,
 ) -> None:
     """Run everything on this machine; Ctrl-C stops all. Prints `ready` when everything runs."""
     chosen = settings_module.from_env(os.environ)
@@ -84,7 +88,8 @@ def up(
     with only_one(chosen.home):
         contexts = add_contexts(chosen, context or [])
         served = chosen.metrics or f"127.0.0.1:{_usable(0)}"
-        _run(chosen, Wanted(location, names, contexts, workers, concurrency, _usable(port), served))
+        flower = _preferred() if port is None else _usable(port)
+        _run(chosen, Wanted(location, names, contexts, workers, concurrency, flower, served))
 
 
 @contextlib.contextmanager
@@ -259,6 +264,14 @@ def _remove_left(chosen: Settings) -> None:
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+
+
+def _preferred() -> int:
+    """Flower's own port where nobody has it, else a free one: two `up` on one machine are no mistake."""
+    try:
+        return _usable(FLOWER_PORT)
+    except BadSetting:
+        return _usable(0)
 
 
 def _usable(port: int) -> int:
