@@ -12,7 +12,6 @@ import errno
 import fcntl
 import os
 import shutil
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -24,6 +23,7 @@ from dulwich.pack import PackIndexer, UnresolvedDeltas
 from dulwich.refs import Ref as RefName
 from dulwich.repo import Repo
 
+from reconciler.clock import looks
 from reconciler.errors import GitUnreachable, MirrorBroken, SourceError
 from reconciler.model.spec import RepositoryLimits
 from reconciler.source import pack
@@ -132,17 +132,13 @@ def _other_half(part: Path) -> Path:
 
 def _wait_for(lock: IO[str], remaining_s: Callable[[], float], name: str) -> None:
     """A lock that is waited for can't be given up, so it is asked for again and again."""
-    while True:
-        try:
+    for _ in looks(remaining_s(), _LOCK_EVERY_S):
+        with contextlib.suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
-        except BlockingIOError as error:
-            if remaining_s() <= 0:
-                raise GitUnreachable(
-                    f"the mirror {name} is still being fetched by another process of this host (limits.timeout)",
-                    subject=name,
-                ) from error
-            time.sleep(_LOCK_EVERY_S)
+    raise GitUnreachable(
+        f"the mirror {name} is still being fetched by another process of this host (limits.timeout)", subject=name
+    )
 
 
 def _receive(repo: Repo, remote: Remote, wanted: Collection[str], limits: RepositoryLimits) -> None:
