@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -24,6 +25,10 @@ from benchmarks.site import Site, quantiles, until
 from reconciler import process
 from reconciler.clock import SystemClock
 from reconciler.model.instance import InstanceKey
+from reconciler.model.inventory import Applied, HistoryEntry, Proof
+from reconciler.model.manifest import ObjectKey
+from reconciler.model.record import Memory
+from reconciler.model.revision import Closure
 from workers.app import QUEUE
 from workers.messages import Lane, Mark, Work
 from workers.store import open_store
@@ -127,12 +132,28 @@ def _fill(site: Site, keys: list[InstanceKey]) -> None:
             blank(key).model_copy(update={"sync": "Synced", "phase": "Idle", "health": "Healthy", "reason": "Synced"})
             for key in some
         )
+        for key in some:
+            site.store.status.remember(key, _memory(key, dice))
         site.store.due.mark(
             Mark(
                 Work("sync", str(key)), Lane.PERIODIC, "periodic", at_ms=now_ms + int(dice.uniform(0, RESYNC_S) * 1000)
             )
             for key in some
         )
+
+
+def _memory(key: InstanceKey, dice: random.Random) -> Memory:
+    """What the next sync of an instance of three objects is given: proofs, what was read, the last entry of its history. The
+    hashes are random, as real ones are, so that they do not compress."""
+    hashed = lambda bits: f"{dice.getrandbits(bits):0{bits // 4}x}"  # noqa: E731
+    at = datetime.now(UTC)
+    names = [ObjectKey("", "ConfigMap", key.application, f"{key.application}-{part}") for part in "abc"]
+    proofs = {name: Proof(f"sha256:{hashed(256)}", hashed(128)) for name in names}
+    closure = Closure({f"{key.application}/": hashed(160)})
+    digests = f"sha256:{hashed(256)}", f"sha256:{hashed(256)}"
+    applied = Applied(1, hashed(160), digests[0], at, proofs, closure=closure, spec_digest=digests[1])
+    entry = HistoryEntry(at, applied.revision, "commit", "Synced", "3 created", 1)
+    return Memory(unflushed=applied, unflushed_entry=entry, closure=closure)
 
 
 def _simulated(site: Site) -> subprocess.Popen[bytes]:

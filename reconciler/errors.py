@@ -123,6 +123,14 @@ class GitBusy(GitUnreachable):
     """The Git host asked us to come back later; `retry` is when."""
 
 
+class GitCrowded(GitBusy):
+    """It is us who ask too much of the Git host at once. A look comes around again with all that it was to do."""
+
+    @property
+    def reason(self) -> str:
+        return GitBusy.__name__
+
+
 class GitDenied(SourceError):
     """The Git host refused our credentials, or showed another host key than the known one."""
 

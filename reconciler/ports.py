@@ -7,7 +7,7 @@ or the open guard of a preview. `Visits` are counted in Redis, or nowhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -104,9 +104,16 @@ class ClusterApi(Protocol):
         """The object, or None when the API server says that it does not exist (an object 404 with details)."""
 
     def list(
-        self, resource: Resource, *, namespace: str = "", selector: str = "", metadata_only: bool = False
+        self,
+        resource: Resource,
+        *,
+        namespace: str = "",
+        selector: str = "",
+        metadata_only: bool = False,
+        trim: Callable[[Raw], Raw] | None = None,
     ) -> Listing:
-        """All objects of a kind, paged to the end. Raises Unreachable for an answer without a resourceVersion."""
+        """All objects of a kind, paged to the end; of each what `trim` leaves of it is held. Raises Unreachable for an
+        answer without a resourceVersion."""
 
     def apply(self, resource: Resource, body: Raw, *, manager: str, force: bool, dry_run: bool = False) -> Raw:
         """Server-side apply of one object (`metadata.name` and namespace say which); the live object afterwards.

@@ -21,6 +21,7 @@ from workers.store import Store
 log = structlog.get_logger()
 EVERY_S = 30.0
 LOOK_EVERY_S = 5.0
+LONGEST_EXCHANGE_S = 60.0
 LONGEST_GAP_S = 120.0
 """How long the push of another machine is waited for. One that died takes what it had not pushed with it."""
 
@@ -41,7 +42,7 @@ class JournalCopy:
         nobody can tell what the copy holds: another machine's scheduler may have written to it."""
         was_here, url = self._journal.exists, shown(self._access.url)
         try:
-            with opened(self._access, self._credentials) as remote:
+            with opened(self._access, self._credentials) as remote, remote.exchange.within(LONGEST_EXCHANGE_S):
                 is_newer = catch_up(self._journal, Copy(remote.client, remote.path, url))
         except SourceError as error:
             raise JournalBroken(f"the journal's copy can't be read: {error.message}") from error
@@ -88,7 +89,7 @@ class JournalCopy:
 
     def push(self) -> None:
         """Push now. Raises UndriftError when the copy can't be brought up to date."""
-        with opened(self._access, self._credentials) as remote:
+        with opened(self._access, self._credentials) as remote, remote.exchange.within(LONGEST_EXCHANGE_S):
             self._pushed = push(self._journal, Copy(remote.client, remote.path, shown(remote.url)))
         self._store.outbox.note_copy(self._pushed)
         self._problem = ""

@@ -15,7 +15,7 @@ from reconciler.model.changeset import Outcome, Result
 from reconciler.model.live import Resource
 from reconciler.model.manifest import GroupKind, ObjectKey, Raw
 from reconciler.objects import keys
-from reconciler.objects.kinds import DEFINITION, NAMESPACE, controller, defined_by, is_established
+from reconciler.objects.kinds import DEFINITION, NAMESPACE, defined_by, is_established
 from reconciler.ports import ClusterApi
 
 PASSING_KINDS = frozenset(
@@ -80,7 +80,7 @@ def _living(api: ClusterApi, live: Raw) -> Iterator[Raw]:
     name, is_namespace = live["metadata"]["name"], ObjectKey.of(live).group_kind == NAMESPACE
     for resource in _kinds_in(api) if is_namespace else _kind_of(api, live):
         for one in _listed(api, resource, name if is_namespace else "", ObjectKey.of(live)):
-            if not _comes_and_goes(one):
+            if not (is_namespace and _comes_and_goes(api, one)):
                 yield one
 
 
@@ -119,11 +119,23 @@ def _listed(api: ClusterApi, resource: Resource, namespace: str, subject: Object
         raise _not_empty(subject, f"{what}, and they would be deleted with it") from error
 
 
-def _comes_and_goes(one: Raw) -> bool:
+def _comes_and_goes(api: ClusterApi, one: Raw) -> bool:
+    """Whether it is made by what is in the namespace, or by Kubernetes in each. What an object outside has made, as
+    Crossplane does, is that one's, and may be what a bill is paid for."""
     meta, kind = one["metadata"], str(one["kind"])
-    if controller(one) or (kind, meta["name"]) in IN_EVERY_NAMESPACE:
+    if _owner_is_inside(api, one) or (kind, meta["name"]) in IN_EVERY_NAMESPACE:
         return True
     return kind == "Secret" and (meta.get("annotations") or {}).get(TOKEN_OF) == "default"
+
+
+def _owner_is_inside(api: ClusterApi, one: Raw) -> bool:
+    """A controller of a namespaced kind can only be in the object's own namespace."""
+    owner = next((ref for ref in one["metadata"].get("ownerReferences") or () if ref.get("controller")), None)
+    if owner is None:
+        return False
+    group, _, version = str(owner.get("apiVersion") or "").rpartition("/")
+    resource = api.discovery().find(GroupKind(group, str(owner.get("kind"))), version)
+    return resource is not None and resource.namespaced
 
 
 def _names(found: list[ObjectKey]) -> str:

@@ -7,7 +7,7 @@ where they are an API server's own.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -42,7 +42,7 @@ SMALL_PAGE = 20
 LIST_TIMEOUT_S = 200.0
 """For all pages of a list; a task is killed after 300 s."""
 MOST_LISTED_BYTES = 256 << 20
-"""For all pages of a list: some 200,000 objects of metadata, and several times as much in memory."""
+"""For all pages of a list that is held as it is: some 200,000 objects of metadata, and several times as much in memory."""
 METADATA = "as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST = "as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
@@ -111,24 +111,40 @@ class Client:
         return _with_type(body, resource)
 
     def list(
-        self, resource: Resource, *, namespace: str = "", selector: str = "", metadata_only: bool = False
+        self,
+        resource: Resource,
+        *,
+        namespace: str = "",
+        selector: str = "",
+        metadata_only: bool = False,
+        trim: Callable[[Raw], Raw] | None = None,
     ) -> Listing:
         try:
-            return self._listed(resource, namespace, selector, PAGE, metadata_only=metadata_only)
+            return self._listed(resource, namespace, selector, PAGE, trim, metadata_only=metadata_only)
         except TooMuch:  # objects of a megabyte each, such as full inventories
-            return self._listed(resource, namespace, selector, SMALL_PAGE, metadata_only=metadata_only)
+            return self._listed(resource, namespace, selector, SMALL_PAGE, trim, metadata_only=metadata_only)
 
-    def _listed(self, resource: Resource, namespace: str, selector: str, limit: int, *, metadata_only: bool) -> Listing:
+    def _listed(
+        self,
+        resource: Resource,
+        namespace: str,
+        selector: str,
+        limit: int,
+        trim: Callable[[Raw], Raw] | None,
+        *,
+        metadata_only: bool,
+    ) -> Listing:
         items: list[Raw] = []
         token, size, ends_at = "", 0, time.monotonic() + LIST_TIMEOUT_S
         while True:
             page, page_size = self._page(resource, namespace, selector, limit, token, metadata_only=metadata_only)
             size += page_size
             version, token, found = self._page_parts(page, resource)
-            items += [_with_type(item, resource) for item in found]
+            whole = (_with_type(item, resource) for item in found)
+            items += map(trim, whole) if trim else whole
             if not token:
                 return Listing(tuple(items), version)
-            if size > MOST_LISTED_BYTES or time.monotonic() > ends_at:
+            if (size > MOST_LISTED_BYTES and trim is None) or time.monotonic() > ends_at:
                 raise Unreachable(
                     f"cluster {self.name}: the list of {resource.plural} did not end within {LIST_TIMEOUT_S:.0f} s and "
                     f"{MOST_LISTED_BYTES >> 20} MiB; nothing is concluded from it",

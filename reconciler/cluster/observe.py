@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from reconciler.clock import Clock
 from reconciler.errors import AccessDenied, PreconditionFailed, UnknownKind
@@ -46,16 +47,28 @@ def survey(
     clock: Clock,
     *,
     by_metadata: Callable[[GroupKind], bool] = lambda _: True,
+    judge: Callable[[Raw], None] = lambda _: None,
 ) -> Survey:
-    """Everything that carries a part-of label, of most kinds the metadata only. `kinds` says in which namespaces members are
-    known, `by_metadata` of which kinds that is enough. One list a kind either way."""
+    """The metadata of everything that carries a part-of label. `kinds` says in which namespaces members are known,
+    `by_metadata` of which kinds that is enough; of the others `judge` is shown each object, which is not held. One list a
+    kind either way."""
     at = clock.now()
-    live, unseen = _look(api, kinds, keys.PART_OF, by_metadata=by_metadata)
+
+    def trim(item: Raw) -> Raw:
+        judge(item)
+        return {name: item[name] for name in ("apiVersion", "kind", "metadata")}
+
+    live, unseen = _look(api, kinds, keys.PART_OF, by_metadata=by_metadata, trim=trim)
     return Survey(at, live, unseen)
 
 
 def _look(
-    api: ClusterApi, kinds: Mapping[GroupKind, set[str]], selector: str, *, by_metadata: Callable[[GroupKind], bool]
+    api: ClusterApi,
+    kinds: Mapping[GroupKind, set[str]],
+    selector: str,
+    *,
+    by_metadata: Callable[[GroupKind], bool],
+    trim: Callable[[Raw], Raw] | None = None,
 ) -> tuple[dict[ObjectKey, Raw], frozenset[GroupKind]]:
     live: dict[ObjectKey, Raw] = {}
     unseen: set[GroupKind] = set()
@@ -66,7 +79,9 @@ def _look(
             unseen.add(kind)
             continue
         try:
-            items = _list(api, resource, namespaces, selector, metadata_only=by_metadata(kind))
+            is_enough = by_metadata(kind)
+            given: Any = {"metadata_only": is_enough, "trim": None if is_enough else trim}
+            items = _list(api, resource, namespaces, selector, **given)
         except (AccessDenied, UnknownKind):
             unseen.add(kind)
             continue
@@ -82,25 +97,21 @@ def _discovery(api: ClusterApi, kinds: Collection[GroupKind]) -> Discovery:
     return api.discovery(refresh=True)
 
 
-def _list(
-    api: ClusterApi, resource: Resource, namespaces: Collection[str], selector: str, *, metadata_only: bool
-) -> Iterable[Raw]:
+def _list(api: ClusterApi, resource: Resource, namespaces: Collection[str], selector: str, **how: Any) -> Iterable[Raw]:
     try:
-        return _whole(api, resource, "", selector, metadata_only=metadata_only)
+        return _whole(api, resource, "", selector, **how)
     except AccessDenied:
         if not resource.namespaced or not namespaces:
             raise
         found: list[Raw] = []
         for namespace in sorted(namespaces):
-            found += _whole(api, resource, namespace, selector, metadata_only=metadata_only)
+            found += _whole(api, resource, namespace, selector, **how)
         return found
 
 
-def _whole(
-    api: ClusterApi, resource: Resource, namespace: str, selector: str, *, metadata_only: bool
-) -> tuple[Raw, ...]:
+def _whole(api: ClusterApi, resource: Resource, namespace: str, selector: str, **how: Any) -> tuple[Raw, ...]:
     """One consistent list. A continue token that expired under us (410) means to begin again, once."""
     try:
-        return api.list(resource, namespace=namespace, selector=selector, metadata_only=metadata_only).items
+        return api.list(resource, namespace=namespace, selector=selector, **how).items
     except PreconditionFailed:
-        return api.list(resource, namespace=namespace, selector=selector, metadata_only=metadata_only).items
+        return api.list(resource, namespace=namespace, selector=selector, **how).items

@@ -130,6 +130,8 @@ class SyncRecord:
     """When to come due again before the periodic time: never, with back-off, or in so many seconds."""
     memory: Memory = field(default_factory=Memory)
     wrote: bool = False
+    unanswered: bool = False
+    """Whether the pass ended since the cluster did not answer at all."""
 
     @property
     def requests(self) -> int:

@@ -14,7 +14,7 @@ from datetime import datetime
 
 from reconciler import health
 from reconciler.clock import Clock
-from reconciler.errors import ClusterIdentityChanged, FirstContact, LeaseError, NeedsReplacing, UndriftError
+from reconciler.errors import ClusterIdentityChanged, FirstContact, LeaseError, NeedsReplacing, NoAnswer, UndriftError
 from reconciler.model.changeset import ChangeSet, Drift, Outcome, Result
 from reconciler.model.health import Health, HealthReport, ObjectHealth
 from reconciler.model.inventory import NEVER_PRUNED, Applied, HistoryEntry, Inventory, Proof
@@ -187,6 +187,7 @@ class Notes:
                 closure=self.desired.closure if self.desired and verdict.is_complete(self) else None,
             ),
             wrote=self.wrote,
+            unanswered=isinstance(self.error, NoAnswer),
         )
 
     def _warnings(self) -> tuple[str, ...]:

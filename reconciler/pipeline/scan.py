@@ -101,9 +101,17 @@ def scan(
     for inventory in newest.values():
         for member in _proofs(inventory):
             places.setdefault(member.group_kind, set()).add(member.namespace)
-    survey = cluster.survey(api, places, rooms.clock, by_metadata=health.is_told_by_metadata)
+    healths: dict[ObjectKey, ObjectHealth] = {}
+    survey = cluster.survey(
+        api,
+        places,
+        rooms.clock,
+        by_metadata=health.is_told_by_metadata,
+        judge=lambda live: healths.update({ObjectKey.of(live): health.assess(live, began_at)}),
+    )
     findings = {
-        key: _judge(api, key, inventory, survey, (policies or {}).get(key)) for key, inventory in newest.items()
+        key: _judge(api, key, inventory, Sight(survey, healths), (policies or {}).get(key))
+        for key, inventory in newest.items()
     }
     # Of another installation's there is nothing to say, unless it stands where one of ours should.
     findings |= {key: Finding(known=False, is_unreadable=True) for key in unreadable if key in (policies or {})}
@@ -127,10 +135,18 @@ def _proofs(inventory: Inventory) -> Mapping[ObjectKey, Proof]:
     return inventory.applied.proofs if inventory.applied else {}
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a cluster looked like: its objects' metadata, and how those do whose kind has rules for that."""
+
+    survey: Survey
+    healths: Mapping[ObjectKey, ObjectHealth]
+
+
 def _judge(
-    api: ClusterApi, key: InstanceKey, inventory: Inventory, survey: Survey, policy: DriftPolicy | None
+    api: ClusterApi, key: InstanceKey, inventory: Inventory, sight: Sight, policy: DriftPolicy | None
 ) -> Finding:
-    applied = inventory.applied
+    survey, applied = sight.survey, inventory.applied
     if applied is None:
         return Finding(known=False)
     proofs = _proofs(inventory)
@@ -139,7 +155,7 @@ def _judge(
     return Finding(
         drift=tuple(found for member, found in differs.items() if member not in own),
         unfinished=bool(own),
-        health=dict(_healths(api, proofs, differs, survey)),
+        health=dict(_healths(api, proofs, differs, sight)),
         foreign=tuple(_foreign(key, proofs, survey, policy)) if policy else (),
         known=applied.complete and not inventory.is_unfinished,
         unseen=any(member.group_kind in survey.unseen for member in proofs),
@@ -166,15 +182,17 @@ def _may_be_own(key: InstanceKey, member: ObjectKey, survey: Survey) -> bool:
 
 
 def _healths(
-    api: ClusterApi, members: Iterable[ObjectKey], differs: Mapping[ObjectKey, Drift], survey: Survey
+    api: ClusterApi, members: Iterable[ObjectKey], differs: Mapping[ObjectKey, Drift], sight: Sight
 ) -> Iterator[tuple[ObjectKey, ObjectHealth]]:
     for member in members:
-        live = survey.live.get(member)
+        live = sight.survey.live.get(member)
         if live is None:
             if member in differs and differs[member].field == DELETED:
-                yield member, health.assess(None, survey.at)
+                yield member, health.assess(None, sight.survey.at)
+        elif member in sight.healths:
+            yield member, sight.healths[member]
         elif member.group_kind != DEFINITION:
-            yield member, health.assess(live, survey.at)
+            yield member, health.assess(live, sight.survey.at)
         elif _is_served(api, member.name):
             yield member, ObjectHealth(Health.HEALTHY)
 

@@ -13,6 +13,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Any
 
@@ -60,16 +61,24 @@ class Mirror:
         with self.reading() as repo:
             return frozenset(commit for commit in commits if ObjectID(commit.encode()) not in repo.object_store)
 
-    def fetch(self, remote: Remote, commits: Collection[str], limits: RepositoryLimits) -> None:
-        """Bring commits here. Another process may have done so while this one waited for the lock.
+    def fetch(
+        self,
+        remote: Remote,
+        commits: Collection[str],
+        limits: RepositoryLimits,
+        place: AbstractContextManager[None] | None = None,
+    ) -> None:
+        """Bring commits here. Another process may have done so while this one waited for the lock; only who really fetches
+        takes a `place` at the host.
 
-        Raises SourceTooLarge at a limit, MirrorBroken when the disk does not take it; the mirror stays usable.
+        Raises SourceTooLarge at a limit, MirrorBroken when the disk does not take it, GitBusy when no place comes free; the
+        mirror stays usable.
         """
         with self._locked(remote.exchange.remaining_s):
             wanted = self.missing(commits)
             if not wanted:
                 return
-            with self.mended(), contextlib.closing(self._open()) as repo:
+            with place or contextlib.nullcontext(), self.mended(), contextlib.closing(self._open()) as repo:
                 self._sweep()
                 _receive(repo, remote, wanted, limits)
                 _remember(repo, wanted)

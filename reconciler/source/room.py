@@ -73,7 +73,6 @@ class SourceRoom:
         if not missing:
             return
         with (
-            self._visits.to(access.url) if self._visits else contextlib.nullcontext(),
             self._reached(access) as found,
             remote.told(access),
             found.exchange.within(_seconds(access), SourceTooLarge),
@@ -137,7 +136,7 @@ class SourceRoom:
         self, mirror: Mirror, found: remote.Remote, missing: Collection[str], access: RepositoryAccess
     ) -> None:
         try:
-            mirror.fetch(found, missing, access.limits)
+            mirror.fetch(found, missing, access.limits, self._visits.to(access.url) if self._visits else None)
         except GitUnreachable:
             raise
         except (KeyError, AssertionError, UnresolvedDeltas) as error:  # dulwich, for a store it can't make sense of

@@ -54,11 +54,17 @@ class FakeApi:
         return _metadata(live) if live is not None and metadata_only else live
 
     def list(
-        self, resource: Resource, *, namespace: str = "", selector: str = "", metadata_only: bool = False
+        self,
+        resource: Resource,
+        *,
+        namespace: str = "",
+        selector: str = "",
+        metadata_only: bool = False,
+        trim: Callable[[Raw], Raw] | None = None,
     ) -> Listing:
         found = self._request("LIST", resource, None, lambda: self._selected(resource, namespace, selector))
         items = tuple(_metadata(live) if metadata_only else live for live in found)
-        return Listing(items, "1000")
+        return Listing(tuple(trim(one) for one in items) if trim else items, "1000")
 
     def apply(self, resource: Resource, body: Raw, *, manager: str, force: bool, dry_run: bool = False) -> Raw:
         key = ObjectKey.of(body)

@@ -91,7 +91,7 @@ class Destinations(RuleBasedStateMachine):
     @rule(where=st.sampled_from(sorted({one.destination for one in WORKS} - {""})), seconds=st.sampled_from([5, 40]))
     def shut(self, where: str, seconds: int) -> None:
         self.queue.shut(where, seconds)
-        self.shut_until_ms[where] = self.queue.now_ms() + seconds * 1000
+        self.shut_until_ms[where] = max(self.queue.now_ms() + seconds * 1000, self.shut_until_ms.get(where, 0))
 
     @rule(where=st.sampled_from(sorted({one.destination for one in WORKS} - {""})))
     def open(self, where: str) -> None:

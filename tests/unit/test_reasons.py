@@ -61,6 +61,7 @@ NEVER_SHOWN = {
     "InventoryNotRead",  # the pipeline reads it, then
     "FleetError",  # of the fleet's files, in `status`
     "NoAnswer",  # told as Unreachable
+    "GitCrowded",  # told as GitBusy
 }  # fmt: skip
 
 

@@ -59,7 +59,10 @@ def scheduler(
         tells=chosen.webhook is not None,
     )
     store = wiring.store()
-    keeper = FleetKeeper(location, wiring.rooms().source, chosen.dev_clusters, chosen.contexts, store.pins.activated)
+    # The leader waits for no place at a Git host: it would grant nothing meanwhile.
+    keeper = FleetKeeper(
+        location, wiring.open_rooms(chosen).source, chosen.dev_clusters, chosen.contexts, store.pins.activated
+    )
     records = Records(store, wiring.journal(), wiring.journal_copy())
     made = Scheduler(store, keeper, records, partial(dispatch, the_app(), store.redis), SystemClock(), pace)
     if fresh:

@@ -77,6 +77,7 @@ class Records:
             self._say(f"the journal can't be written, entries wait in Redis: {error}")
             return
         self._problem = ""
+        self._missed.update(str(one["id"]) for one in gaps)
         self._store.outbox.done(entries, head)
         if self._copy is not None and any(one["kind"] != "sync" for one in entries):
             self._copy.soon()
@@ -97,7 +98,6 @@ class Records:
             with self._store.leader.kept(LONGEST_FETCH_S):
                 self._copy.require_newest(known)
         elif known is not None and known not in self._missed and not self._journal.has(known):
-            self._missed.add(known)
             now, message = self._store.clock.now(), f"{known[:12]}: {ELSEWHERE}"
             self._store.events.append(now, "scheduler", "journal", "JournalElsewhere", message)
             log.error("journal_elsewhere", commit=known[:12])

@@ -76,6 +76,7 @@ class SpecStore:
                 pipe.hset(self._key("sources"), str(key), mine)
             if is_renamed:
                 closures.forget(key, came_from[key])
+                closures.reopen(key, repo.subject)  # under this name nobody knows what it reads
             pipe.hdel(self._key("left"), str(key))
         for cluster, keys in groupby(sorted(now, key=_cluster), key=_cluster):
             for some in at_most(keys):

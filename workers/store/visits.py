@@ -14,7 +14,7 @@ from typing import Any
 import redis
 
 from reconciler.clock import Clock
-from reconciler.errors import GitBusy
+from reconciler.errors import GitCrowded
 from reconciler.model.spec import LONGEST_FETCH
 from workers.messages import git_host
 
@@ -49,7 +49,7 @@ class Visits:
 
     @contextmanager
     def to(self, url: str) -> Iterator[None]:
-        """Hold a place at a repository's host inside the block; a folder has no host. Raises GitBusy when none came free."""
+        """Hold a place at a repository's host inside the block; a folder has none. Raises GitCrowded when none came free."""
         host = git_host(url)
         if not host:
             yield
@@ -66,7 +66,7 @@ class Visits:
         while not self._taken(host, token):
             left_s = until_s - self._clock.boot_s()
             if left_s <= 0:
-                raise GitBusy(
+                raise GitCrowded(
                     f"{host}: {self._most} fetches from this Git host are under way; tried again soon",
                     subject=host,
                     retry=5.0,

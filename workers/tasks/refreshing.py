@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 
 import structlog
 
-from reconciler.errors import GitBusy, UndriftError
+from reconciler.errors import GitBusy, GitCrowded, UndriftError
 from reconciler.model.instance import InstanceKey
 from reconciler.model.record import Memory
 from reconciler.model.revision import Closure
@@ -45,6 +46,11 @@ def _refresh(url: str, grant: Grant, results: Results) -> Mark | None:
     known = _known(url, unjudged, results) if is_whole else _all_open(url, unjudged)
     try:
         report = refresh(access, known, wiring.rooms())
+    except GitCrowded as error:
+        at_ms = store.due.now_ms() + int(float(error.retry) * 1000)
+        again = Mark(grant.work, grant.lane, "others fetch there", at_ms=at_ms)
+        results.mark((replace(again, request=one) for one in grant.requests), store.due.now_ms())
+        return again
     except UndriftError as error:
         _note_failure(url, error, results)
         results.outcome = "Failed"
@@ -52,7 +58,9 @@ def _refresh(url: str, grant: Grant, results: Results) -> Mark | None:
             store.due.shut(grant.work.destination, error.retry)
         # Each of these says for itself what is wrong, and tries again by its own back-off.
         wishes = (Mark(Work("sync", str(key)), Lane.COMMIT, reason) for key, reason in unjudged.items())
-        results.mark(wishes, store.due.now_ms())
+        found = store.results()
+        found.mark(wishes, store.due.now_ms())
+        _in_steps(grant, found)
         outcome: dict[str, object] = {"phase": "Failed", "reason": error.reason, "message": error.message}
     else:
         _spread(url, report, unjudged, known, partial(_in_steps, grant))

@@ -16,6 +16,7 @@ from workers.tasks.leased import run_leased
 
 log = structlog.get_logger()
 SHUT_FOR_INTERVALS = 3
+SILENT = "it did not answer a sync"
 
 
 def run(cluster: str, fence: int) -> None:
@@ -45,7 +46,8 @@ def _scan(name: str, grant: Grant, guard: RedisGuard, results: Results) -> Mark 
             store.pins.note_stranger(name, error.message)
             store.status.forget_memories(specs)
     else:
-        store.due.open(name)
+        if SILENT in grant.reasons or store.status.scans().get(name, {}).get("error"):
+            store.due.open(name)  # what it asked for itself lasts
         store.status.note_scan(name, report.began_at, requests=report.requests)
         results.meters.count_answers(name, report.answers)
         applied = [one.applied for one in report.findings.values() if one.applied is not None]

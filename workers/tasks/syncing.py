@@ -12,7 +12,6 @@ from reconciler.errors import (
     LeaseError,
     TooManyRequests,
     UndriftError,
-    Unreachable,
 )
 from reconciler.model.instance import InstanceKey
 from reconciler.model.record import Order, Phase, SyncRecord
@@ -28,7 +27,7 @@ from workers.store.brief import Brief, Results
 from workers.store.guard import RedisGuard
 from workers.tasks.leased import run_leased
 from workers.tasks.leaving import leave
-from workers.tasks.scanning import spared_s
+from workers.tasks.scanning import SILENT, spared_s
 
 log = structlog.get_logger()
 _dice = random.Random()
@@ -158,10 +157,8 @@ def _spare(target: ClusterTarget, record: SyncRecord) -> None:
     due = wiring.store().due
     if record.reason == TooManyRequests.__name__ and isinstance(record.retry, float):
         due.shut(target.name, record.retry)
-    elif (
-        record.reason == Unreachable.__name__ and record.answers.get("none") and due.shut(target.name, spared_s(target))
-    ):
-        due.mark([Mark(Work("scan", target.name), Lane.DRIFT, "it did not answer a sync")])
+    elif record.unanswered and due.shut(target.name, spared_s(target)):
+        due.mark([Mark(Work("scan", target.name), Lane.DRIFT, SILENT)])
 
 
 def _note_closure(spec: InstanceSpec, record: SyncRecord, again: Mark, results: Results) -> Mark:

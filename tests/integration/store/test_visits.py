@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from reconciler.clock import ManualClock
-from reconciler.errors import GitBusy
+from reconciler.errors import GitCrowded
 from workers.store import Store, open_store
 from workers.store import visits as places
 from workers.store.visits import Visits
@@ -39,7 +39,7 @@ def test_only_so_many_are_at_one_host_and_others_do_not_count(
     monkeypatch.setattr(places, "LONGEST_WAIT_S", 0.0)
 
     with visits.to(URL), visits.to(URL.replace("apps", "web")):
-        with pytest.raises(GitBusy, match=r"git\.example\.com: 2 fetches"), visits.to(URL):
+        with pytest.raises(GitCrowded, match=r"git\.example\.com: 2 fetches"), visits.to(URL):
             pass
         with visits.to("https://other.example.com/apps.git"), visits.to("file:///srv/apps.git"):
             pass
@@ -73,7 +73,7 @@ def test_a_place_that_its_holder_died_with_runs_out(
     dead = [visits.to(URL) for _ in range(2)]  # held, or the collector would end them
     for one in dead:
         one.__enter__()
-    with pytest.raises(GitBusy), visits.to(URL):
+    with pytest.raises(GitCrowded), visits.to(URL):
         pass
 
     clock.advance(places.HELD_S + 1)

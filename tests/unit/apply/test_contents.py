@@ -68,6 +68,11 @@ def of(key: ObjectKey) -> dict[str, Any]:
     }
 
 
+INSIDE = {"apiVersion": "example.com/v1", "kind": "Widget", "name": "w", "controller": True}
+OUTSIDE = {"apiVersion": "v1", "kind": "Namespace", "name": "another", "controller": True}
+"""A controller of a cluster-scoped kind, as Crossplane's composites are."""
+
+
 @pytest.fixture
 def world() -> World:
     return World()
@@ -134,6 +139,8 @@ def test_a_namespace_waits_for_a_member_whose_kind_is_not_served_now(world: Worl
         ("ServiceAccount", "robot", {}),
         ("Widget", "w", {"group": "example.com"}),
         ("Secret", "owned", {"ownerReferences": [{"kind": "Widget", "name": "w"}]}),
+        ("Secret", "made-outside", {"ownerReferences": [OUTSIDE]}),
+        ("Secret", "made-by-a-stranger", {"ownerReferences": [{**INSIDE, "kind": "Stranger"}]}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -154,7 +161,7 @@ def test_a_namespace_stays_while_anything_of_others_lives_in_it(
         ("Secret", "default-token-abcde", {"annotations": {"kubernetes.io/service-account.name": "default"}}),
         ("Event", "one.17", {}),
         ("PodMetrics", "web-1", {"group": "metrics.k8s.io"}),
-        ("ConfigMap", "made", {"ownerReferences": [{"kind": "Widget", "name": "w", "controller": True}]}),
+        ("ConfigMap", "made", {"ownerReferences": [INSIDE]}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -171,6 +178,13 @@ def test_a_definition_stays_while_somebody_s_object_of_it_lives_anywhere(world: 
 
     assert "holds Widget.example.com shop/theirs" in world.prune(CRD)[0][1]
     assert CRD in world.fake.objects
+
+
+def test_a_definition_stays_while_a_controller_s_objects_of_it_live(world: World) -> None:
+    """Their owner is of another kind and does not go with it."""
+    world.put("Widget", "managed", group="example.com", ownerReferences=[OUTSIDE])
+
+    assert "holds Widget.example.com shop/managed" in world.prune(CRD)[0][1]
 
 
 def test_a_refused_definition_does_not_keep_another_namespace(world: World) -> None:
