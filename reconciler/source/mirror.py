@@ -102,7 +102,7 @@ class Mirror:
 
     @contextlib.contextmanager
     def mended(self) -> Iterator[None]:
-        """Name disk trouble; a mirror that can't be read any more is thrown away, to be made anew at the next try."""
+        """Name disk trouble."""
         try:
             yield
         except OSError as error:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import resources
 
 QUEUE = ("mark", "grant", "claim", "extend", "step", "complete", "release", "expire", "forget", "boot", "shut")
 """The scripts that share `queue.lua`."""
 
 
+@cache
 def script(name: str) -> str:
     """The text of a script, with what those of the queue share before it."""
     folder = resources.files("workers.store") / "lua"

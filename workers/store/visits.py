@@ -1,7 +1,7 @@
 """Places at Git hosts: how many fetch from one at once, over all workers on all machines.
 
 After a commit that concerns five hundred instances, fifty machines lack it at the same moment. Look-ups are bounded by the
-due queue; a fetch in the middle of a sync waits here. A place that its holder died with runs out by itself.
+due queue; every fetch by a worker waits here. A place that its holder died with runs out by itself.
 """
 
 from __future__ import annotations

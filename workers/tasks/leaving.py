@@ -104,8 +104,7 @@ def _not_standing(stone: Tombstone) -> Sequence[InstanceKey]:
 
 
 def _is_old(heir: InstanceStatus, stone: Tombstone) -> bool:
-    """Whether what is known of an heir is from before the time to go: only a sync looks at health, and the heir's cluster
-    may have died since."""
+    """Whether what is known of an heir is from before the time to go: its cluster may have died since."""
     return heir.last_sync is None or heir.last_sync < stone.due
 
 

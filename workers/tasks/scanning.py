@@ -39,6 +39,7 @@ def _scan(name: str, grant: Grant, guard: RedisGuard, results: Results) -> Mark 
     except LeaseError:
         raise
     except UndriftError as error:
+        guard.remaining_s()
         _note_failure(target, error)
         _spare(target, error)
         results.outcome = "Failed"
@@ -46,13 +47,13 @@ def _scan(name: str, grant: Grant, guard: RedisGuard, results: Results) -> Mark 
             store.pins.note_stranger(name, error.message)
             store.status.forget_memories(specs)
     else:
+        guard.remaining_s()  # what was seen long ago is told by nobody
         if SILENT in grant.reasons or store.status.scans().get(name, {}).get("error"):
             store.due.open(name)  # what it asked for itself lasts
         store.status.note_scan(name, report.began_at, requests=report.requests)
         results.meters.count_answers(name, report.answers)
         applied = [one.applied for one in report.findings.values() if one.applied is not None]
         store.status.note_kinds(name, (key for one in applied for key in one.proofs))
-        guard.remaining_s()  # what was seen long ago is told by nobody
         judge_all(report, known)
         if store.status.is_trash_day(name, store.clock.now()):
             _empty_old_trash(target, guard)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import resource
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -123,6 +125,36 @@ def test_tags_are_peeled_and_commits_need_no_ref(room: SourceRoom, git_server: G
     assert read(room, found, "a.yaml", ref=Ref(tag="v1")) == b"one"
     assert read(room, found, "a.yaml", ref=Ref(commit=first)) == b"one"
     assert read(room, access(git_repo.url), "a.yaml", ref=Ref(tag="v1")) == b"one"
+
+
+class Places:
+    """Counts who fetches."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.inside = 0
+
+    @contextlib.contextmanager
+    def to(self, url: str) -> Iterator[None]:
+        self.asked.append(url)
+        self.inside += 1
+        yield
+        self.inside -= 1
+
+
+def test_who_fetches_holds_a_place_at_the_host_and_who_has_it_all_asks_for_none(
+    git_server: GitServer, git_repo: Repo, tmp_path: Path
+) -> None:
+    places = Places()
+    room = SourceRoom(tmp_path / "mirrors", Credentials({}, None), SystemClock(), visits=places)
+    found, commit = access(git_server.url("apps.git")), git_repo.commit({"a.yaml": "one"})
+
+    room.refs(found)
+    assert places.asked == [], "a look-up is bounded by the queue"
+    room.fetch(found, [commit])
+    room.fetch(found, [commit])
+
+    assert (places.asked, places.inside) == ([found.url], 0)
 
 
 def test_a_force_push_is_followed_and_the_old_commit_stays_readable(
