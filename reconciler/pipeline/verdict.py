@@ -55,7 +55,7 @@ def tell(notes: Notes, report: HealthReport, now: datetime) -> Told:
     if notes.error is not None:
         return _ended_early(notes, notes.error)
     if failed := [one for one in notes.failures if not isinstance(one.error, FirstContact | NeedsReplacing)]:
-        return _failed(failed)
+        return _failed(failed, notes)
     if notes.plan is not None and notes.plan.holds:
         return _held(notes)
     if notes.plan is not None and not notes.plan.is_noop and not notes.wrote:
@@ -79,8 +79,9 @@ def is_complete(notes: Notes) -> bool:
 
 
 def is_not_ours(error: UndriftError | None) -> bool:
-    """Whether an object that could not be applied exists and belongs to somebody else, or was refused outright."""
-    return isinstance(error, (FirstContact, OwnedByAnother, InvalidObject))
+    """Whether an object that could not be applied exists and belongs to somebody else, or was refused outright: a field that
+    can't be changed is one of an object that stood before."""
+    return exists_anyway(error) or isinstance(error, InvalidObject)
 
 
 def exists_anyway(error: UndriftError | None) -> bool:
@@ -93,7 +94,7 @@ def _ended_early(notes: Notes, error: UndriftError) -> Told:
     return Told(Sync.UNKNOWN, phase, error.reason, error.message, error.retry)
 
 
-def _failed(failed: list[Outcome]) -> Told:
+def _failed(failed: list[Outcome], notes: Notes) -> Told:
     first = failed[0].error
     assert first is not None  # only outcomes with an error come here
     more = f" (and {len(failed) - 1} more objects failed)" if len(failed) > 1 else ""
@@ -101,9 +102,16 @@ def _failed(failed: list[Outcome]) -> Told:
         Sync.OUT_OF_SYNC,
         Phase.FAILED,
         first.reason,
-        first.message + more,
+        first.message + more + _held_besides(notes),
         soonest([found.error.retry for found in failed if found.error is not None]),
     )
+
+
+def _held_besides(notes: Notes) -> str:
+    """What waits for a person is not hidden by what failed."""
+    if notes.plan is None or not notes.plan.holds:
+        return ""
+    return f"; besides, plan {notes.plan.id} is held: {notes.plan.holds[0].message}"
 
 
 def soonest(retries: list[Retry]) -> Retry:

@@ -12,10 +12,12 @@ from reconciler.errors import UndriftError
 from reconciler.model.plan import Action, Change
 from reconciler.model.record import Order
 from reconciler.model.spec import LOCAL, InstanceSpec
+from reconciler.objects.diff import Difference
 from reconciler.objects.keys import PART_OF
 from reconciler.pipeline.preview import Preview, preview
 from workers import wiring
 from workers.cli import brakes, selecting
+from workers.cli.contexts import cluster_name
 from workers.settings import CONTEXTS as FOLDER
 from workers.store import Store
 
@@ -56,7 +58,9 @@ def activate(
 def _require_waiting(store: Store, name: str) -> None:
     target = store.specs.clusters().get(name)
     if target is None:
-        raise selecting.NotFound(f"no cluster {name!r} in the fleet; `undrift cluster list` shows them")
+        known = cluster_name(name)
+        hint = f"; did you mean {known}?" if known in store.specs.clusters() else "; `undrift cluster list` shows them"
+        raise selecting.NotFound(f"no cluster {name!r} in the fleet{hint}")
     if name in store.pins.activated():
         raise selecting.NotFound(f"cluster {name} is active already")
     kubeconfig = target.access.kubeconfig
@@ -91,13 +95,19 @@ def _show(store: Store, name: str) -> tuple[Counter[str], int]:
 
 def _adds(change: Change, found: Preview) -> str:
     """What Git adds to an object that exists, and whether that restarts its Pods."""
-    paths = [one.path for one in found.added.get(change.key, ()) if not one.path.endswith(PART_OF)]
+    paths = [one.path for one in found.added.get(change.key, ()) if not _is_our_label(one)]
     if not paths:
         return ""
     more = f" and {len(paths) - MOST_ADDED} more" if len(paths) > MOST_ADDED else ""
     restarts = any(path.startswith(".spec.template.") for path in paths)
     what = f"; Git adds {', '.join(paths[:MOST_ADDED])}{more}"
     return what + (", which is in the template of its Pods: they restart" if restarts else "")
+
+
+def _is_our_label(one: Difference) -> bool:
+    """The label that marks an object as ours is no wish of Git's."""
+    is_only_one = isinstance(one.after, dict) and set(one.after) == {PART_OF}
+    return one.path.endswith(PART_OF) or (one.path == ".metadata.labels" and is_only_one)
 
 
 def _word(change: Change, found: Preview) -> str:

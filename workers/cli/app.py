@@ -168,18 +168,31 @@ def sync(
     asynchronous: Annotated[bool, typer.Option("--async", help="Print the request's id and return.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the next answer.")] = 120.0,
 ) -> None:
-    """Sync now. Waits, and ends with 0 synced, 3 failed, 4 held, 5 timed out."""
+    """Look at the repositories and sync now. Waits, and ends with 0 synced, 3 failed, 4 held, 5 timed out."""
     store = wiring.store()
     keys = selecting.instances(store, name, everything=everything, selector=selector)
     if dry_run:
         for key in keys:
             looking.plan(str(key))
         return
-    identity = asking.request(store, keys, "operator", full=full)
     if asynchronous:
-        print(identity)
+        print(asking.request(store, keys, "operator", full=full))
         return
+    if len(keys) <= asking.MANY:
+        _look(store, keys, timeout)
+    identity = asking.request(store, keys, "operator", full=full)
     sys.exit(_follow(store, identity, len(keys), timeout))
+
+
+def _look(store: Store, keys: list[InstanceKey], timeout_s: float) -> None:
+    """Let their repositories be looked at first: who has just pushed means that commit. One that can't be read is said, and
+    what is known of it is synced."""
+    subjects = {spec.source.repo.subject for spec in store.specs.many(keys).values()}
+    identity = store.requests.open(subjects)
+    store.due.mark(Mark(Work("refresh", one), Lane.OPERATOR, "operator", request=identity) for one in subjects)
+    for answer in store.requests.follow(identity, len(subjects), timeout_s):
+        if answer["phase"] == "Failed":
+            print(f"{answer['subject']}: {answer['reason']}: {answer['message']}", file=sys.stderr)
 
 
 def _follow(store: Store, identity: str, count: int, timeout_s: float) -> int:
@@ -188,8 +201,11 @@ def _follow(store: Store, identity: str, count: int, timeout_s: float) -> int:
     for answer in store.requests.follow(identity, count, timeout_s):
         came += 1
         short = InstanceKey.parse(str(answer["subject"])).short
+        counts = ", ".join(f"{count} {what.lower()}" for what, count in dict(answer.get("counts") or {}).items())
+        done = f" ({counts})" if counts and answer["phase"] == "Failed" else ""
         print(
-            f"{short}: {answer.get('sync', '')} {answer['phase']} {answer['reason']}: {answer['message']}", flush=True
+            f"{short}: {answer.get('sync', '')} {answer['phase']} {answer['reason']}{done}: {answer['message']}",
+            flush=True,
         )
         worst = max(worst, {"Failed": FAILED, "Held": HELD, "Paused": HELD}.get(str(answer["phase"]), 0))
     if came < count:
@@ -236,7 +252,7 @@ def approve(
     store.status.approve(key, plan)
     now, who = store.clock.now(), brakes.who()
     store.events.append(now, "instance", str(key), "Approved", f"plan {plan} approved by {who}")
-    store.outbox.put(now, "approve", str(key), by=who, plan=plan, message=store.status.get(key).message)
+    store.outbox.put(now, "approve", str(key), by=who, plan=plan, message=f"plan {plan} is let through")
     identity = asking.request(store, [key], "approved plan")
     sys.exit(_follow(store, identity, 1, 120.0))
 

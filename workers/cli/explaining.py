@@ -23,7 +23,7 @@ SYNC_WORDS = {
 }
 PHASE_WORDS = {
     "Held": "A person must decide before it goes on.",
-    "Failed": "The last sync failed; what ran before still runs.",
+    "Failed": "The last sync failed, in part at least; what it did not get to is as it was.",
     "Syncing": "A worker is syncing it now.",
     "Waiting": "It waits.",
     "Queued": "It is due, and waits for a worker.",

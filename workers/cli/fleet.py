@@ -70,8 +70,7 @@ def render(
         problems = _tell_problems(offline.problems(meant, documents, expansion))
         chosen = offline.chosen(meant, documents, expansion)
         if not chosen:
-            notes = "".join(f"\n  {note}" for note in expansion.notes) or "; it has no application, or no cluster"
-            print(f"undrift: no instance in this fleet to render{notes}", file=sys.stderr)
+            _tell_nothing(expansion)
         for key in chosen:
             try:
                 _render_one(key, expansion, kube_version, rooms)
@@ -100,6 +99,8 @@ def plan(
         if chosen is not Format.JSON:
             _tell_problems(problems)
         keys = offline.chosen(meant, documents, expansion)
+        if not keys:
+            _tell_nothing(expansion)
         outcomes = planning.outcomes([expansion.specs[key] for key in keys], rooms)
     told = planned.tell(outcomes)
     if chosen in (Format.JSON, Format.YAML):
@@ -108,6 +109,12 @@ def plan(
     else:
         planned.show(told)
     sys.exit(planned.exit_code(outcomes, is_whole=not problems))
+
+
+def _tell_nothing(expansion: Expansion) -> None:
+    """An empty answer is explained: a cluster of `up --context`, say, stands in no file."""
+    notes = "".join(f"\n  {note}" for note in expansion.notes) or "; it has no application, or no cluster"
+    print(f"undrift: no instance in this fleet{notes}", file=sys.stderr)
 
 
 def _tell_problems(problems: Sequence[Problem]) -> Sequence[Problem]:
