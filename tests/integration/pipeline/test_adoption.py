@@ -12,7 +12,7 @@ from reconciler.devcluster import Running
 from reconciler.model.drift import IgnoredDifference
 from reconciler.model.record import Phase, Sync
 from reconciler.model.spec import SyncPolicy
-from tests.integration.pipeline.conftest import DEPLOYMENT, World
+from tests.integration.pipeline.conftest import CONFIG_MAP, DEPLOYMENT, World, config_map
 from tests.integration.pipeline.test_ignored import REPLICAS, TEXT, live
 
 RESTARTED = {"kubectl.kubernetes.io/restartedAt": "2026-11-24T00:00:00Z"}
@@ -99,3 +99,22 @@ def test_a_scale_by_hand_is_no_autoscaler(world: World, scale: Scale) -> None:
 
     assert world.sync().counts == {"Adopted": 1}
     assert live(world)["spec"]["replicas"] == 2
+
+
+def test_what_was_refused_and_never_ours_is_no_member(world: World) -> None:
+    """Its manifest left Git, and `app plan` told that somebody's object would be deleted."""
+    world.write({"two.yaml": config_map("two")})
+    world.sync()
+    meta = {"name": "one", "namespace": world.name}
+    theirs = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"a": "theirs"}, "immutable": True}
+    world.api.create(CONFIG_MAP, theirs)
+    world.write({"one.yaml": config_map()})
+    assert world.sync().reason == "ImmutableField"
+
+    world.write({"one.yaml": None})
+    record = world.sync()
+
+    assert "Left" not in record.counts
+    world.sync(full=True)  # which writes what is remembered
+    assert {key.name for key in world.inventory().members} == {"two"}
+    assert (world.config_map() or {})["data"] == {"a": "theirs"}
