@@ -23,7 +23,8 @@ LOOK_S, WITHIN_S = 0.02, 60.0
 def run(site: Site, *, quick: bool, full: bool = False) -> dict[str, Any]:
     """By the number of applications in the repository: seconds, CPU seconds a commit, and sync tasks a commit."""
     sizes = (30,) if quick else FULL_SIZES if full else SIZES
-    return {str(size): _one_size(site, size, 5 if quick else COMMITS) for size in sizes}
+    found: dict[str, Any] = {str(size): _one_size(site, size, 5 if quick else COMMITS) for size in sizes}
+    return {"server": type(site.server).__name__, **found}
 
 
 def _one_size(site: Site, size: int, commits: int) -> dict[str, Any]:

