@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-__all__ = ["Limits", "die_with_parent", "kill_group", "spawn", "stop"]
+__all__ = ["Limits", "die_with_parent", "give_back_memory", "kill_group", "spawn", "stop"]
 
 _PR_SET_PDEATHSIG = 1
 # Loaded before any fork: a child between fork and exec must not take the loader's lock.
@@ -109,3 +109,9 @@ def _set_limits(limits: Limits) -> None:
     ):
         if value is not None:
             resource.setrlimit(kind, (value, value))
+
+
+def give_back_memory() -> None:
+    """Have the C library return what was freed to the system, after something large and rare; glibc keeps it otherwise."""
+    if _LIBC is not None and hasattr(_LIBC, "malloc_trim"):
+        _LIBC.malloc_trim(0)

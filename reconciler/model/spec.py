@@ -266,6 +266,11 @@ class InstanceSpec(Spec):
     labels: dict[str, str] = {}
     rules: ProjectRules | None = None
 
+    def model_post_init(self, _: object) -> None:
+        # Pydantic keeps a set of the given fields' names with each object: half of what 100,000 of these would hold
+        # (2026-11-28: 154 MB, and 80 MB with one set for all). Nobody asks an instance's spec which of them were given.
+        object.__setattr__(self, "__pydantic_fields_set__", _FIELDS)
+
     @property
     def key(self) -> InstanceKey:
         return InstanceKey(self.project, self.application, self.cluster.name)
@@ -301,3 +306,6 @@ class InstanceSpec(Spec):
             mode="json", by_alias=True, exclude={"cluster": {"labels"}, "sources": {"__all__": {"repo": {"look_up"}}}}
         )
         return "sha256:" + hashlib.sha256(orjson.dumps(whole, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+_FIELDS = set(InstanceSpec.model_fields)

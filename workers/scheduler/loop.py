@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import redis
 import structlog
 
+from reconciler import process
 from reconciler.clock import Clock
 from reconciler.errors import JournalBroken, UndriftError
 from reconciler.fleet import Expansion
@@ -244,6 +245,7 @@ class Scheduler:
             known = states.keys() | self._store.due.parked()
             known |= {Work("sync", str(key)) for key in self._store.status.unjudged()}
             self._store.due.mark(rounds.missing(self._expansion, known, self._store.due.now_ms(), self._dice))
+        process.give_back_memory()  # all works were held at once
 
     def _hand_out(self) -> int:
         """Lease what the workers can take and hand it to them; how many more they could have taken."""
