@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -43,8 +46,15 @@ def run(site: Site, *, quick: bool, full: bool = False) -> dict[str, Any]:
 
 
 def _connections(site: Site, count: int) -> float:
-    """What connections to so many clusters, each with what it serves, add to a process that has one already."""
-    clusters = Clusters(Credentials({}, site.folder / "credentials"), None, SystemClock())
+    """What connections to so many clusters, each with what it serves, add to a process of its own that has one already."""
+    command = [sys.executable, "-m", "benchmarks.memory", str(site.folder / "credentials"), str(count)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout)
+
+
+def main() -> None:
+    """Connect, and print the megabytes."""
+    folder, count = Path(sys.argv[1]), int(sys.argv[2])
+    clusters = Clusters(Credentials({}, folder), None, SystemClock())
     access = ClusterAccess(kubeconfig=KubeconfigRef(file="bench.yaml"))
 
     def connect(number: int) -> float:
@@ -57,7 +67,7 @@ def _connections(site: Site, count: int) -> float:
     before = connect(0)
     after = [connect(number) for number in range(1, count)][-1]
     clusters.close()
-    return round((after - before) / 1e6, 1)
+    print(round((after - before) / 1e6, 1))
 
 
 def _after(site: Site, syncs: int) -> tuple[float, float]:
@@ -73,3 +83,7 @@ def _megabytes(site: Site) -> tuple[float, float]:
     child = psutil.Process(site.children["worker-0"].pid).children()[0]
     (helper,) = [one for one in child.children(recursive=True) if "render/helper" in " ".join(one.cmdline())]
     return round(child.memory_info().rss / 1e6, 1), round(helper.memory_info().rss / 1e6, 1)
+
+
+if __name__ == "__main__":
+    main()
