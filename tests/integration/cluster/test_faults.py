@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from reconciler.model.live import Resource
 from reconciler.model.manifest import GroupKind, ObjectKey
 from reconciler.model.spec import ClusterAccess, ClusterTarget, KubeconfigRef
 from reconciler.ports import ClusterApi, Guard
+from tests.fixtures import web
 from tests.worlds import KEY
 
 CONFIGS = Resource("", "v1", "ConfigMap", "configmaps", True)
@@ -56,16 +57,8 @@ def serving(script: Script) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
+    with web.serving(Handler) as url:
+        yield url
 
 
 def kubeconfig(server: str, user: dict[str, Any] | None = None) -> str:

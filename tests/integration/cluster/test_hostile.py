@@ -7,7 +7,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from reconciler.cluster import Clusters, client, transport
 from reconciler.credentials import CredentialMissing, Credentials
 from reconciler.errors import InvalidObject, NoAnswer, TooManyRequests, UndriftError, Unreachable
 from reconciler.model.spec import ClusterAccess, ClusterTarget, KubeconfigRef
+from tests.fixtures import web
 from tests.integration.cluster.test_faults import CONFIGS, OpenGuard, ShortLease, kubeconfig, reaching, said, serving
 
 LIST = {"kind": "ConfigMapList", "apiVersion": "v1", "metadata": {"resourceVersion": "5"}}
@@ -37,16 +38,8 @@ def sending(write: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
+    with web.serving(Handler) as url:
+        yield url
 
 
 def begin(handler: BaseHTTPRequestHandler, **headers: str) -> None:

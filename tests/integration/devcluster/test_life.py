@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -16,6 +14,7 @@ import urllib3
 
 from reconciler import devcluster
 from reconciler.devcluster.folders import cache_folder
+from tests.fixtures.installation import eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -40,7 +39,7 @@ def test_a_running_cluster_is_found_again_and_nothing_is_left_after_stop(tmp_pat
     assert again == first
     assert devcluster.running(tmp_path) == []
     assert not first.folder.exists()
-    _until(lambda: not any(_lives(program) for program in programs))
+    eventually(lambda: not any(_lives(program) for program in programs), "its programs end", within_s=30)
 
 
 def test_kill_9_of_the_supervisor_leaves_nothing_running(tmp_path: Path) -> None:
@@ -49,7 +48,7 @@ def test_kill_9_of_the_supervisor_leaves_nothing_running(tmp_path: Path) -> None
 
     os.kill(cluster.pid, signal.SIGKILL)
 
-    _until(lambda: not any(_lives(program) for program in programs))
+    eventually(lambda: not any(_lives(program) for program in programs), "its programs end", within_s=30)
     assert devcluster.running(tmp_path) == []
     with pytest.raises(devcluster.ClusterNotRunning):
         devcluster.kubeconfig(tmp_path, cluster.name)
@@ -66,7 +65,7 @@ def test_a_bound_cluster_ends_with_a_starter_that_is_killed(tmp_path: Path) -> N
     starter.kill()
     starter.wait()
 
-    _until(lambda: not any(_lives(member) for member in family))
+    eventually(lambda: not any(_lives(member) for member in family), "supervisor and programs end", within_s=30)
 
 
 def test_an_api_server_that_was_killed_comes_back_as_the_same_cluster(tmp_path: Path) -> None:
@@ -76,8 +75,8 @@ def test_an_api_server_that_was_killed_comes_back_as_the_same_cluster(tmp_path: 
     server.kill()
 
     try:
-        _until(lambda: not _lives(server))
-        _until(lambda: _answers(cluster))
+        eventually(lambda: not _lives(server), "the API server ends", within_s=30)
+        eventually(lambda: _answers(cluster), "the cluster answers", within_s=30)
         assert devcluster.running(tmp_path) == [cluster]
     finally:
         devcluster.stop(tmp_path, cluster.name)
@@ -101,11 +100,3 @@ def _lives(process: psutil.Process) -> bool:
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-def _until(question: Callable[[], bool]) -> None:
-    """The end of another's process and the readiness of a server give no event: asked for at most 30 s."""
-    deadline = time.monotonic() + 30
-    while not question():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ import urllib3
 
 from reconciler import devcluster
 from tests.fixtures.clusters import make_namespace
+from tests.fixtures.installation import eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -53,14 +53,14 @@ def kube(full_cluster: devcluster.Running) -> Iterator[Kube]:
 def test_a_deployment_becomes_ready(kube: Kube) -> None:
     kube.deploy("web:1.0")
 
-    _until(kube.ready)
+    eventually(kube.ready, "the Deployment is ready", within_s=45)
 
 
 @pytest.mark.parametrize(("tag", "reason"), [("broken", "ImagePullBackOff"), ("crash", "CrashLoopBackOff")])
 def test_an_image_tag_makes_a_pod_fail(kube: Kube, tag: str, reason: str) -> None:
     kube.deploy(f"web:{tag}")
 
-    _until(lambda: kube.waiting() == reason)
+    eventually(lambda: kube.waiting() == reason, f"its Pod says {reason}", within_s=45)
     assert not kube.ready()
 
 
@@ -68,11 +68,4 @@ def test_a_deleted_namespace_really_goes(kube: Kube) -> None:
     path = f"/api/v1/namespaces/{kube.namespace}"
     assert kube.ask("DELETE", path)[0] == 200
 
-    _until(lambda: kube.ask("GET", path)[0] == 404)
-
-
-def _until(question: Any) -> None:
-    deadline = time.monotonic() + 45
-    while not question():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    eventually(lambda: kube.ask("GET", path)[0] == 404, "the namespace is gone", within_s=45)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from reconciler.errors import InventoryError
 from reconciler.model.live import Resource
 from reconciler.model.record import Phase, Sync
 from reconciler.model.spec import ClusterAccess, ClusterTarget, KubeconfigRef, Ref
+from tests.fixtures import web
 from tests.integration.pipeline.conftest import CONFIG_MAP, World, config_map
 
 SECRET = Resource("", "v1", "Secret", "secrets", True)
@@ -218,15 +218,8 @@ def proxy(status: int, body: str, content_type: str) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
+    with web.serving(Handler) as url:
+        yield url
 
 
 @pytest.mark.parametrize(

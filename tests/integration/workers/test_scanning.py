@@ -21,6 +21,7 @@ from reconciler.model.live import Resource
 from reconciler.objects.kinds import SECRETS
 from reconciler.ports import ClusterApi
 from reconciler.testing.git import Repo
+from tests.fixtures.installation import eventually
 from tests.fleets import application, cluster, documents, fleet
 from tests.integration.workers.conftest import forget
 from workers import wiring
@@ -260,10 +261,11 @@ def test_a_chart_that_asked_for_a_kind_is_due_when_the_cluster_serves_it(site: S
         },
     }
     made = site.api.create(DEFINITIONS, definition)
-    deadline = time.monotonic() + 10
-    while group not in {kind.group for kind in site.api.discovery(refresh=True).resources}:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    eventually(
+        lambda: group in {kind.group for kind in site.api.discovery(refresh=True).resources},
+        "the new kind is served",
+        within_s=10,
+    )
 
     site.scan()
 
