@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 
 from reconciler.model.live import Resource
+from reconciler.model.manifest import ObjectKey
+from reconciler.objects import keys
 from tests.fixtures.installation import eventually
 from tests.integration.workers.test_scanning import CONFIG_MAP, Site, site
 from workers import wiring
 from workers.messages import Lane, Work
 from workers.tasks import syncing
 from workers.watchers import Watcher
+from workers.watchers.cluster import ClusterWatch
 
 pytestmark = pytest.mark.cluster
 __all__ = ["site"]
@@ -23,8 +26,8 @@ STATUS = Resource("", "v1", "ConfigMap", "configmaps", True)
 
 
 @pytest.fixture
-def watched(site: Site) -> Iterator[Site]:  # the fixture of the scans
-    """Its application is synced, and watched."""
+def watch(site: Site) -> Iterator[ClusterWatch]:
+    """The site's application is synced, and its kinds are followed."""
     site.synced()
     rooms = wiring.open_watching_rooms(wiring.settings())
     watcher = Watcher(site.store, rooms, "test", watches_all=True)
@@ -32,9 +35,23 @@ def watched(site: Site) -> Iterator[Site]:  # the fixture of the scans
     (_, watch) = watcher._watches["bare"]
     eventually(lambda: watch.kinds == 1 and len(watch._sightings) >= 1, "its kinds are followed")
     site.store.due.forget([Work("scan", "bare")])
-    yield site
+    yield watch
     watcher.stop()
     rooms.clusters.close()
+
+
+@pytest.fixture
+def watched(site: Site, watch: ClusterWatch) -> Site:
+    """Its application is synced, and watched."""
+    return site
+
+
+def hear_all(site: Site, watch: ClusterWatch) -> None:
+    """Wait until the watch has worked out all changes so far: it tells them in their order, a new object last."""
+    last = ObjectKey("", "ConfigMap", site.name, "last")
+    metadata = {"name": last.name, "namespace": last.namespace, "labels": {keys.PART_OF: "a-test"}}
+    site.api.create(CONFIG_MAP, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
+    eventually(lambda: watch._sightings.get(last), "all that was changed is told")
 
 
 def edit(site: Site, **data: str) -> None:
@@ -85,25 +102,25 @@ def test_what_others_change_of_ours_is_due_at_once_and_healed(watched: Site, cha
     heal(watched)
 
 
-def test_what_concerns_nothing_of_ours_makes_nothing_due(watched: Site) -> None:
+def test_what_concerns_nothing_of_ours_makes_nothing_due(watched: Site, watch: ClusterWatch) -> None:
     """Fields of others, and a hundred updates that only touch those; then an edit shows that all of them were heard."""
     for number in range(100):
         edit(watched, others=str(number))
-    time.sleep(0.3)
+    hear_all(watched, watch)
     assert not drifted(watched)
 
     edit(watched, a="by hand")
     eventually(lambda: drifted(watched), "it is due")
 
 
-def test_our_own_syncs_make_nothing_due(watched: Site) -> None:
+def test_our_own_syncs_make_nothing_due(watched: Site, watch: ClusterWatch) -> None:
     watched.write({"a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\ndata: {a: '2', b: '1'}\n"})
     time.sleep(1.1)  # managedFields tell times to the second: two applies within one look like another's
     watched.run(Work("refresh", watched.repo.url))
     (due,) = watched.due()
     syncing.run(due.work.subject, due.fence)
 
-    time.sleep(0.3)
+    hear_all(watched, watch)
     assert not drifted(watched)
 
 
