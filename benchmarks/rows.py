@@ -112,9 +112,12 @@ def _scheduling(one: Found) -> Iterator[Row]:
     yield Row("scheduling", what, "< 1 core", shown, max(steady, burst) < 1)
     shown = f"p99 {late['p99']} s; another tenant's commit p99 {starts['p99']} s"
     yield Row("scheduling", "due time to grant", "p99 < 1 s; < 2 s", shown, late["p99"] < 1 and starts["p99"] < 2)
-    shown = f"{one['schedulerMB']} MB; {one['redisBytesAnInstance']:,} B of Redis an instance"
-    holds = one["schedulerMB"] < 200 and one["redisBytesAnInstance"] < 2048
+    after = one["takeover"]
+    megabytes = max(one["schedulerMB"], after["schedulerMB"])
+    shown = f"{megabytes} MB; {one['redisBytesAnInstance']:,} B of Redis an instance"
+    holds = megabytes < 200 and one["redisBytesAnInstance"] < 2048
     yield Row("scheduling", "scheduler's memory", "< 200 MB; < 2 KB an instance", shown, holds)
+    yield Row("scheduling", "another scheduler takes over", "–", f"fleet in force after {after['seconds']} s")
 
 
 def _memory(one: Found) -> Iterator[Row]:

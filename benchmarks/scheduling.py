@@ -3,7 +3,7 @@ work itself is simulated, by a process that claims and completes as a worker's t
 
 Phases: everything that comes around does so for some minutes (scans each three minutes, full passes each six hours, one
 cluster in twenty failing); then a fifth of the fleet is due at once; then half of it is due for one project, and
-another project's single commits come in between.
+another project's single commits come in between; at the end a second scheduler takes over from the first.
 """
 
 from __future__ import annotations
@@ -42,17 +42,22 @@ STEADY_S, COMMITS, COMMIT_EVERY_S = 120.0, 40, 0.25
 
 def run(site: Site, *, quick: bool, full: bool = False) -> dict[str, Any]:
     """The scheduler's share of a core, its memory, Redis bytes an instance, due-time errors and starts in seconds."""
-    clusters, steady_s = (20, 10.0) if quick else (CLUSTERS, STEADY_S) if full else (CLUSTERS // 5, 45.0)
+    clusters, steady_s = (20, 60.0) if quick else (CLUSTERS, STEADY_S) if full else (CLUSTERS // 5, 45.0)
     _write_fleet(site, clusters)
     empty = _redis_bytes(site)
-    site.start(workers=0, concurrency=1, UNDRIFT_FLEET_POLL="3600")
+    _start(site)
     instances = clusters * APPLICATIONS
     until(lambda: len(site.store.specs.instance_keys()) == instances, within_s=1800.0)
     workers = _simulated(site)
     try:
-        return {"instances": instances, "clusters": clusters, **_phases(site, steady_s, instances, empty)}
+        found = {"instances": instances, "clusters": clusters, **_phases(site, steady_s, instances, empty)}
+        return found | {"takeover": _take_over(site)}
     finally:
         process.kill_group(workers)
+
+
+def _start(site: Site) -> None:
+    site.start(workers=0, concurrency=1, UNDRIFT_FLEET_POLL="3600")
 
 
 def _phases(site: Site, steady_s: float, instances: int, empty: int) -> dict[str, Any]:
@@ -101,6 +106,20 @@ def _tenant(site: Site, keys: list[InstanceKey], count: int) -> list[float]:
     found = _late(site, prefix="sync p-0/")
     site.store.due.forget(many)
     return found
+
+
+def _take_over(site: Site) -> dict[str, float]:
+    """Another scheduler over the same Redis and fleet: when it has put the fleet in force, and its memory then."""
+    begun = time.monotonic()
+    log = site.folder / "scheduler.log"
+    before = log.read_text().count("fleet_published")
+    site.stop()
+    _start(site)
+    until(lambda: log.read_text().count("fleet_published") > before)
+    seconds = time.monotonic() - begun
+    time.sleep(5.0)
+    memory = psutil.Process(site.children["scheduler"].pid).memory_info().rss
+    return {"seconds": round(seconds, 1), "schedulerMB": round(memory / 1e6)}
 
 
 def _write_fleet(site: Site, clusters: int) -> None:

@@ -56,17 +56,18 @@ def chosen(store: Store, application: str | None, instance: str | None, selector
     given = [value for value in (application, instance, selector) if value is not None]
     if len(given) != 1 or not isinstance(given[0], str) or not given[0]:
         raise BadRequest("expected exactly one of application, instance and selector, as a text")
-    specs = store.specs.all()
     if instance is not None:
-        found = [key for key in specs if key == InstanceKey.parse(instance)]
+        found = [key for key in (InstanceKey.parse(instance),) if key in store.specs.instance_keys()]
     elif application is not None:
         project, _, name = application.rpartition("/")
-        found = [key for key in specs if key.application == name and (not project or key.project == project)]
+        known = sorted(store.specs.instance_keys())
+        found = [key for key in known if key.application == name and (not project or key.project == project)]
         if ambiguous := in_several_projects(found, application):
             raise BadRequest(ambiguous)
     else:
         wanted = parse_selector(selector or "")
-        found = [key for key, spec in specs.items() if matches({**spec.cluster.labels, **spec.labels}, wanted)]
+        specs = store.specs.all().items()
+        found = [key for key, spec in specs if matches({**spec.cluster.labels, **spec.labels}, wanted)]
     if not found:
         raise BadRequest(f"nothing in the fleet is meant by {given[0]!r:.100}")
     return found

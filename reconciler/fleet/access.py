@@ -24,8 +24,9 @@ def access(application: Application, fleet: Fleet, previous: Mapping[InstanceKey
     url, name = application.spec.the_source.repo, application.metadata.name
     found = nearest(application, fleet)
     if fleet.is_repository_lost(application.spec.project) or (fleet.doubtful and not found):
-        for key, spec in previous.items():
-            if key.application == name and spec.source.repo.url == url and key.project == application.spec.project:
+        mine = (key for key in previous if (key.project, key.application) == (application.spec.project, name))
+        for spec in map(previous.get, mine):
+            if spec is not None and spec.source.repo.url == url:
                 return spec.source.repo
     if not found:
         return RepositoryAccess(url=url)

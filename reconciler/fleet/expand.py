@@ -61,11 +61,13 @@ class _Work:
     problems: list[Problem] = field(default_factory=list)
     notes: list[Problem] = field(default_factory=list)
     _names: dict[str, Names] = field(default_factory=dict)
+    _rules: dict[str, ProjectRules | None] = field(default_factory=dict)
 
     @cached_property
     def default_was_limited(self) -> bool:
         """Whether a Project `default` was defined when the specs before were made."""
-        return any(spec.rules is not None for key, spec in self.previous.items() if key.project == DEFAULT_PROJECT)
+        mine = (self.previous.get(key) for key in self.previous if key.project == DEFAULT_PROJECT)
+        return any(spec is not None and spec.rules is not None for spec in mine)
 
     def names_of(self, cluster: Cluster) -> Names:
         """What a cluster offers to placeholders."""
@@ -73,6 +75,15 @@ class _Work:
         if meta.name not in self._names:
             self._names[meta.name] = values.names(meta.name, meta.labels, cluster.spec.values)
         return self._names[meta.name]
+
+    def rules_of(self, project: Project | None) -> ProjectRules | None:
+        """A project's rules: one object for all of its instances, since a fleet may have 100,000."""
+        if project is None:
+            return None
+        name = project.metadata.name
+        if name not in self._rules:
+            self._rules[name] = projects.rules(project)
+        return self._rules[name]
 
     def keep(self, key: InstanceKey, *, refusal: str = "") -> None:
         """Keep an instance as it was, if it was; with a refusal it keeps its objects and writes nothing more."""
@@ -86,9 +97,12 @@ class _Work:
 
 
 def expand(fleet: Fleet, *, previous: Specs | None = None) -> Expansion:
-    """One spec per application and cluster. Deterministic: equal fleets give equal specs."""
+    """One spec per application and cluster. Deterministic: equal fleets give equal specs.
+
+    Of `previous` all names are looked at, and the specs of what is broken only: they may have to be read.
+    """
     targets = {name: _target(cluster) for name, cluster in fleet.clusters.items()}
-    work = _Work(fleet, dict(previous or {}), targets, problems=list(fleet.problems), notes=list(fleet.notes))
+    work = _Work(fleet, previous or {}, targets, problems=list(fleet.problems), notes=list(fleet.notes))
     work.problems += _refused_repositories(fleet)
     before: dict[str, list[InstanceKey]] = {}
     for key in work.previous:
@@ -222,7 +236,7 @@ def _expand_on(
         deletion_policy=spec.deletion_policy,
         deletion_grace_period=spec.deletion_grace_period,
         labels=application.metadata.labels,
-        rules=projects.rules(project),
+        rules=work.rules_of(project),
     )
     return ()
 
@@ -239,7 +253,7 @@ def _is_in_doubt(key: InstanceKey, fleet: Fleet) -> bool:
 
 def _wrong_references(application: Application, entry: Entry, work: _Work) -> Iterator[Problem]:
     """Names that an application uses and the fleet does not have, or has in two ways."""
-    if why := projects.unknown(application, work.fleet, was_limited=work.default_was_limited):
+    if why := projects.unknown(application, work.fleet, was_limited=lambda: work.default_was_limited):
         yield entry.problem(why, "spec", "project")
     selectors: list[tuple[Path, tuple[str, ...]]] = [(("spec", "clusters"), application.spec.clusters.names)]
     for index, override in enumerate(application.spec.overrides):

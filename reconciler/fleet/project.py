@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from reconciler.fleet import urls
@@ -28,7 +28,7 @@ class Refusal:
     message: str
 
 
-def unknown(application: Application, fleet: Fleet, *, was_limited: bool) -> str:
+def unknown(application: Application, fleet: Fleet, *, was_limited: Callable[[], bool]) -> str:
     """Why nobody can say what an application's project allows, or "". `was_limited`: `default` was defined before."""
     name = application.spec.project
     if name in fleet.projects:
@@ -39,7 +39,7 @@ def unknown(application: Application, fleet: Fleet, *, was_limited: bool) -> str
         known = sorted({DEFAULT_PROJECT, *fleet.projects})
         hint = near(name, known)
         return f"no Project {name!r}; " + (f"did you mean {hint!r}?" if hint else f"the fleet has {', '.join(known)}")
-    if ("Project", name) in fleet.broken or (fleet.doubtful and was_limited):
+    if ("Project", name) in fleet.broken or (fleet.doubtful and was_limited()):
         return "Project 'default' can't be read now; nothing is changed until it can"
     return ""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from dataclasses import dataclass
 
 DEFAULT_PROJECT = "default"
@@ -50,4 +51,5 @@ class InstanceKey:
         match = _KEY.match(text)
         if match is None:
             raise ValueError(f"{text!r} is not an instance: expected [project/]application@cluster")
-        return cls(match["project"] or DEFAULT_PROJECT, match["application"], match["cluster"])
+        names = match["project"] or DEFAULT_PROJECT, match["application"], match["cluster"]
+        return cls(*map(sys.intern, names))  # a fleet has 100,000 keys, of few names

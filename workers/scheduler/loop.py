@@ -20,6 +20,7 @@ from reconciler.clock import Clock
 from reconciler.errors import JournalBroken, UndriftError
 from reconciler.fleet import Expansion
 from reconciler.model.instance import InstanceKey
+from reconciler.model.spec import InstanceSpec
 from workers.messages import DELIVER, Grant, Lane, Mark, Work
 from workers.scheduler import leaving, rounds
 from workers.scheduler.fleet import FleetKeeper, sentences
@@ -42,7 +43,7 @@ RETRY_REDIS_S = 1.0
 SHORTEST_TURN_S = 0.03
 """Hundreds of completions a second wake the scheduler; this much of them is seen in one turn."""
 LONGEST_LOOK_S = 600.0
-"""A fleet that takes longer to read than this costs its reader the lead."""
+"""A fleet that takes longer to read, or to put in force, than this costs its reader the lead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,15 +164,18 @@ class Scheduler:
         if self._clock.boot_s() < self._look_at_s and not asked:
             return
         self._look_at_s = self._clock.boot_s() + self._pace.fleet_poll_s
-        previous = self._expansion.specs if self._expansion else self._store.specs.all()
         with self._store.leader.kept(LONGEST_LOOK_S):
-            expansion = self._fleet.look(previous)
+            expansion = self._fleet.look(self._previous())
         if self._fleet.error is not None:
             self._note_fleet_error(self._fleet.error)
         elif expansion is not None:
             self._publish(expansion)
         if asked or self._clock.boot_s() >= self._check_at_s:
             self._check()
+
+    def _previous(self) -> Mapping[InstanceKey, InstanceSpec]:
+        """What is in force: as this process put it, or what the leader before it did."""
+        return self._expansion.specs if self._expansion else self._store.specs.known()
 
     def _tell_the_time(self) -> None:
         """So that a worker whose clock is another finds that out before its leases do."""
@@ -187,12 +191,16 @@ class Scheduler:
             log.warning("fleet_unreadable", error=error.message)
 
     def _publish(self, expansion: Expansion) -> None:
-        """Put an expansion in force, and make due what is new or wanted differently.
+        """Put an expansion in force, and make due what is new or wanted differently; of a large fleet this takes longer than
+        the leader's lock lasts.
 
         In a Redis that was empty everything looks new, and nothing is due merely because of that: the scans will tell.
         """
-        previous = self._expansion.specs if self._expansion else self._store.specs.all()
-        self._expansion = expansion
+        with self._store.leader.kept(LONGEST_LOOK_S):
+            self._put_in_force(expansion)
+
+    def _put_in_force(self, expansion: Expansion) -> None:
+        previous, self._expansion = self._previous(), expansion
         if not self._store.leader.is_leading():
             raise NotLeading
         # Announced before it is published: a leader that is killed in between finds it still to be announced.

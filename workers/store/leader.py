@@ -22,14 +22,19 @@ class Leader:
 
     def __init__(self, client: redis.Redis, prefix: str, *, ttl_s: float = 10.0) -> None:
         self._redis: Any = client
-        self._key, self._free = f"{prefix}leader", f"{prefix}leader-free"
+        self._key, self._free, self._last = f"{prefix}leader", f"{prefix}leader-free", f"{prefix}leader-last"
         self.token = secrets.token_hex(8)
         self._ttl_s = ttl_s
         self._locks = Locks(client, ttl_s=ttl_s)
 
     def leads(self) -> bool:
         """Take or renew the lock; whether we lead now."""
-        return self._locks.take(self._key, self.token)
+        if self._locks.renew(self._key, self.token):
+            return True
+        if not self._locks.take(self._key, self.token):
+            return False
+        self._redis.set(self._last, self.token)
+        return True
 
     def is_leading(self) -> bool:
         """Whether the lock is ours now; nothing is taken or renewed."""
@@ -40,9 +45,12 @@ class Leader:
         self._locks.release(self._key, self.token, wakes=self._free)
 
     def watch(self, pipe: Any) -> None:
-        """Begin a transaction that fails when the lock changes hands before its end. Raises NotLeading."""
-        pipe.watch(self._key)
-        if pipe.get(self._key) != self.token.encode():
+        """Begin a transaction that fails when another leads before its end. Raises NotLeading.
+
+        What is watched names who led last: the lock itself changes each time that it is renewed.
+        """
+        pipe.watch(self._last)
+        if pipe.get(self._last) != self.token.encode():
             pipe.reset()
             raise NotLeading
         pipe.multi()
@@ -53,8 +61,8 @@ class Leader:
 
     @contextmanager
     def kept(self, longest_s: float) -> Iterator[None]:
-        """Go on leading through something slow, like the fetch of a fleet, for so long at most: a loop that hangs for
-        ever must not lead for ever."""
+        """Go on leading through something slow, like the fetch of a fleet or the publishing of a large one, for so long at
+        most: a loop that hangs for ever must not lead for ever."""
         ended = threading.Event()
         thread = threading.Thread(target=self._keep, args=(ended, longest_s), name="leader", daemon=True)
         thread.start()

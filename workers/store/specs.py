@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -12,7 +13,7 @@ import redis
 
 from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import ClusterTarget, InstanceSpec, RepositoryAccess
-from workers.store.batches import at_most
+from workers.store.batches import AT_ONCE, at_most
 from workers.store.closures import Closures, source_words
 from workers.store.leader import Leader, NotLeading
 from workers.store.packed import pack, unpack
@@ -50,7 +51,6 @@ class SpecStore:
         """
         before, old = self._digests("instances"), self.clusters()
         words = self.source_words()
-        came_from = {key: one.partition("\n")[0] for key, one in words.items()}
         relabelled = {name for name, one in clusters.items() if name in old and old[name].labels != one.labels}
         now = {key: _name(spec) for key, spec in specs.items()}
         gone = {key: before[key] for key in left if key in before}
@@ -59,30 +59,36 @@ class SpecStore:
             leader.watch(pipe)
         closures = Closures(pipe, self._prefix)
         for key in gone:
-            closures.forget(key, came_from.get(key, ""))
+            closures.forget(key, _url(words.get(key, "")))
             pipe.hdel(self._key("instances"), str(key))
             pipe.hdel(self._key("sources"), str(key))
             pipe.hset(self._key("left"), str(key), gone[key])
             pipe.srem(self._key(f"on:{key.cluster}"), str(key))
-        for key, digest in now.items():
-            repo = specs[key].source.repo
-            is_renamed = came_from.get(key, "") not in ("", repo.subject)
-            if before.get(key) != digest or key.cluster in relabelled or is_renamed:
-                # Labels, and what look-ups are called, are in the text and not in the digest: nothing is wanted differently.
-                pipe.hset(self._key("specs"), digest, pack(specs[key].to_json()))
-            if before.get(key) != digest:
-                pipe.hset(self._key("instances"), str(key), digest)
-            if words.get(key) != (mine := source_words(specs[key].source)):
-                pipe.hset(self._key("sources"), str(key), mine)
-            if is_renamed:
-                closures.forget(key, came_from[key])
-                closures.reopen(key, repo.subject)  # under this name nobody knows what it reads
-            pipe.hdel(self._key("left"), str(key))
+        for some in at_most(now):
+            texts, digests, sources = dict[str, bytes](), dict[str, str](), dict[str, str]()
+            for key in some:
+                digest, source, came_from = now[key], specs[key].source, _url(words.get(key, ""))
+                is_renamed = came_from not in ("", source.repo.subject)
+                if before.get(key) != digest or key.cluster in relabelled or is_renamed:
+                    # Labels, and what look-ups are called, are in the text and not in the digest: nothing is wanted
+                    # differently.
+                    texts[digest] = pack(specs[key].to_json())
+                if before.get(key) != digest:
+                    digests[str(key)] = digest
+                if words.get(key) != (mine := source_words(source)):
+                    sources[str(key)] = mine
+                if is_renamed:
+                    closures.forget(key, came_from)
+                    closures.reopen(key, source.repo.subject)  # under this name nobody knows what it reads
+            for name, rows in (("specs", texts), ("instances", digests), ("sources", sources)):
+                if rows:
+                    pipe.hset(self._key(name), mapping=rows)
+            # What came back is wanted again, whatever was asked while it was away.
+            pipe.hdel(self._key("left"), *map(str, some))
+            pipe.srem(self._key("teardown"), *map(str, some))
         for cluster, keys in groupby(sorted(now, key=_cluster), key=_cluster):
             for some in at_most(keys):
-                pipe.sadd(self._key(f"on:{cluster}"), *(str(key) for key in some))
-        if now:  # what came back is wanted again, whatever was asked while it was away
-            pipe.srem(self._key("teardown"), *(str(key) for key in now))
+                pipe.sadd(self._key(f"on:{cluster}"), *map(str, some))
         self._replace(pipe, "clusters", {name: one.model_dump_json(by_alias=True) for name, one in clusters.items()})
         self._replace(
             pipe, "repositories", {url: one.model_dump_json(by_alias=True) for url, one in repositories.items()}
@@ -100,6 +106,11 @@ class SpecStore:
         digest = self._redis.hget(self._key("instances"), str(key)) or self._redis.hget(self._key("left"), str(key))
         raw = unpack(self._redis.hget(self._key("specs"), digest)) if digest else None
         return InstanceSpec.model_validate_json(raw) if raw else None
+
+    def known(self) -> Mapping[InstanceKey, InstanceSpec]:
+        """Every instance of the fleet as it is published now, each spec read when it is asked for; one that can't be read is
+        missing to `get`. For the leader, which alone publishes."""
+        return _Known(self._digests("instances"), self._read)
 
     def all(self) -> Mapping[InstanceKey, InstanceSpec]:
         """Every instance of the fleet."""
@@ -122,7 +133,7 @@ class SpecStore:
 
     def sources(self) -> Mapping[InstanceKey, str]:
         """What the look-up of each instance's repository is called."""
-        return {key: words.partition("\n")[0] for key, words in self.source_words().items()}
+        return {key: _url(words) for key, words in self.source_words().items()}
 
     def source_words(self) -> Mapping[InstanceKey, str]:
         """Each instance's source, in the words of `Closures.heads`."""
@@ -190,10 +201,10 @@ class SpecStore:
             pipe.hset(self._key(name), mapping=rows)
 
     def _drop_unused(self) -> None:
-        used = set(self._digests("instances").values()) | set(self._digests("left").values())
-        unused = [one for one in self._redis.hkeys(self._key("specs")) if one.decode() not in used]
-        if unused:
-            self._redis.hdel(self._key("specs"), *unused)
+        stored = self._redis.hkeys(self._key("specs"))  # before who uses them: a text is never older than its use
+        used = {*self._redis.hvals(self._key("instances")), *self._redis.hvals(self._key("left"))}
+        for some in at_most(one for one in stored if one not in used):
+            self._redis.hdel(self._key("specs"), *some)
 
     def _digests(self, name: str) -> dict[InstanceKey, str]:
         found = self._redis.hgetall(self._key(name))
@@ -201,6 +212,39 @@ class SpecStore:
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}{name}"
+
+
+class _Known(Mapping[InstanceKey, InstanceSpec]):
+    """Reads a spec with those that follow it, since an application's instances are mostly wanted one after the other. A
+    leader that takes over compares the names of a whole fleet, and hardly any specs."""
+
+    def __init__(
+        self,
+        digests: dict[InstanceKey, str],
+        read: Callable[[Mapping[InstanceKey, str]], dict[InstanceKey, InstanceSpec]],
+    ) -> None:
+        self._digests, self._order, self._read_many = digests, list(digests), read
+        self._read: dict[InstanceKey, InstanceSpec] = {}
+
+    def __getitem__(self, key: InstanceKey) -> InstanceSpec:
+        if key in self._digests and key not in self._read:
+            at = bisect_left(self._order, key)
+            self._read = self._read_many({one: self._digests[one] for one in self._order[at : at + AT_ONCE]})
+        return self._read[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._digests
+
+    def __iter__(self) -> Iterator[InstanceKey]:
+        return iter(self._order)
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+
+def _url(words: str) -> str:
+    """What the look-up is called, of a source's words; "" of none."""
+    return words.partition("\n")[0]
 
 
 def _cluster(key: InstanceKey) -> str:

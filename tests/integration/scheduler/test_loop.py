@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,12 @@ from reconciler.journal import Journal
 from reconciler.model.instance import InstanceKey
 from reconciler.source import SourceRoom
 from workers.messages import Grant, Lane, Mark, Work
-from workers.scheduler import Scheduler
+from workers.scheduler import Scheduler, leaving
 from workers.scheduler.fleet import FleetKeeper
 from workers.scheduler.loop import Pace
 from workers.scheduler.records import Records
 from workers.store import Store, composed, open_store
+from workers.store.leader import Leader
 
 LEASE_S, POLL_S = 30.0, 60.0
 API = "apiVersion: undrift.dev/v1alpha1"
@@ -66,8 +68,9 @@ class Site:
             self.store.due.complete(grant.work, grant.fence)
 
 
-def make_site(url: str, folder: Path, clock: ManualClock, *, tells: bool = False) -> Site:
+def make_site(url: str, folder: Path, clock: ManualClock, *, tells: bool = False, lock_s: float = 10.0) -> Site:
     store = open_store(url, clock)
+    store = replace(store, leader=Leader(store.redis, store.prefix, ttl_s=lock_s))
     room = SourceRoom(folder.parent / "mirrors", Credentials({}, None), clock)
     sites: list[Site] = []
     scheduler = Scheduler(
@@ -109,6 +112,19 @@ def test_an_empty_redis_grants_nothing_for_a_lease_length_and_then_looks_before_
 
     assert site.turn() == ["refresh https://git.example.com/apps.git", "scan eu-1"]
     assert site.store.due.states()[Work("sync", "default/a@eu-1")][0] == "due"
+
+
+def test_a_fleet_that_takes_longer_to_publish_than_the_lock_lasts_is_put_in_force(
+    site: Site, valkey: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hasty = make_site(valkey, site.folder, site.clock, lock_s=0.3)
+    announce = leaving.announce
+    monkeypatch.setattr(leaving, "announce", lambda *given: (time.sleep(0.6), announce(*given)))
+
+    hasty.turn()
+
+    assert [str(key) for key in hasty.store.specs.instance_keys()] == ["default/a@eu-1"]
+    hasty.store.redis.close()
 
 
 def test_one_look_at_its_repository_makes_a_new_application_due(running: Site) -> None:

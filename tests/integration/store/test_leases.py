@@ -312,6 +312,37 @@ def test_one_that_does_not_lead_publishes_nothing(store: Store, valkey: str) -> 
     other.redis.close()
 
 
+def test_what_one_that_leads_writes_stands_though_its_lock_was_renewed_meanwhile(redis_client: redis.Redis) -> None:
+    leader = Leader(redis_client, "undrift:")
+    leader.leads()
+    pipe = redis_client.pipeline()
+    leader.watch(pipe)
+    assert leader.leads()
+
+    pipe.set("fleet", "new")
+    pipe.execute()
+
+    assert redis_client.get("fleet") == b"new"
+
+
+def test_what_one_that_slept_writes_fails_when_another_led_meanwhile(redis_client: redis.Redis) -> None:
+    first, second = Leader(redis_client, "undrift:", ttl_s=0.05), Leader(redis_client, "undrift:")
+    first.leads()
+    pipe = redis_client.pipeline()
+    first.watch(pipe)
+    second.wait(0.2)
+    assert second.leads()
+
+    pipe.set("fleet", "old")
+    with pytest.raises(redis.WatchError):
+        pipe.execute()
+
+    second.release()
+    assert redis_client.get("fleet") is None
+    with pytest.raises(NotLeading):
+        first.watch(redis_client.pipeline())
+
+
 def test_a_wipe_deletes_our_keys_and_no_others(store: Store) -> None:
     store.due.mark([Mark(APP, Lane.COMMIT, "push")])
     store.redis.set("theirs", "1")

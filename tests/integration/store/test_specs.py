@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from reconciler.clock import SystemClock
 from reconciler.fleet import expand
 from reconciler.model.instance import InstanceKey
 from tests.fleets import application, cluster, documents, fleet
-from workers.store import open_store
+from workers.store import open_store, specs
 from workers.store.specs import Published
 
-KEY = InstanceKey.parse("web@eu-1")
+KEY, US = InstanceKey.parse("web@eu-1"), InstanceKey.parse("web@us-1")
 
 
 def test_a_label_of_a_cluster_is_seen_by_selectors_and_makes_nothing_due(valkey: str):
@@ -28,4 +30,30 @@ def test_a_label_of_a_cluster_is_seen_by_selectors_and_makes_nothing_due(valkey:
         "us-1": {},
     }
     assert store.specs.clusters()["eu-1"].labels == {"env": "prod"}
+    store.redis.close()
+
+
+def test_what_is_published_reads_the_same_one_by_one_as_all_at_once(valkey: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(specs, "AT_ONCE", 2)
+    store = open_store(valkey, SystemClock())
+    found = expand(fleet(documents(*map(cluster, "abcde"), application("web"))))
+    store.specs.publish(found.specs, found.clusters, found.repositories())
+
+    known = store.specs.known()
+
+    assert dict(known) == store.specs.all()
+    assert {key: known[key] for key in sorted(found.specs, reverse=True)} == found.specs
+    store.redis.close()
+
+
+def test_a_spec_that_is_lost_is_missing_and_the_others_are_read(valkey: str):
+    store = open_store(valkey, SystemClock())
+    found = expand(fleet(documents(cluster("eu-1"), cluster("us-1"), application("web"))))
+    store.specs.publish(found.specs, found.clusters, found.repositories())
+    known = store.specs.known()
+    store.redis.hdel("undrift:specs", found.specs[KEY].digest.removeprefix("sha256:")[:32])
+
+    assert known.get(KEY) is None
+    assert known.get(US) == found.specs[US]
+    assert known.get(InstanceKey.parse("web@nowhere")) is None
     store.redis.close()
