@@ -47,12 +47,8 @@ class Closures:
         mine = {name: commit for name, commit in self.heads().items() if name.partition("\n")[0] == url}
         found = {}
         for name, commit in mine.items():
-            try:
-                ref = Ref.model_validate_json(name.partition("\n")[2])
-            except ValueError:
-                self._drop(url, "judged", name)
-                continue
-            if _COMMIT.fullmatch(commit):
+            ref = ref_in(name)
+            if ref is not None and _COMMIT.fullmatch(commit):
                 found[ref] = commit
             else:
                 self._drop(url, "judged", name)
@@ -153,6 +149,14 @@ class Closures:
 def source_words(source: Source) -> str:
     """A source as `sources` of the specs keeps it."""
     return _field(source.repo.subject, source.ref)
+
+
+def ref_in(words: str) -> Ref | None:
+    """The ref in a source's words; None in what is damaged."""
+    try:
+        return Ref.model_validate_json(words.partition("\n")[2])
+    except ValueError:
+        return None
 
 
 def _field(url: str, ref: Ref) -> str:

@@ -12,9 +12,9 @@ import orjson
 import redis
 
 from reconciler.model.instance import InstanceKey
-from reconciler.model.spec import ClusterTarget, InstanceSpec, RepositoryAccess
+from reconciler.model.spec import ClusterTarget, InstanceSpec, Ref, RepositoryAccess
 from workers.store.batches import AT_ONCE, at_most
-from workers.store.closures import Closures, source_words
+from workers.store.closures import Closures, ref_in, source_words
 from workers.store.leader import Leader, NotLeading
 from workers.store.packed import pack, unpack
 
@@ -120,10 +120,14 @@ class SpecStore:
         """The instances of one cluster; only these are read."""
         return self.many(self.keys_on(name))
 
-    def using(self, url: str) -> Mapping[InstanceKey, InstanceSpec]:
-        """The instances that one look-up serves; only these are read in full."""
-        users = {key for key, source in self.sources().items() if source == url}
-        return self._read({key: one for key, one in self._digests("instances").items() if key in users})
+    def refs(self, url: str, keys: Iterable[InstanceKey] | None = None) -> Mapping[InstanceKey, Ref]:
+        """The instances that one look-up serves, or those of `keys` that it does, each with the ref that it wants. No
+        spec is read for it: one repository may serve a whole fleet."""
+        found, known = dict[InstanceKey, Ref](), dict[str, Ref]()
+        for key, words in (self.source_words() if keys is None else self._words_of(keys)).items():
+            if _url(words) == url and (ref := known.get(words) or ref_in(words)) is not None:
+                found[key] = known[words] = ref
+        return found
 
     def many(self, keys: Iterable[InstanceKey]) -> Mapping[InstanceKey, InstanceSpec]:
         """The specs of these, as far as they are of the fleet."""
@@ -139,6 +143,13 @@ class SpecStore:
         """Each instance's source, in the words of `Closures.heads`."""
         found = self._redis.hgetall(self._key("sources"))
         return {InstanceKey.parse(key.decode()): words.decode() for key, words in found.items()}
+
+    def _words_of(self, keys: Iterable[InstanceKey]) -> Mapping[InstanceKey, str]:
+        found = dict[InstanceKey, str]()
+        for some in at_most(keys):
+            raw = self._redis.hmget(self._key("sources"), [str(key) for key in some])
+            found |= {key: words.decode() for key, words in zip(some, raw, strict=True) if words}
+        return found
 
     def _read(self, digests: Mapping[InstanceKey, str]) -> dict[InstanceKey, InstanceSpec]:
         if not digests:

@@ -15,6 +15,7 @@ from reconciler.model.instance import InstanceKey
 from reconciler.model.inventory import HistoryEntry
 from reconciler.model.manifest import GroupKind, ObjectKey
 from reconciler.model.record import Heals, Memory, SyncRecord
+from reconciler.model.revision import Closure
 from reconciler.model.status import DriftEntry, InstanceStatus, ObjectEntry, RevisionStatus
 from workers.store.batches import at_most
 from workers.store.packed import pack, unpack
@@ -97,6 +98,16 @@ class StatusStore:
         raw = self._redis.hmget(self._key("memory"), [str(key) for key in wanted])
         texts = zip(wanted, map(unpack, raw), strict=True)
         return {key: memory_from_json(text) for key, text in texts if text is not None}
+
+    def closures(self, keys: Iterable[InstanceKey]) -> Mapping[InstanceKey, Closure | None]:
+        """What the last complete render of instances read, of those that have a memory; None after a failure. Equal ones are
+        one object: a thousand clusters may have the same."""
+        found, shared = dict[InstanceKey, Closure | None](), dict[object, Closure]()
+        for some in at_most(keys):
+            for key, memory in self.memories(some).items():
+                one = memory.closure
+                found[key] = one and shared.setdefault((one.inputs, *one.paths.items(), *one.capabilities.items()), one)
+        return found
 
     def forget_memories(self, keys: Iterable[InstanceKey]) -> None:
         """Drop what is proven of instances."""

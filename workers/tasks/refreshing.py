@@ -10,13 +10,12 @@ import structlog
 
 from reconciler.errors import GitBusy, GitCrowded, UndriftError
 from reconciler.model.instance import InstanceKey
-from reconciler.model.record import Memory
-from reconciler.model.revision import Closure
-from reconciler.model.spec import InstanceSpec, Ref, RepositoryAccess
+from reconciler.model.spec import Ref, RepositoryAccess
 from reconciler.pipeline.refresh import Known, RefreshReport, Watched, refresh
 from reconciler.source import folders_read
 from workers import wiring
 from workers.messages import Grant, Lane, Mark, Work
+from workers.store.batches import at_most
 from workers.store.brief import Results
 from workers.tasks.leased import run_leased
 
@@ -77,8 +76,7 @@ def _unjudged(url: str) -> Mapping[InstanceKey, str]:
     """The instances of a repository that its look is to make due whatever it finds, and why."""
     store = wiring.store()
     waiting = store.status.unjudged()
-    mine = store.specs.many(waiting)
-    return {key: waiting[key] for key, spec in mine.items() if spec.source.repo.subject == url}
+    return {key: waiting[key] for key in store.specs.refs(url, waiting)}
 
 
 def _poll_ms(access: RepositoryAccess) -> int:
@@ -90,10 +88,10 @@ def _known(url: str, unjudged: Mapping[InstanceKey, str], results: Results) -> K
     """What is known of a repository, without a look at each of its instances."""
     store = wiring.store()
     opened = store.closures.open(url)
-    specs = store.specs.many({*opened, *unjudged})
+    refs = store.specs.refs(url, {*opened, *unjudged})
     return Known(
         heads=store.closures.heads_of(url),
-        open=tuple(_open_ones(specs, opened, unjudged)),
+        open=tuple(_open_ones(refs, opened, unjudged)),
         reading=lambda folders: _readers(url, folders, results),
         everyone=lambda: _everyone(url),
     )
@@ -103,52 +101,51 @@ def _all_open(url: str, unjudged: Mapping[InstanceKey, str]) -> Known:
     """Each instance of a repository is looked at, and what it reads is learnt anew: after a loss of Redis, and every few
     hours."""
     store = wiring.store()
-    specs, opened = store.specs.using(url), store.closures.open(url)
-    return Known(open=tuple(_open_ones(specs, {key: opened.get(key, "") for key in specs}, unjudged)))
+    refs, opened = store.specs.refs(url), store.closures.open(url)
+    return Known(open=tuple(_open_ones(refs, opened, unjudged)))
 
 
 def _open_ones(
-    specs: Mapping[InstanceKey, InstanceSpec], opened: Mapping[InstanceKey, str], unjudged: Container[InstanceKey]
+    refs: Mapping[InstanceKey, Ref], opened: Mapping[InstanceKey, str], unjudged: Container[InstanceKey]
 ) -> Iterator[Watched]:
     """Those that are judged singly. One of which nothing at all is known is left out: after a loss of Redis it is the scan
     that tells whether it needs a sync. One that waits to be synced at a commit is concerned by every other."""
     store = wiring.store()
-    memories = store.status.memories(specs)
-    strange = [key for key in specs if not (key in unjudged or opened.get(key) or key in memories)]
-    never = {key for key, status in store.status.many(strange).items() if status.reason == NEVER_SYNCED}
-    for key, spec in specs.items():
-        ref = spec.source.ref
+    closures = store.status.closures(refs)
+    strange = [key for key in refs if not (key in unjudged or opened.get(key) or key in closures)]
+    never = {
+        key
+        for some in at_most(strange)
+        for key, status in store.status.many(some).items()
+        if status.reason == NEVER_SYNCED
+    }
+    for key, ref in refs.items():
         if key in unjudged:
             yield Watched(key, ref)
         elif commit := opened.get(key):
             yield Watched(key, ref, commit)
         elif key not in never:
-            yield Watched(key, ref, closure=_closure(memories.get(key)))
+            yield Watched(key, ref, closure=closures.get(key))
 
 
 def _readers(url: str, folders: Collection[str], results: Results) -> list[Watched]:
     """The instances that read in these folders. Those that only did so once are forgotten there."""
     store = wiring.store()
     keys = store.closures.reading(url, folders)
-    specs = {key: one for key, one in store.specs.many(keys).items() if one.source.repo.subject == url}
-    found = _with_closures(specs)
+    found = _with_closures(store.specs.refs(url, keys))
     meant = [one for one in found if one.closure is None or folders_read(one.closure) & set(folders)]
     results.closures.drop_readers(url, folders, keys - {one.instance for one in meant})
     return meant
 
 
 def _everyone(url: str) -> list[Watched]:
-    return _with_closures(wiring.store().specs.using(url))
+    return _with_closures(wiring.store().specs.refs(url))
 
 
-def _with_closures(specs: Mapping[InstanceKey, InstanceSpec]) -> list[Watched]:
-    memories = wiring.store().status.memories(specs)
-    return [Watched(key, spec.source.ref, closure=_closure(memories.get(key))) for key, spec in specs.items()]
-
-
-def _closure(memory: Memory | None) -> Closure | None:
-    """What the last complete render read. After a failure nothing is known, and any commit may mend it."""
-    return memory.closure if memory else None
+def _with_closures(refs: Mapping[InstanceKey, Ref]) -> list[Watched]:
+    """After a failure nothing is known of what a render reads, and any commit may mend it."""
+    closures = wiring.store().status.closures(refs)
+    return [Watched(key, ref, closure=closures.get(key)) for key, ref in refs.items()]
 
 
 def _note_failure(url: str, error: UndriftError, results: Results) -> None:

@@ -157,8 +157,9 @@ def test_specs_are_found_by_cluster_and_by_repository(store: Store, spec: Instan
     assert store.specs.all() == {spec.key: spec}
     assert store.specs.on_cluster(spec.cluster.name) == {spec.key: spec}
     assert store.specs.on_cluster("other") == {}
-    assert store.specs.using(spec.source.repo.url) == {spec.key: spec}
-    assert store.specs.using("https://git.example.com/other.git") == {}
+    repo, other = spec.source.repo.url, InstanceKey.parse("another@eu-1")
+    assert store.specs.refs(repo) == store.specs.refs(repo, [spec.key, other]) == {spec.key: spec.source.ref}
+    assert store.specs.refs(repo, [other]) == store.specs.refs("https://git.example.com/other.git") == {}
 
 
 def test_what_left_the_fleet_is_kept_until_it_is_forgotten(store: Store, spec: InstanceSpec) -> None:
