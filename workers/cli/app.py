@@ -276,7 +276,7 @@ def delete(name: Name, yes: Annotated[bool, typer.Option("--yes", help="Do not a
         raise selecting.NotFound(
             f"{defined[0].short}: a fleet file defines it; remove its Application from the fleet first"
         )
-    keys = selecting.named(store.status.all(), name)
+    keys = selecting.named(store.status.known(), name)
     if not keys:
         raise selecting.NotFound(f"no instance {name!r} that left the fleet")
     if ambiguous := asking.in_several_projects(keys, name):

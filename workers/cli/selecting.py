@@ -54,7 +54,7 @@ def one(store: Store, name: str) -> InstanceKey:
         key = InstanceKey.parse(name)
     except ValueError as error:
         raise NotFound(str(error)) from error
-    known = store.specs.instance_keys() | store.specs.left() | store.status.all().keys()
+    known = store.specs.instance_keys() | store.specs.left() | store.status.known()
     if key not in known:
         raise NotFound(f"no instance {key.short}{_near(name, known)}")
     return key

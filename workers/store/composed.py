@@ -6,7 +6,7 @@ never reads Synced (invariant 15, DESIGN.md §5).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +15,6 @@ from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import ClusterTarget
 from reconciler.model.status import InstanceStatus
 from workers.messages import Work
-from workers.store.status import blank
 from workers.store.store import Store
 from workers.store.tombstones import Tombstone
 
@@ -24,18 +23,21 @@ INTERVALS_UNTIL_STALE = 3
 
 def statuses(store: Store) -> dict[InstanceKey, InstanceStatus]:
     """Every instance of the fleet, and those that left it and still own objects, in the order of their keys."""
-    known = store.status.all()
-    left = store.specs.left()
-    keys = store.specs.instance_keys() | left | {key for key, one in known.items() if one.reason == "LeftTheFleet"}
-    due, scans, clusters = store.due.states(), store.status.scans(), store.specs.clusters()
+    return dict(each(store, store.due.states()))
+
+
+def each(store: Store, due: Mapping[Work, tuple[str, int]]) -> Iterator[tuple[InstanceKey, InstanceStatus]]:
+    """The same one by one, few at a time in memory; `due` is what `DueQueue.states` says."""
+    left, keys = store.specs.left(), store.specs.instance_keys()
+    scans, clusters = store.status.scans(), store.specs.clusters()
     claimed = store.due.reasons(work for work, (state, _) in due.items() if state == "claimed")
     now, brakes, stones = store.clock.now(), store.brakes.all(), store.tombstones.all()
     heads, sources = store.closures.heads(), store.specs.source_words()
     opened = store.closures.open_anywhere({words.partition("\n")[0] for words in heads})
     opens_ms = {name: _opens_ms(until, due.get(Work("scan", name))) for name, until in store.due.shut_until().items()}
-    found = {}
-    for key in sorted(keys):
-        status = known.get(key) or blank(key)
+    for key, status in store.status.each(keys | left | store.status.known()):
+        if key not in keys and key not in left and status.reason != "LeftTheFleet":
+            continue
         if status.sync == "Synced" and (head := heads.get(sources.get(key, ""))) and head != status.applied_revision:
             # What later commits did not concern is as they say, too; one that does concern it is still to be applied.
             status = status.model_copy(update={"sync": "Unknown"} if key in opened else {"applied_revision": head})
@@ -47,8 +49,7 @@ def statuses(store: Store) -> dict[InstanceKey, InstanceStatus]:
         if (brake := _brake(key, brakes, now)) is not None:
             update = {"phase": "Paused", "reason": brake.kind, "message": brake.sentence, "next_try": brake.until}
             status = status.model_copy(update=update)
-        found[key] = _aged(status, clusters.get(key.cluster), scans.get(key.cluster, {}), now)
-    return found
+        yield key, _aged(status, clusters.get(key.cluster), scans.get(key.cluster, {}), now)
 
 
 def seen(store: Store, keys: Collection[InstanceKey]) -> Mapping[InstanceKey, InstanceStatus]:

@@ -141,8 +141,10 @@ class SpecStore:
 
     def source_words(self) -> Mapping[InstanceKey, str]:
         """Each instance's source, in the words of `Closures.heads`."""
-        found = self._redis.hgetall(self._key("sources"))
-        return {InstanceKey.parse(key.decode()): words.decode() for key, words in found.items()}
+        found, one_of = self._redis.hgetall(self._key("sources")), dict[bytes, str]()
+        return {
+            InstanceKey.parse(key.decode()): one_of.setdefault(words, words.decode()) for key, words in found.items()
+        }
 
     def _words_of(self, keys: Iterable[InstanceKey]) -> Mapping[InstanceKey, str]:
         found = dict[InstanceKey, str]()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -39,10 +39,14 @@ class StatusStore:
         raw = unpack(self._redis.hget(self._key("status"), str(key)))
         return InstanceStatus.model_validate_json(raw) if raw else blank(key)
 
-    def all(self) -> Mapping[InstanceKey, InstanceStatus]:
-        found = self._redis.hgetall(self._key("status"))
-        texts = {InstanceKey.parse(key.decode()): unpack(raw) for key, raw in found.items()}
-        return {key: InstanceStatus.model_validate_json(text) for key, text in texts.items() if text is not None}
+    def known(self) -> frozenset[InstanceKey]:
+        """The instances that have a status, whether or not they are of the fleet."""
+        return frozenset(InstanceKey.parse(raw.decode()) for raw in self._redis.hkeys(self._key("status")))
+
+    def each(self, keys: Iterable[InstanceKey]) -> Iterator[tuple[InstanceKey, InstanceStatus]]:
+        """The same as `many`, in the order of the keys, few at a time in memory."""
+        for some in at_most(sorted(keys)):
+            yield from self.many(some).items()
 
     def many(self, keys: Iterable[InstanceKey]) -> Mapping[InstanceKey, InstanceStatus]:
         """The stored statuses of these instances; the empty one of those of which nothing is known."""

@@ -15,7 +15,6 @@ from reconciler.pipeline.refresh import Known, RefreshReport, Watched, refresh
 from reconciler.source import folders_read
 from workers import wiring
 from workers.messages import Grant, Lane, Mark, Work
-from workers.store.batches import at_most
 from workers.store.brief import Results
 from workers.tasks.leased import run_leased
 
@@ -113,12 +112,7 @@ def _open_ones(
     store = wiring.store()
     closures = store.status.closures(refs)
     strange = [key for key in refs if not (key in unjudged or opened.get(key) or key in closures)]
-    never = {
-        key
-        for some in at_most(strange)
-        for key, status in store.status.many(some).items()
-        if status.reason == NEVER_SYNCED
-    }
+    never = {key for key, status in store.status.each(strange) if status.reason == NEVER_SYNCED}
     for key, ref in refs.items():
         if key in unjudged:
             yield Watched(key, ref)

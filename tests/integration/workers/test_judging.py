@@ -95,7 +95,7 @@ def test_what_no_fleet_file_defines_is_told_once_and_forgotten_when_it_is_gone(s
     (event,) = store.events.last(5)
     assert (event.reason, store.status.get(GONE).reason) == ("LeftTheFleet", "LeftTheFleet")
     judge(store, Finding(applied=APPLIED))
-    assert GONE not in store.status.all()
+    assert GONE not in store.status.known()
     assert store.status.strays("eu-1") == frozenset()
 
 

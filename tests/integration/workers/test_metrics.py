@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import socket
 import urllib.request
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from reconciler.clock import ManualClock
 from reconciler.model.brake import Brake
 from reconciler.model.instance import InstanceKey
 from workers import metrics
 from workers.messages import Lane, Mark, Work
-from workers.store import Store
+from workers.store import Store, composed
 from workers.tasks.leased import run_leased
 
 WEB = InstanceKey.parse("default/web@eu-1")
@@ -38,6 +40,23 @@ def scraped(address: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
+
+
+def test_what_took_long_to_find_is_told_again_for_a_while(store: Store, monkeypatch: pytest.MonkeyPatch):
+    clock, each = ManualClock(), composed.each
+    monkeypatch.setattr(composed, "each", lambda *given: (clock.advance(2), each(*given))[1])
+    assert store.leader.leads()
+    told = metrics.Fleet(replace(store, clock=clock))
+
+    def brakes() -> list[float]:
+        return [one.value for metric in told.collect() for one in metric.samples if one.name == "undrift_brakes"]
+
+    assert brakes() == [0]
+    store.brakes.put(Brake("*", "incident", "ada", clock.now()))
+    clock.advance(10)
+    assert brakes() == [0]
+    clock.advance(10)
+    assert brakes() == [1]
 
 
 def test_instances_are_counted_by_what_they_are(store: Store, address: str):
