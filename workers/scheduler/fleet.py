@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from pathlib import Path
+from typing import TypeVar
 
 from reconciler.errors import UndriftError
 from reconciler.fleet import Expansion, Fleet, Problem, expand, load, with_contexts, with_dev_clusters
@@ -11,6 +14,8 @@ from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import InstanceSpec
 from reconciler.source import SourceRoom, open_fleet
 from workers.settings import CONTEXTS
+
+T = TypeVar("T")
 
 
 class FleetKeeper:
@@ -55,6 +60,20 @@ class FleetKeeper:
         contexts = {name: f"{CONTEXTS}/{name}.yaml" for name in self._contexts}
         whole = with_contexts(with_dev_clusters(found, names), contexts, active)
         return expand(whole, previous=previous)
+
+
+def beside(do: Callable[[], T]) -> Future[T]:
+    """Do something in a thread of its own, which does not keep the process from ending."""
+    found: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            found.set_result(do())
+        except BaseException as error:
+            found.set_exception(error)
+
+    threading.Thread(target=run, name="fleet", daemon=True).start()
+    return found
 
 
 def sentences(problems: tuple[Problem, ...]) -> list[str]:

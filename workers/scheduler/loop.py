@@ -7,15 +7,14 @@ store and the fleet, so any number may run and any may die.
 
 from __future__ import annotations
 
-import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from concurrent import futures
 from dataclasses import dataclass, field
 
 import redis
 import structlog
 
-from reconciler import process
 from reconciler.clock import Clock
 from reconciler.errors import JournalBroken, UndriftError
 from reconciler.fleet import Expansion
@@ -23,12 +22,13 @@ from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import InstanceSpec
 from workers.messages import DELIVER, Grant, Lane, Mark, Work
 from workers.scheduler import leaving, rounds
-from workers.scheduler.fleet import FleetKeeper, sentences
+from workers.scheduler.fleet import FleetKeeper, beside, sentences
 from workers.scheduler.records import Records
 from workers.scheduler.rescue import rescue
 from workers.store import Store
 from workers.store.due import Most
 from workers.store.leader import NotLeading
+from workers.store.specs import names_of
 
 log = structlog.get_logger()
 
@@ -42,8 +42,10 @@ CLOCK_EVERY_S = 10.0
 RETRY_REDIS_S = 1.0
 SHORTEST_TURN_S = 0.03
 """Hundreds of completions a second wake the scheduler; this much of them is seen in one turn."""
-LONGEST_LOOK_S = 600.0
-"""A fleet that takes longer to read, or to put in force, than this costs its reader the lead."""
+PATIENCE_S = 0.5
+"""How long a turn waits for a look at the fleet before it goes on without."""
+LONGEST_PUBLISHING_S = 600.0
+"""A fleet that takes longer to put in force than this costs its leader the lead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +75,13 @@ class Scheduler:
     ) -> None:
         self._store, self._fleet, self._records, self._dispatch = store, fleet, records, dispatch
         self._clock, self._pace = clock, pace
-        self._dice = random.Random()
         self._look_at_s = 0.0
         self._check_at_s = 0.0
         self._clock_at_s = 0.0
         self._expansion: Expansion | None = None
+        self._token = ""
+        self._looking: futures.Future[tuple[Expansion, Mapping[InstanceKey, str]] | None] | None = None
+        self._rounds = rounds.Rounds(store)
         self._leads = False
         self._rebuilds = False
         self._problem = ""
@@ -112,6 +116,7 @@ class Scheduler:
         except JournalBroken as error:
             self._say_once(error)
             return STANDBY_S
+        self._rounds.go_on()
         self._records.tend()
         self._tell_the_time()
         rescue(self._store, self._pace.lease_s)
@@ -138,6 +143,10 @@ class Scheduler:
     def _take_the_lead(self) -> None:
         """Begin from what is published, not from what this process read when it led before."""
         log.info("leading")
+        if self._looking is not None:  # begun when it led before
+            with self._store.leader.kept(LONGEST_PUBLISHING_S):
+                futures.wait([self._looking])
+            self._looking = None
         self._leads, self._expansion, self._look_at_s, self._check_at_s = True, None, 0.0, 0.0
         self._clock_at_s = 0.0
         self._fleet.forget()
@@ -160,18 +169,31 @@ class Scheduler:
             self._publish(self._expansion)
 
     def _look_at_fleet(self) -> None:
-        asked = self._store.due.was_asked_to_look()
-        if self._clock.boot_s() < self._look_at_s and not asked:
+        """Begin a look at the fleet when it is time, and put in force what it found. One at a large fleet takes longer than
+        a grant can wait: turns go on beside it."""
+        if self._looking is None:
+            asked = self._store.due.was_asked_to_look()
+            if self._clock.boot_s() < self._look_at_s and not asked:
+                return
+            self._look_at_s = self._clock.boot_s() + self._pace.fleet_poll_s
+            self._check_at_s = 0.0 if asked else self._check_at_s
+            self._looking = beside(self._look)
+            futures.wait([self._looking], PATIENCE_S)
+        if not self._looking.done():
             return
-        self._look_at_s = self._clock.boot_s() + self._pace.fleet_poll_s
-        with self._store.leader.kept(LONGEST_LOOK_S):
-            expansion = self._fleet.look(self._previous())
+        looked, self._looking = self._looking, None
+        found = looked.result()
         if self._fleet.error is not None:
             self._note_fleet_error(self._fleet.error)
-        elif expansion is not None:
-            self._publish(expansion)
-        if asked or self._clock.boot_s() >= self._check_at_s:
+        elif found is not None:
+            self._publish(*found)
+        if self._clock.boot_s() >= self._check_at_s:
             self._check()
+
+    def _look(self) -> tuple[Expansion, Mapping[InstanceKey, str]] | None:
+        """What is to be in force, with the names of its specs; None when nothing has changed."""
+        expansion = self._fleet.look(self._previous())
+        return (expansion, names_of(expansion.specs)) if expansion is not None else None
 
     def _previous(self) -> Mapping[InstanceKey, InstanceSpec]:
         """What is in force: as this process put it, or what the leader before it did."""
@@ -190,17 +212,22 @@ class Scheduler:
             self._store.events.append(self._clock.now(), "fleet", "fleet", error.reason, error.message)
             log.warning("fleet_unreadable", error=error.message)
 
-    def _publish(self, expansion: Expansion) -> None:
+    def _publish(self, expansion: Expansion, names: Mapping[InstanceKey, str] | None = None) -> None:
         """Put an expansion in force, and make due what is new or wanted differently; of a large fleet this takes longer than
         the leader's lock lasts.
 
         In a Redis that was empty everything looks new, and nothing is due merely because of that: the scans will tell.
         """
-        with self._store.leader.kept(LONGEST_LOOK_S):
-            self._put_in_force(expansion)
+        try:
+            with self._store.leader.kept(LONGEST_PUBLISHING_S):
+                self._put_in_force(expansion, names)
+        except redis.RedisError:
+            self._fleet.forget()  # what is not known to be in force is looked at again
+            self._look_at_s = 0.0
+            raise
 
-    def _put_in_force(self, expansion: Expansion) -> None:
-        previous, self._expansion = self._previous(), expansion
+    def _put_in_force(self, expansion: Expansion, names: Mapping[InstanceKey, str] | None) -> None:
+        previous = self._previous()
         if not self._store.leader.is_leading():
             raise NotLeading
         # Announced before it is published: a leader that is killed in between finds it still to be announced.
@@ -212,14 +239,15 @@ class Scheduler:
             expansion.repositories(),
             left=expansion.left,
             leader=self._store.leader,
+            names=names,
+            why_new="" if self._rebuilds else "new",
+            why_changed="fleet changed",
         )
+        self._expansion, self._token = expansion, stored.token
         self._store.specs.note_fleet(self._fleet.revision, sentences(expansion.problems), sentences(expansion.notes))
-        self._store.status.forget_unjudged(expansion.left)
-        unjudged = {} if self._rebuilds else dict.fromkeys(stored.new, "new")
-        unjudged |= dict.fromkeys(stored.changed, "fleet changed")
-        self._look_up(unjudged, expansion)
+        self._look_up(stored.changed if self._rebuilds else stored.new | stored.changed, expansion)
         self._rebuilds = False
-        self._make_whole()
+        self._rounds.begin(expansion, tells=self._pace.tells)
         for problem in expansion.problems:
             log.warning("fleet_problem", problem=str(problem))
         log.info(
@@ -231,29 +259,19 @@ class Scheduler:
             left=len(expansion.left),
         )
 
-    def _look_up(self, unjudged: Mapping[InstanceKey, str], expansion: Expansion) -> None:
+    def _look_up(self, unjudged: Collection[InstanceKey], expansion: Expansion) -> None:
         """Let one look at each repository make instances due at its newest commit: one look serves all of them."""
-        self._store.status.unjudge(unjudged)
         urls = {expansion.specs[key].source.repo.subject for key in unjudged}
         self._store.due.mark(Mark(Work("refresh", url), Lane.COMMIT, "new instances") for url in sorted(urls))
 
     def _check(self) -> None:
         """Now and then, and when a worker met something unknown: whether all that should be there is there."""
         self._check_at_s = self._clock.boot_s() + CHECK_EVERY_S
-        if self._expansion is not None and self._store.specs.instance_keys() != self._expansion.specs.keys():
-            self._publish(self._expansion)
-        self._make_whole()
-
-    def _make_whole(self) -> None:
-        """Make sure that everything which should come around does. Notices do so without a fleet, too."""
-        states = self._store.due.states()
-        if self._pace.tells and DELIVER not in states:
-            self._store.due.mark([Mark(DELIVER, Lane.COMMIT, "look")])
-        if self._expansion is not None:
-            known = states.keys() | self._store.due.parked()
-            known |= {Work("sync", str(key)) for key in self._store.status.unjudged()}
-            self._store.due.mark(rounds.missing(self._expansion, known, self._store.due.now_ms(), self._dice))
-        process.give_back_memory()  # all works were held at once
+        mine = self._expansion
+        if mine is not None and not self._store.specs.is_published(self._token, len(mine.specs)):
+            self._publish(mine)
+        elif self._rounds.is_over:
+            self._rounds.begin(mine, tells=self._pace.tells)
 
     def _hand_out(self) -> int:
         """Lease what the workers can take and hand it to them; how many more they could have taken."""
@@ -277,6 +295,8 @@ class Scheduler:
     def _wait_s(self, *, has_room: bool) -> float:
         """Until the next due time, when there is room for it, or lease end; a change wakes the scheduler earlier."""
         waits = [LONGEST_WAIT_S, self._look_at_s - self._clock.boot_s()]
+        if self._looking is not None or not self._rounds.is_over:
+            waits = [SHORTEST_TURN_S]
         if (next_ms := self._store.due.next_ms(has_room=has_room)) is not None:
             waits.append(max((next_ms - self._store.due.now_ms()) / 1000, 0.05))
         return max(min(waits), 0.01)

@@ -1,28 +1,74 @@
-"""What must come around by itself: scans, look-ups, and each instance some time. Pure but for the dice it is handed.
+"""What must come around by itself: scans, look-ups, and each instance some time.
 
-Normally each work is made due again by its own completion. This fills what is missing: at the start, after a loss of
-Redis, and after a task that ended without a word. Nothing is due merely because of that: instances are spread over their
-resync interval, and it is the scan that makes due those without proof.
+Normally each work is made due again by its own completion. Going the rounds fills what is missing: at the start, after a
+loss of Redis, and after a task that ended without a word. Nothing is due merely because of that: instances are spread over
+their resync interval, and it is the scan that makes due those without proof.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
+from reconciler import process
 from reconciler.fleet import Expansion
+from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import InstanceSpec
-from workers.messages import Lane, Mark, Work
+from workers.messages import DELIVER, Lane, Mark, Work
+from workers.store import Store
+from workers.store.batches import at_most
+
+WORKS_A_STEP = 500
+LONGEST_S = 0.05
+"""Of one turn. A fleet of 100,000 takes 2 s of CPU (2026-11-28), which nobody's grant may wait for."""
 
 
-def missing(expansion: Expansion, known: Collection[Work], now_ms: int, dice: random.Random) -> list[Mark]:
-    """Marks for everything of the fleet that is not among the known works."""
-    marks = [Mark(Work("scan", name), Lane.DRIFT, "periodic") for name in expansion.clusters]
-    marks += [Mark(Work("refresh", url), Lane.COMMIT, "periodic") for url in expansion.repositories()]
-    marks += [_some_time(spec, now_ms, dice) for spec in expansion.specs.values()]
-    return [one for one in marks if one.work not in known]
+class Rounds:
+    """Goes through everything that should come around, some of it at each turn of the scheduler."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._dice = store, random.Random()
+        self._left: Iterator[list[Mark]] | None = None
+
+    @property
+    def is_over(self) -> bool:
+        return self._left is None
+
+    def begin(self, expansion: Expansion | None, *, tells: bool) -> None:
+        """Go the rounds from the beginning; notices come around without a fleet, too."""
+        marks = [Mark(DELIVER, Lane.COMMIT, "look")] if tells else []
+        self._left = at_most(self._all(marks, expansion), WORKS_A_STEP)
+
+    def go_on(self) -> None:
+        """Make due what is missing in the next pieces."""
+        begun_s = self._store.clock.boot_s()
+        while self._left is not None and self._store.clock.boot_s() - begun_s < LONGEST_S:
+            some = next(self._left, None)
+            if some is None:
+                self._left = None
+                process.give_back_memory()  # what it took to publish the fleet is free by now
+                return
+            missing = self._store.due.missing(one.work for one in some)
+            self._store.due.mark(one for one in some if one.work in missing)
+
+    def _all(self, marks: list[Mark], expansion: Expansion | None) -> Iterator[Mark]:
+        yield from marks
+        if expansion is not None:
+            yield from everything(expansion, self._store.status.unjudged(), self._store.due.now_ms(), self._dice)
 
 
-def _some_time(spec: InstanceSpec, now_ms: int, dice: random.Random) -> Mark:
-    wait_ms = spec.sync.resync_interval.total_seconds() * 1000 * dice.uniform(0.05, 1)
-    return Mark(Work("sync", str(spec.key)), Lane.PERIODIC, "periodic", at_ms=now_ms + int(wait_ms))
+def everything(
+    expansion: Expansion, unjudged: Collection[InstanceKey], now_ms: int, dice: random.Random
+) -> Iterator[Mark]:
+    """When everything of a fleet comes around that nothing else makes due; a look makes due what it is still to judge."""
+    for name in expansion.clusters:
+        yield Mark(Work("scan", name), Lane.DRIFT, "periodic")
+    for url in expansion.repositories():
+        yield Mark(Work("refresh", url), Lane.COMMIT, "periodic")
+    for key, spec in expansion.specs.items():
+        if key not in unjudged:
+            yield Mark(Work("sync", str(key)), Lane.PERIODIC, "periodic", at_ms=now_ms + _some_time_ms(spec, dice))
+
+
+def _some_time_ms(spec: InstanceSpec, dice: random.Random) -> int:
+    return int(spec.sync.resync_interval.total_seconds() * 1000 * dice.uniform(0.05, 1))

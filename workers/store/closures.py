@@ -121,11 +121,10 @@ class Closures:
         for ref in lost:
             self._redis.hdel(f"{self._prefix}judged", _field(url, ref))
 
-    def forget(self, key: InstanceKey, url: str, folders: Iterable[str] = ()) -> None:
-        """An instance does not use a repository any more, or does not read in these folders."""
-        for folder in folders:
-            self._redis.srem(self._readers(url, folder), str(key))
-        self._redis.hdel(self._open(url), str(key))
+    def forget(self, keys: Iterable[InstanceKey], url: str) -> None:
+        """Instances do not use a repository any more."""
+        for some in at_most(keys):
+            self._redis.hdel(self._open(url), *map(str, some))
 
     def drop_readers(self, url: str, folders: Iterable[str], keys: Collection[InstanceKey]) -> None:
         """These do not read in these folders."""

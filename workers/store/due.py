@@ -199,6 +199,13 @@ class DueQueue:
         """Works that killed three children and wait for a commit or an operator."""
         return frozenset(Work.parse(name.decode()) for name in self._redis.smembers(f"{self._prefix}parked"))
 
+    def missing(self, works: Iterable[Work]) -> frozenset[Work]:
+        """Those of these that nothing makes run: neither due nor leased nor parked."""
+        found = set[Work]()
+        for some in at_most(works, MARKS_A_STEP):
+            found |= {Work.parse(name.decode()) for name in self._run("missing", self.now_ms(), *map(str, some))}
+        return frozenset(found)
+
     def states(self) -> Mapping[Work, tuple[str, int]]:
         """Every due or leased work: (`due`, due time) or (`granted` | `claimed`, end of its lease), in ms."""
         queues = self._queues()

@@ -9,8 +9,17 @@ from contextlib import contextmanager
 from typing import Any
 
 import redis
+import structlog
 
 from workers.store.lock import Locks
+
+log = structlog.get_logger()
+_LEAD = (
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2]) "
+    "elseif not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 0 end "
+    "if redis.call('GET', KEYS[2]) ~= ARGV[1] then redis.call('SET', KEYS[2], ARGV[1]) end "
+    "return 1"
+)
 
 
 class NotLeading(Exception):
@@ -25,16 +34,12 @@ class Leader:
         self._key, self._free, self._last = f"{prefix}leader", f"{prefix}leader-free", f"{prefix}leader-last"
         self.token = secrets.token_hex(8)
         self._ttl_s = ttl_s
+        self._lead = client.register_script(_LEAD)
         self._locks = Locks(client, ttl_s=ttl_s)
 
     def leads(self) -> bool:
         """Take or renew the lock; whether we lead now."""
-        if self._locks.renew(self._key, self.token):
-            return True
-        if not self._locks.take(self._key, self.token):
-            return False
-        self._redis.set(self._last, self.token)
-        return True
+        return bool(self._lead(keys=[self._key, self._last], args=[self.token, int(self._ttl_s * 1000)]))
 
     def is_leading(self) -> bool:
         """Whether the lock is ours now; nothing is taken or renewed."""
@@ -79,5 +84,5 @@ class Leader:
                 return
             try:
                 self._locks.renew(self._key, self.token)
-            except redis.RedisError:
-                return  # the loop's next turn meets the same error, and says so
+            except redis.RedisError as error:
+                log.warning("lead_not_renewed", error=str(error))  # the next time may do before the lock runs out

@@ -5,7 +5,20 @@ from __future__ import annotations
 from functools import cache
 from importlib import resources
 
-QUEUE = ("mark", "grant", "claim", "extend", "step", "complete", "release", "expire", "forget", "boot", "shut")
+QUEUE = (
+    "mark",
+    "grant",
+    "claim",
+    "extend",
+    "step",
+    "complete",
+    "release",
+    "expire",
+    "forget",
+    "boot",
+    "shut",
+    "missing",
+)
 """The scripts that share `queue.lua`."""
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -13,10 +14,14 @@ import redis
 
 from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import ClusterTarget, InstanceSpec, Ref, RepositoryAccess
-from workers.store.batches import AT_ONCE, at_most
+from workers.store.batches import at_most
 from workers.store.closures import Closures, ref_in, source_words
 from workers.store.leader import Leader, NotLeading
 from workers.store.packed import pack, unpack
+from workers.store.status import StatusStore
+
+READ_AHEAD = 100
+"""Specs that are read at once, where one after the other is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,8 @@ class Published:
     changed: frozenset[InstanceKey]
     left: frozenset[InstanceKey] = frozenset()
     """Those that have left with this one, and not before."""
+    token: str = ""
+    """Names what was put there, for `is_published`."""
 
 
 class SpecStore:
@@ -44,28 +51,32 @@ class SpecStore:
         *,
         left: Iterable[InstanceKey] = (),
         leader: Leader | None = None,
+        names: Mapping[InstanceKey, str] | None = None,
+        why_new: str = "",
+        why_changed: str = "",
     ) -> Published:
         """Replace the fleet in one step. Specs that nobody has any more are dropped; those of what left are kept.
 
-        Raises NotLeading when `leader` does not hold the lock: one that slept must not put an old fleet in force.
+        `names` are those of `names_of`, which takes seconds for a large fleet. With a reason, what is new or wanted
+        differently waits from the same step on to be judged by the next look at its repository. Raises NotLeading when
+        another has led since `leader` did: one that slept must not put an old fleet in force.
         """
         before, old = self._digests("instances"), self.clusters()
         words = self.source_words()
         relabelled = {name for name, one in clusters.items() if name in old and old[name].labels != one.labels}
-        now = {key: _name(spec) for key, spec in specs.items()}
+        now = names_of(specs) if names is None else names
         gone = {key: before[key] for key in left if key in before}
+        new = frozenset(now.keys() - before.keys())
+        changed = frozenset(key for key, digest in now.items() if before.get(key, digest) != digest)
+        token = secrets.token_hex(8)
         pipe = self._redis.pipeline()
         if leader is not None:
             leader.watch(pipe)
-        closures = Closures(pipe, self._prefix)
-        for key in gone:
-            closures.forget(key, _url(words.get(key, "")))
-            pipe.hdel(self._key("instances"), str(key))
-            pipe.hdel(self._key("sources"), str(key))
-            pipe.hset(self._key("left"), str(key), gone[key])
-            pipe.srem(self._key(f"on:{key.cluster}"), str(key))
+        self._drop(pipe, gone, words)
+        self._add(pipe, new)
+        mine = dict[int, str]()  # applications share their sources
         for some in at_most(now):
-            texts, digests, sources = dict[str, bytes](), dict[str, str](), dict[str, str]()
+            texts, digests, sources, renamed = dict[str, bytes](), dict[str, str](), dict[str, str](), []
             for key in some:
                 digest, source, came_from = now[key], specs[key].source, _url(words.get(key, ""))
                 is_renamed = came_from not in ("", source.repo.subject)
@@ -75,31 +86,77 @@ class SpecStore:
                     texts[digest] = pack(specs[key].to_json())
                 if before.get(key) != digest:
                     digests[str(key)] = digest
-                if words.get(key) != (mine := source_words(source)):
-                    sources[str(key)] = mine
+                if id(source) not in mine:
+                    mine[id(source)] = source_words(source)
+                if words.get(key) != mine[id(source)]:
+                    sources[str(key)] = mine[id(source)]
                 if is_renamed:
-                    closures.forget(key, came_from)
-                    closures.reopen(key, source.repo.subject)  # under this name nobody knows what it reads
+                    renamed.append(key)
             for name, rows in (("specs", texts), ("instances", digests), ("sources", sources)):
                 if rows:
                     pipe.hset(self._key(name), mapping=rows)
-            # What came back is wanted again, whatever was asked while it was away.
-            pipe.hdel(self._key("left"), *map(str, some))
-            pipe.srem(self._key("teardown"), *map(str, some))
-        for cluster, keys in groupby(sorted(now, key=_cluster), key=_cluster):
-            for some in at_most(keys):
-                pipe.sadd(self._key(f"on:{cluster}"), *map(str, some))
+            self._rename(pipe, renamed, specs, words)
+        status = StatusStore(pipe, self._prefix)
+        for keys, why in ((new, why_new), (changed, why_changed)):
+            if why:
+                for some in at_most(keys):
+                    status.unjudge(dict.fromkeys(some, why))
         self._replace(pipe, "clusters", {name: one.model_dump_json(by_alias=True) for name, one in clusters.items()})
         self._replace(
             pipe, "repositories", {url: one.model_dump_json(by_alias=True) for url, one in repositories.items()}
         )
+        pipe.set(self._key("published"), token)
         try:
             pipe.execute()
         except redis.WatchError as error:
             raise NotLeading from error
         self._drop_unused()
-        changed = {key for key, digest in now.items() if key in before and before[key] != digest}
-        return Published(frozenset(now.keys() - before.keys()), frozenset(changed), frozenset(gone))
+        return Published(new, changed, frozenset(gone), token)
+
+    def is_published(self, token: str, count: int) -> bool:
+        """Whether the fleet of so many instances that `publish` gave this token stands as it was put there."""
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.get(self._key("published"))
+        pipe.hlen(self._key("instances"))
+        return bool(pipe.execute() == [token.encode(), count])
+
+    def _add(self, pipe: Any, new: Collection[InstanceKey]) -> None:
+        """What came back is wanted again, whatever was asked while it was away."""
+        for some in at_most(new):
+            pipe.hdel(self._key("left"), *map(str, some))
+            pipe.srem(self._key("teardown"), *map(str, some))
+        for cluster, keys in _grouped(new, _cluster):
+            for some in at_most(keys):
+                pipe.sadd(self._key(f"on:{cluster}"), *map(str, some))
+
+    def _drop(self, pipe: Any, gone: Mapping[InstanceKey, str], words: Mapping[InstanceKey, str]) -> None:
+        """What is gone keeps its spec, under `left`, and nothing else."""
+        for some in at_most(gone):
+            fields = list(map(str, some))
+            pipe.hdel(self._key("instances"), *fields)
+            pipe.hdel(self._key("sources"), *fields)
+            pipe.hset(self._key("left"), mapping={str(key): gone[key] for key in some})
+        StatusStore(pipe, self._prefix).forget_unjudged(gone)
+        closures = Closures(pipe, self._prefix)
+        for url, keys in _grouped(gone, lambda key: _url(words.get(key, ""))):
+            closures.forget(keys, url)
+        for cluster, keys in _grouped(gone, _cluster):
+            for some in at_most(keys):
+                pipe.srem(self._key(f"on:{cluster}"), *map(str, some))
+
+    def _rename(
+        self,
+        pipe: Any,
+        renamed: Collection[InstanceKey],
+        specs: Mapping[InstanceKey, InstanceSpec],
+        words: Mapping[InstanceKey, str],
+    ) -> None:
+        """Instances whose look-up is called otherwise now: under the new name nobody knows what they read."""
+        closures = Closures(pipe, self._prefix)
+        for url, keys in _grouped(renamed, lambda key: _url(words[key])):
+            closures.forget(keys, url)
+        for url, keys in _grouped(renamed, lambda key: specs[key].source.repo.subject):
+            closures.reopen_all(url, dict.fromkeys(keys, ""))
 
     def get(self, key: InstanceKey) -> InstanceSpec | None:
         """The instance's spec, also of one that left the fleet; None when it is not known here."""
@@ -236,13 +293,13 @@ class _Known(Mapping[InstanceKey, InstanceSpec]):
         digests: dict[InstanceKey, str],
         read: Callable[[Mapping[InstanceKey, str]], dict[InstanceKey, InstanceSpec]],
     ) -> None:
-        self._digests, self._order, self._read_many = digests, list(digests), read
+        self._digests, self._order, self._read_many = digests, sorted(digests), read
         self._read: dict[InstanceKey, InstanceSpec] = {}
 
     def __getitem__(self, key: InstanceKey) -> InstanceSpec:
         if key in self._digests and key not in self._read:
             at = bisect_left(self._order, key)
-            self._read = self._read_many({one: self._digests[one] for one in self._order[at : at + AT_ONCE]})
+            self._read = self._read_many({one: self._digests[one] for one in self._order[at : at + READ_AHEAD]})
         return self._read[key]
 
     def __contains__(self, key: object) -> bool:
@@ -264,6 +321,11 @@ def _cluster(key: InstanceKey) -> str:
     return key.cluster
 
 
-def _name(spec: InstanceSpec) -> str:
-    """What a spec is stored by: 128 bits of its digest, since it stands twice for each instance."""
-    return spec.digest.removeprefix("sha256:")[:32]
+def _grouped(keys: Iterable[InstanceKey], by: Callable[[InstanceKey], str]) -> Iterator[tuple[str, list[InstanceKey]]]:
+    for name, some in groupby(sorted(keys, key=by), key=by):
+        yield name, list(some)
+
+
+def names_of(specs: Mapping[InstanceKey, InstanceSpec]) -> Mapping[InstanceKey, str]:
+    """What specs are stored by: 128 bits of their digests, since these stand twice for each instance."""
+    return {key: spec.digest.removeprefix("sha256:")[:32] for key, spec in specs.items()}

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+import redis
 
 from reconciler.clock import ManualClock
 from reconciler.credentials import Credentials
 from reconciler.journal import Journal
 from reconciler.model.instance import InstanceKey
 from reconciler.source import SourceRoom
+from tests.fixtures.installation import eventually
 from workers.messages import Grant, Lane, Mark, Work
 from workers.scheduler import Scheduler, leaving
 from workers.scheduler.fleet import FleetKeeper
@@ -31,6 +34,10 @@ def application(name: str) -> str:
     source = "{repo: https://git.example.com/apps.git, ref: main, path: a}"
     spec = f"{{source: {source}, clusters: {{all: true}}, namespace: a}}"
     return f"{API}\nkind: Application\nmetadata: {{name: {name}}}\nspec: {spec}\n"
+
+
+def raises(error: Exception) -> None:
+    raise error
 
 
 @dataclass
@@ -117,14 +124,62 @@ def test_an_empty_redis_grants_nothing_for_a_lease_length_and_then_looks_before_
 def test_a_fleet_that_takes_longer_to_publish_than_the_lock_lasts_is_put_in_force(
     site: Site, valkey: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hasty = make_site(valkey, site.folder, site.clock, lock_s=0.3)
+    hasty = make_site(valkey, site.folder, site.clock, lock_s=2)
     announce = leaving.announce
-    monkeypatch.setattr(leaving, "announce", lambda *given: (time.sleep(0.6), announce(*given)))
+    monkeypatch.setattr(leaving, "announce", lambda *given: (time.sleep(4), announce(*given)))
 
     hasty.turn()
 
     assert [str(key) for key in hasty.store.specs.instance_keys()] == ["default/a@eu-1"]
     hasty.store.redis.close()
+
+
+def test_turns_go_on_beside_a_look_at_a_large_fleet(running: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    may_end, look = threading.Event(), FleetKeeper.look
+    monkeypatch.setattr(FleetKeeper, "look", lambda *given: (may_end.wait(20), look(*given))[1])
+    running.write("b.yaml", application("b"))
+    running.clock.advance(POLL_S)
+    running.turn()
+    running.store.due.mark([Mark(Work("sync", "default/a@eu-1"), Lane.OPERATOR, "resync")])
+
+    assert "sync default/a@eu-1" in running.turn()
+    assert [str(key) for key in running.store.specs.instance_keys()] == ["default/a@eu-1"]
+    may_end.set()
+    eventually(lambda: (running.turn(), len(running.store.specs.instance_keys()) == 2)[1], "the fleet is in force", 20)
+
+
+def test_what_redis_did_not_take_is_put_in_force_by_the_next_turn(
+    running: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running.write("a.yaml", application("a").replace("path: a", "path: b"))
+    running.clock.advance(POLL_S)
+    with monkeypatch.context() as broken:
+        broken.setattr(leaving, "announce", lambda *_: raises(redis.ConnectionError("away")))
+        with pytest.raises(redis.ConnectionError):
+            running.scheduler.turn()
+    assert running.unjudged() == {}
+
+    running.turn()
+
+    assert running.unjudged() == {"default/a@eu-1": "fleet changed"}
+
+
+def test_a_new_leader_keeps_what_is_on_a_cluster_whose_document_broke(running: Site, valkey: str) -> None:
+    for name in ("a-b", "a2"):
+        running.write(f"{name}.yaml", application(name))
+    running.clock.advance(POLL_S)
+    running.turn()
+    before = dict(running.store.specs.known())
+    running.write("cluster.yaml", CLUSTER.replace("kubeconfig", "kubeconf"))
+    running.store.leader.release()
+    other = make_site(valkey, running.folder, running.clock)
+
+    other.turn()
+
+    assert other.store.specs.fleet()["problems"]
+    assert dict(other.store.specs.known()) == before
+    assert len(before) == 3
+    other.store.redis.close()
 
 
 def test_one_look_at_its_repository_makes_a_new_application_due(running: Site) -> None:

@@ -325,6 +325,16 @@ def test_what_one_that_leads_writes_stands_though_its_lock_was_renewed_meanwhile
     assert redis_client.get("fleet") == b"new"
 
 
+def test_one_whose_name_as_leader_was_lost_writes_it_anew(redis_client: redis.Redis) -> None:
+    leader = Leader(redis_client, "undrift:")
+    leader.leads()
+    redis_client.delete("undrift:leader-last")
+
+    assert leader.leads()
+
+    leader.watch(redis_client.pipeline())
+
+
 def test_what_one_that_slept_writes_fails_when_another_led_meanwhile(redis_client: redis.Redis) -> None:
     first, second = Leader(redis_client, "undrift:", ttl_s=0.05), Leader(redis_client, "undrift:")
     first.leads()

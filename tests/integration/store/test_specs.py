@@ -34,9 +34,10 @@ def test_a_label_of_a_cluster_is_seen_by_selectors_and_makes_nothing_due(valkey:
 
 
 def test_what_is_published_reads_the_same_one_by_one_as_all_at_once(valkey: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(specs, "AT_ONCE", 2)
+    monkeypatch.setattr(specs, "READ_AHEAD", 2)
     store = open_store(valkey, SystemClock())
-    found = expand(fleet(documents(*map(cluster, "abcde"), application("web"))))
+    names = ("web", "web-api", "web2", "web.old")  # as texts and as keys they have another order
+    found = expand(fleet(documents(*map(cluster, "abc"), *map(application, names))))
     store.specs.publish(found.specs, found.clusters, found.repositories())
 
     known = store.specs.known()
