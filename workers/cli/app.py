@@ -44,10 +44,7 @@ def list_(
 ) -> None:
     """List instances with what they are, and why."""
     store = wiring.store()
-    found = composed.statuses(store)
-    if selector:
-        meant = set(selecting.instances(store, "", selector=selector))
-        found = {key: one for key, one in found.items() if key in meant}
+    found = composed.statuses(store, selecting.instances(store, "", selector=selector) if selector else None)
     shown = [
         one
         for one in found.values()
@@ -101,11 +98,10 @@ def as_json(status: InstanceStatus, *, whole: bool = False) -> dict[str, Any]:
 def drift(name: MaybeName = "", selector: Selector = "", chosen: Output = Format.TABLE) -> None:
     """List what others changed last of what we own, or added to it: which field, by whom, from what to what, and when."""
     store = wiring.store()
-    keys = set(selecting.instances(store, name, everything=not (name or selector), selector=selector))
+    keys = selecting.instances(store, name, everything=not (name or selector), selector=selector)
     items = [
         {"instance": one.instance, **entry.model_dump(mode="json"), "key": str(ObjectKey.from_text(entry.key))}
-        for key, one in composed.statuses(store).items()
-        if key in keys
+        for one in composed.statuses(store, keys).values()
         for entry in (*one.drift, *one.foreign)
     ]
     if output.show_list("DriftList", items, chosen):
@@ -131,7 +127,7 @@ def get(name: Name, chosen: Output = Format.TABLE) -> None:
     """Show one instance with its objects."""
     store = wiring.store()
     key = selecting.one(store, name)
-    status = composed.statuses(store).get(key) or store.status.get(key)
+    status = composed.statuses(store, [key]).get(key) or store.status.get(key)
     document = as_json(status, whole=True)
     document["conditions"] = [
         {"type": "Synced", "status": str(status.sync == "Synced"), "reason": status.reason, "message": status.message},
@@ -261,7 +257,8 @@ def approve(
 def explain(name: Name) -> None:
     """Say in sentences why an instance is as it is, and what happens next."""
     store = wiring.store()
-    keys, statuses = selecting.instances(store, name), composed.statuses(store)
+    keys = selecting.instances(store, name)
+    statuses = composed.statuses(store, keys)
     for key in keys:
         status = statuses.get(key) or store.status.get(key)
         print("\n".join(explaining.sentences(store, key, status)))

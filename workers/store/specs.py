@@ -124,7 +124,7 @@ class SpecStore:
         """The instances that one look-up serves, or those of `keys` that it does, each with the ref that it wants. No
         spec is read for it: one repository may serve a whole fleet."""
         found, known = dict[InstanceKey, Ref](), dict[str, Ref]()
-        for key, words in (self.source_words() if keys is None else self._words_of(keys)).items():
+        for key, words in (self.source_words() if keys is None else self.words_of(keys)).items():
             if _url(words) == url and (ref := known.get(words) or ref_in(words)) is not None:
                 found[key] = known[words] = ref
         return found
@@ -146,7 +146,8 @@ class SpecStore:
             InstanceKey.parse(key.decode()): one_of.setdefault(words, words.decode()) for key, words in found.items()
         }
 
-    def _words_of(self, keys: Iterable[InstanceKey]) -> Mapping[InstanceKey, str]:
+    def words_of(self, keys: Iterable[InstanceKey]) -> Mapping[InstanceKey, str]:
+        """The same of these instances."""
         found = dict[InstanceKey, str]()
         for some in at_most(keys):
             raw = self._redis.hmget(self._key("sources"), [str(key) for key in some])
@@ -162,6 +163,20 @@ class SpecStore:
 
     def instance_keys(self) -> frozenset[InstanceKey]:
         return frozenset(self._digests("instances"))
+
+    def standing(self, keys: Iterable[InstanceKey]) -> tuple[frozenset[InstanceKey], frozenset[InstanceKey]]:
+        """Those of a few that are of the fleet, and those that left it and are not deleted, as of one moment."""
+        wanted = list(keys)
+        if not wanted:
+            return frozenset(), frozenset()
+        pipe = self._redis.pipeline()
+        for name in ("instances", "left"):
+            pipe.hmget(self._key(name), [str(key) for key in wanted])
+        fleet, left = (
+            frozenset(key for key, digest in zip(wanted, raw, strict=True) if digest is not None)
+            for raw in pipe.execute()
+        )
+        return fleet, left
 
     def keys_on(self, cluster: str) -> frozenset[InstanceKey]:
         """The instances of one cluster."""

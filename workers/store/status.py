@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -186,8 +186,12 @@ class StatusStore:
         raw = self._redis.hget(self._key("scans"), cluster)
         return dict(orjson.loads(raw)) if raw else {}
 
-    def scans(self) -> Mapping[str, Mapping[str, Any]]:
-        return {name.decode(): orjson.loads(raw) for name, raw in self._redis.hgetall(self._key("scans")).items()}
+    def scans(self, names: Collection[str] | None = None) -> Mapping[str, Mapping[str, Any]]:
+        """The last scan of each cluster, or of each of these; of those of which one is known."""
+        if names is None:
+            return {name.decode(): orjson.loads(raw) for name, raw in self._redis.hgetall(self._key("scans")).items()}
+        raws = self._redis.hmget(self._key("scans"), list(names)) if names else []
+        return {name: orjson.loads(raw) for name, raw in zip(names, raws, strict=True) if raw}
 
     def note_lookup(self, url: str, at: datetime, error: str = "", reason: str = "") -> None:
         """The last look at a repository."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
 import pytest
 
 from reconciler.clock import ManualClock
+from reconciler.model.brake import Brake
 from reconciler.model.health import Health
 from reconciler.model.instance import InstanceKey
 from reconciler.model.inventory import Applied, HistoryEntry, Proof
@@ -20,6 +21,7 @@ from workers.messages import Lane, Mark, Work
 from workers.store import Store, composed, open_store
 from workers.store.packed import pack, unpack
 from workers.store.status import from_record
+from workers.store.tombstones import Tombstone
 
 MEMBERS = [worlds.key("web", kind) for kind in ("Deployment", "Service", "ConfigMap")]
 
@@ -142,6 +144,73 @@ def test_the_phase_follows_the_queue(store: Store, spec: InstanceSpec, clock: Ma
 
     assert found.phase == "Idle"
     assert found.next_try == clock.now() + timedelta(seconds=5)
+
+
+def test_a_sync_that_ends_while_statuses_are_read_is_told_as_it_ended(
+    store: Store, spec: InstanceSpec, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced(store, spec, clock)
+    work, repo, many = Work("sync", str(spec.key)), spec.source.repo.url, store.status.many
+    store.closures.advance(repo, {spec.source.ref: "b" * 40})
+    store.due.mark([Mark(work, Lane.COMMIT, "push")])
+    (grant,) = store.due.grant(1, 30)
+    store.due.claim(work, grant.fence, 30)
+
+    def ends_first(keys: list[InstanceKey]) -> Mapping[InstanceKey, InstanceStatus]:
+        store.closures.advance(repo, {spec.source.ref: "c" * 40})
+        store.due.complete(work, grant.fence)
+        return many(keys)
+
+    monkeypatch.setattr(store.status, "many", ends_first)
+    found = read(store)
+
+    assert (found.phase, found.sync, found.applied_revision) == ("Idle", "Synced", "c" * 40)
+
+
+def test_a_cluster_that_is_lost_while_statuses_are_read_does_not_read_synced(
+    store: Store, spec: InstanceSpec, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced(store, spec, clock)
+    many = store.status.many
+
+    def is_lost(keys: list[InstanceKey]) -> Mapping[InstanceKey, InstanceStatus]:
+        store.status.note_scan(spec.cluster.name, clock.now(), error="eu-1 did not answer")
+        return many(keys)
+
+    monkeypatch.setattr(store.status, "many", is_lost)
+
+    assert read(store).sync == "Unknown"
+
+
+def test_some_instances_read_as_they_do_among_all(store: Store, clock: ManualClock) -> None:
+    """What is due, shut, open, left and braked counts for each; of another one nothing is read."""
+    template = worlds.spec()
+    specs = {one.key: one for one in (template.model_copy(update={"application": name}) for name in "abcdef")}
+    a, b, c, d, e, f = specs
+    source = template.source
+    publish = lambda now: store.specs.publish(now, {a.cluster: template.cluster}, {}, left=specs.keys() - now.keys())  # noqa: E731
+    publish(specs)
+    publish({key: one for key, one in specs.items() if key != d})
+    for key in specs:
+        store.status.put(from_record(record(key, clock), store.status.get(key)))
+    store.tombstones.put(d, Tombstone(clock.now(), clock.now() + timedelta(hours=1), "Delete"))
+    store.closures.reopen(b, source.repo.url)
+    store.closures.advance(source.repo.url, {source.ref: "d" * 40})
+    store.due.mark([Mark(Work("sync", str(a)), Lane.DRIFT, "drift", at_ms=store.due.now_ms() + 1000)])
+    store.due.mark([Mark(Work("scan", a.cluster), Lane.DRIFT, "scan", at_ms=store.due.now_ms() + 5000)])
+    store.due.shut(a.cluster, 60)
+    store.brakes.put(Brake("application:default/e", "", "ada", clock.now()))
+    store.redis.hset(f"{store.prefix}status", str(f), pack(b"damaged"))
+
+    found = composed.statuses(store, [a, b, c, d, e])
+
+    store.status.forget(f)
+    whole = composed.statuses(store)
+    assert found == {key: whole[key] for key in (a, b, c, d, e)}
+    assert found[a].next_try == clock.now() + timedelta(seconds=5)
+    assert [found[key].sync for key in (b, c)] == ["Unknown", "Synced"]
+    assert found[c].applied_revision == "d" * 40
+    assert (found[d].reason, found[e].phase) == ("Leaving", "Paused")
 
 
 def test_a_failure_counts_and_a_success_forgets(store: Store, spec: InstanceSpec, clock: ManualClock) -> None:
