@@ -57,11 +57,11 @@ def chosen(store: Store, application: str | None, instance: str | None, selector
     if len(given) != 1 or not isinstance(given[0], str) or not given[0]:
         raise BadRequest("expected exactly one of application, instance and selector, as a text")
     if instance is not None:
-        found = [key for key in (InstanceKey.parse(instance),) if key in store.specs.instance_keys()]
+        found = [key for key in (InstanceKey.parse(instance),) if store.specs.has(key)]
     elif application is not None:
         project, _, name = application.rpartition("/")
-        known = sorted(store.specs.instance_keys())
-        found = [key for key in known if key.application == name and (not project or key.project == project)]
+        known = store.specs.instance_keys()
+        found = sorted(key for key in known if key.application == name and (not project or key.project == project))
         if ambiguous := in_several_projects(found, application):
             raise BadRequest(ambiguous)
     else:

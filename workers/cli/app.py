@@ -268,12 +268,12 @@ def explain(name: Name) -> None:
 def delete(name: Name, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
     """Delete the objects of an application that left the fleet. Refused while a fleet file defines it."""
     store = wiring.store()
-    defined = selecting.named(store.specs.instance_keys(), name)
+    defined = selecting.defined(store, name)
     if defined:
         raise selecting.NotFound(
             f"{defined[0].short}: a fleet file defines it; remove its Application from the fleet first"
         )
-    keys = selecting.named(store.status.known(), name)
+    keys = selecting.remembered(store, name)
     if not keys:
         raise selecting.NotFound(f"no instance {name!r} that left the fleet")
     if ambiguous := asking.in_several_projects(keys, name):

@@ -164,6 +164,10 @@ class SpecStore:
     def instance_keys(self) -> frozenset[InstanceKey]:
         return frozenset(self._digests("instances"))
 
+    def has(self, key: InstanceKey) -> bool:
+        """Whether an instance is of the fleet."""
+        return bool(self._redis.hexists(self._key("instances"), str(key)))
+
     def standing(self, keys: Iterable[InstanceKey]) -> tuple[frozenset[InstanceKey], frozenset[InstanceKey]]:
         """Those of a few that are of the fleet, and those that left it and are not deleted, as of one moment."""
         wanted = list(keys)

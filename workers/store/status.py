@@ -43,6 +43,10 @@ class StatusStore:
         """The instances that have a status, whether or not they are of the fleet."""
         return frozenset(InstanceKey.parse(raw.decode()) for raw in self._redis.hkeys(self._key("status")))
 
+    def has(self, key: InstanceKey) -> bool:
+        """Whether an instance has a status, and whether or not it is of the fleet."""
+        return bool(self._redis.hexists(self._key("status"), str(key)))
+
     def each(self, keys: Iterable[InstanceKey]) -> Iterator[tuple[InstanceKey, InstanceStatus]]:
         """The same as `many`, in the order of the keys, few at a time in memory."""
         for some in at_most(sorted(keys)):
