@@ -65,12 +65,16 @@ def chosen(store: Store, application: str | None, instance: str | None, selector
         if ambiguous := in_several_projects(found, application):
             raise BadRequest(ambiguous)
     else:
-        wanted = parse_selector(selector or "")
-        specs = store.specs.all().items()
-        found = [key for key, spec in specs if matches({**spec.cluster.labels, **spec.labels}, wanted)]
+        found = selected(store, selector or "")
     if not found:
         raise BadRequest(f"nothing in the fleet is meant by {given[0]!r:.100}")
     return found
+
+
+def selected(store: Store, selector: str) -> list[InstanceKey]:
+    """The instances whose labels, or whose clusters' labels, a selector means. Raises BadRequest when it can't be read."""
+    wanted = parse_selector(selector)
+    return [key for key, labels in store.specs.labels() if matches(labels, wanted)]
 
 
 def in_several_projects(keys: Iterable[InstanceKey], name: str) -> str:

@@ -23,12 +23,7 @@ def instances(store: Store, name: str, *, everything: bool = False, selector: st
     if everything:
         return sorted(store.specs.instance_keys())
     if selector:
-        wanted = asking.parse_selector(selector)
-        found = [
-            key
-            for key, spec in store.specs.all().items()
-            if asking.matches({**spec.cluster.labels, **spec.labels}, wanted)
-        ]
+        found = asking.selected(store, selector)
     elif "@" in name:
         found = [one(store, name)]
     else:

@@ -112,9 +112,15 @@ class SpecStore:
         missing to `get`. For the leader, which alone publishes."""
         return _Known(self._digests("instances"), self._read)
 
-    def all(self) -> Mapping[InstanceKey, InstanceSpec]:
-        """Every instance of the fleet."""
-        return self._read(self._digests("instances"))
+    def labels(self) -> Iterator[tuple[InstanceKey, Mapping[str, str]]]:
+        """What selectors ask of every instance of the fleet: the labels of its cluster, and over them its own. Few at a time
+        are in memory, and no more is read of a spec; one that can't be read is missing."""
+        for some in at_most(self._digests("instances").items()):
+            raw = self._redis.hmget(self._key("specs"), [digest for _, digest in some])
+            for (key, _), text in zip(some, map(unpack, raw), strict=True):
+                if text is not None:
+                    found = orjson.loads(text)
+                    yield key, {**found["cluster"]["labels"], **found["labels"]}
 
     def on_cluster(self, name: str) -> Mapping[InstanceKey, InstanceSpec]:
         """The instances of one cluster; only these are read."""

@@ -223,7 +223,7 @@ def test_a_failure_counts_and_a_success_forgets(store: Store, spec: InstanceSpec
 
 
 def test_specs_are_found_by_cluster_and_by_repository(store: Store, spec: InstanceSpec) -> None:
-    assert store.specs.all() == {spec.key: spec}
+    assert dict(store.specs.known()) == {spec.key: spec}
     assert store.specs.on_cluster(spec.cluster.name) == {spec.key: spec}
     assert store.specs.on_cluster("other") == {}
     repo, other = spec.source.repo.url, InstanceKey.parse("another@eu-1")
@@ -234,7 +234,7 @@ def test_specs_are_found_by_cluster_and_by_repository(store: Store, spec: Instan
 def test_what_left_the_fleet_is_kept_until_it_is_forgotten(store: Store, spec: InstanceSpec) -> None:
     store.specs.publish({}, {}, {}, left=[spec.key])
 
-    assert store.specs.all() == {}
+    assert dict(store.specs.known()) == {}
     assert store.specs.get(spec.key) == spec
     assert read(store).reason == "LeftTheFleet"
     store.specs.forget_left(spec.key)

@@ -6,6 +6,8 @@ import pytest
 
 from reconciler.errors import UndriftError
 from reconciler.model.instance import InstanceKey
+from reconciler.model.spec import InstanceSpec
+from workers import asking
 from workers.cli import app, cluster, selecting
 from workers.cli.output import Format
 from workers.store import Store
@@ -63,6 +65,23 @@ def test_what_left_is_asked_to_go_by_any_of_its_names(store: Store, gone: Instan
 def test_nothing_is_deleted_that_is_not_known(store: Store, gone: InstanceKey, name: str):
     with pytest.raises(UndriftError, match="that left the fleet"):
         app.delete(name, yes=True)
+
+
+def test_labels_mean_by_what_stands_in_the_file_and_else_by_the_cluster(store: Store):
+    specs = dict(store.specs.known())
+    specs[API] = specs[API].model_copy(update={"labels": {"env": "canary", "team": "web"}})
+    store.specs.publish(specs, store.specs.clusters(), store.specs.repositories())
+
+    assert asking.selected(store, "env=canary,team=web") == [API]
+    assert selecting.instances(store, "", selector="env=prod") == [WEB]
+    assert asking.chosen(store, None, None, "env=test") == [InstanceKey.parse("web@us-1")]
+
+
+def test_no_spec_is_held_to_its_form_for_its_labels(store: Store, monkeypatch: pytest.MonkeyPatch):
+    """A selector is asked of every instance of the fleet, by anybody who may ask for a resync."""
+    monkeypatch.setattr(InstanceSpec, "model_validate_json", None)
+
+    assert set(asking.selected(store, "env=prod")) == {API, WEB}
 
 
 def test_each_cluster_is_told_with_its_own_instances(store: Store, capsys: pytest.CaptureFixture[str]):
