@@ -216,8 +216,8 @@ def cancel(name: Name) -> None:
     store = wiring.store()
     keys = selecting.instances(store, name)
     store.due.forget(Work("sync", str(key)) for key in keys)
+    store.requests.cancel(keys)
     for key in keys:
-        store.requests.cancel(key)
         print(f"{key.short}: cancelled")
 
 

@@ -19,6 +19,7 @@ from reconciler.model.status import InstanceStatus
 from tests import worlds
 from workers.messages import Lane, Mark, Work
 from workers.store import Store, composed, open_store
+from workers.store.batches import AT_ONCE
 from workers.store.packed import pack, unpack
 from workers.store.status import from_record
 from workers.store.tombstones import Tombstone
@@ -245,10 +246,28 @@ def test_events_and_requests_wake_who_follows(store: Store, clock: ManualClock) 
     store.events.append(clock.now(), "instance", "default/a@eu", "Synced", "3 created")
     request = store.requests.open(["default/a@eu", "default/b@eu"])
     store.requests.answer([request], "default/a@eu", {"phase": "Idle"})
-    store.requests.cancel(InstanceKey.parse("default/b@eu"))
+    store.requests.cancel([InstanceKey.parse("default/b@eu")])
 
     assert [one.message for one in store.events.last(5)] == ["3 created"]
     assert [one["phase"] for one in store.requests.follow(request, 2, 5)] == ["Idle", "Idle"]
+
+
+def test_a_request_over_many_is_answered_for_those_that_are_cancelled(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [InstanceKey("default", f"app-{n:04}", "eu") for n in range(AT_ONCE + 2)]
+    request, other = (store.requests.open(str(key) for key in some) for some in (keys, keys[:1]))
+    store.requests.answer([request], str(keys[0]), {"phase": "Synced"})
+    looks, real = [], store.redis.scan_iter
+    monkeypatch.setattr(store.redis, "scan_iter", lambda *given, **more: looks.append(given) or real(*given, **more))
+
+    store.requests.cancel([keys[0], *keys[-2:], InstanceKey("default", "unasked", "eu")])
+
+    answers = [(one["subject"], one.get("reason")) for one in store.requests.follow(request, 3, 5)]
+    assert answers == [(str(keys[0]), None), *((str(key), "Cancelled") for key in keys[-2:])]
+    assert [one["reason"] for one in store.requests.follow(other, 1, 5)] == ["Cancelled"]
+    assert store.requests.open([]) not in (request, other)
+    assert len(looks) == 1
 
 
 def test_slots_of_a_worker_that_fell_silent_do_not_count(store: Store, clock: ManualClock) -> None:
