@@ -73,6 +73,25 @@ def test_the_states_of_some_works_are_as_among_all(store: Store) -> None:
     assert store.due.states_of([works[0]]) == {works[0]: ("due", later_ms)}
 
 
+def test_what_waits_for_a_worker_is_counted_by_kind_and_what_waits_for_its_destination_is_not(store: Store) -> None:
+    now_ms, git = store.due.now_ms(), "https://git.example.com:8443/a.git"
+    late = [Work("scan", "eu-1"), Work("sync", "shop/a@eu-1"), Work("sync", "default/b@us-1"), Work("refresh", git)]
+    store.due.mark(Mark(work, Lane.COMMIT, "late", at_ms=now_ms - 1000 * n) for n, work in enumerate(late, 1))
+    for lane, at_ms in ((Lane.COMMIT, now_ms - 10), (Lane.DRIFT, now_ms), (Lane.DRIFT, now_ms + 1)):
+        store.due.mark([Mark(Work("sync", f"shop/{lane}{at_ms}@eu-1"), lane, "more", at_ms=at_ms)])
+
+    assert store.due.waiting() == {
+        "scan": (1, now_ms - 1000),
+        "sync": (4, now_ms - 3000),
+        "refresh": (1, now_ms - 4000),
+    }
+    for where in ("us-1", "git git.example.com:8443"):
+        store.due.shut(where, 60)
+    assert store.due.waiting() == {"scan": (1, now_ms - 1000), "sync": (3, now_ms - 2000)}
+    assert store.due.leases() == 0
+    assert len(store.due.grant(2, LEASE_S)) == store.due.leases() == 2
+
+
 def test_a_wish_during_a_run_makes_one_more_run_at_its_end(store: Store) -> None:
     grant = granted(store)
     store.due.claim(APP, grant.fence, LEASE_S)
