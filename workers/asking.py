@@ -57,20 +57,24 @@ def chosen(store: Store, application: str | None, instance: str | None, selector
     if len(given) != 1 or not isinstance(given[0], str) or not given[0]:
         raise BadRequest("expected exactly one of application, instance and selector, as a text")
     if instance is not None:
-        found = [key for key in (InstanceKey.parse(instance),) if key in store.specs.instance_keys()]
+        found = [key for key in (InstanceKey.parse(instance),) if store.specs.has(key)]
     elif application is not None:
         project, _, name = application.rpartition("/")
-        known = sorted(store.specs.instance_keys())
-        found = [key for key in known if key.application == name and (not project or key.project == project)]
+        known = store.specs.instance_keys()
+        found = sorted(key for key in known if key.application == name and (not project or key.project == project))
         if ambiguous := in_several_projects(found, application):
             raise BadRequest(ambiguous)
     else:
-        wanted = parse_selector(selector or "")
-        specs = store.specs.all().items()
-        found = [key for key, spec in specs if matches({**spec.cluster.labels, **spec.labels}, wanted)]
+        found = selected(store, selector or "")
     if not found:
         raise BadRequest(f"nothing in the fleet is meant by {given[0]!r:.100}")
     return found
+
+
+def selected(store: Store, selector: str) -> list[InstanceKey]:
+    """The instances whose labels, or whose clusters' labels, a selector means. Raises BadRequest when it can't be read."""
+    wanted = parse_selector(selector)
+    return [key for key, labels in store.specs.labels() if matches(labels, wanted)]
 
 
 def in_several_projects(keys: Iterable[InstanceKey], name: str) -> str:

@@ -51,6 +51,11 @@ class Work:
         return f"git {host}" if host else ""
 
 
+def kind_of(project: str) -> WorkKind:
+    """The kind of work whose `project` this is."""
+    return next((kind for kind in KINDS if project == f"({kind})"), "sync")
+
+
 def git_host(url: str) -> str:
     """The host of a repository's URL, with its port when it names one; empty for a folder. A look-up's name may say more
     after a space, which no URL holds."""

@@ -1,14 +1,16 @@
 """`/metrics`, for Prometheus: the state of the fleet as `app list` would tell it, and what all workers did.
 
-Everything is read when it is scraped, from Redis: the scheduler that leads tells it, and the others of themselves alone.
-The names are documented in `docs/reference/metrics.md`, which a test holds equal to this module.
+All is read from Redis, when it is scraped; only what every status must be read for is told again for a while where that took
+long. The scheduler that leads tells of the fleet, and the others of themselves alone. The names are documented in
+`docs/reference/metrics.md`, which a test holds equal to this module.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, start_http_server
@@ -42,9 +44,10 @@ METRICS = {
 }
 
 
-LONG_S, MOST_SHARE = 0.5, 0.1
-"""Every status is read for a scrape. What took long to find is told again until that is this share of one core (2026-11-28,
-two shared cores, 100,000 instances: 4.5 s, so every 50 s)."""
+LONG_S, MOST_SHARE, KEPT_S = 0.5, 0.1, 120.0
+"""What every status must be read for, and took long of the processor, is told again until that is this share of one core
+(2026-11-28, two shared cores, 100,000 instances: 4.5 s, so every 45 s); never for longer than so many seconds, since the
+dead man's switch is part of it."""
 
 Labels = tuple[str, str, str, str, str]
 Works = Mapping[Work, tuple[str, int]]
@@ -66,11 +69,12 @@ def serve(address: str, store: Store | None = None) -> None:
 class Fleet(Collector):
     """What a scrape collects."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, spent_s: Callable[[], float] = time.thread_time) -> None:
+        """`spent_s` tells what this thread has taken of the processor."""
+        self._store, self._spent_s = store, spent_s
         self._lock = threading.Lock()
-        self._found: list[Metric] = []
-        self._found_until_s = 0.0
+        self._kept: list[Metric] = []
+        self._kept_until_s = 0.0
 
     def describe(self) -> Iterator[Metric]:
         """Nothing is collected merely to be registered: Redis may not be there yet."""
@@ -81,20 +85,22 @@ class Fleet(Collector):
         yield _gauge("undrift_leads", leads)
         if leads:  # told twice, a sum over all processes would be twice too large
             with self._lock:  # scrapes may overlap
-                found = self._lately()
-            yield from found
+                kept = self._lately()
+            yield from kept
+            yield from self._now()
 
     def _lately(self) -> list[Metric]:
-        begun_s = self._store.clock.boot_s()
-        if begun_s >= self._found_until_s:
-            self._found = list(self._all())
-            took_s = self._store.clock.boot_s() - begun_s
+        now_s = self._store.clock.boot_s()
+        if now_s >= self._kept_until_s:
+            before_s = self._spent_s()
+            self._kept = list(self._of_statuses())
+            took_s = self._spent_s() - before_s
             if took_s > LONG_S:
-                self._found_until_s = begun_s + took_s / MOST_SHARE
+                self._kept_until_s = now_s + min(took_s / MOST_SHARE, KEPT_S)
                 process.give_back_memory()
-        return self._found
+        return self._kept
 
-    def _all(self) -> Iterator[Metric]:
+    def _of_statuses(self) -> Iterator[Metric]:
         works, now = self._store.due.states(), self._store.clock.now()
         counts, held, contested, oldest_s = Counter[Labels](), 0, 0, _longest_wait_s(self._store, works)
         for _, one in composed.each(self._store, works):
@@ -106,11 +112,14 @@ class Fleet(Collector):
         yield _gauge("undrift_oldest_unreconciled_seconds", oldest_s)
         yield _gauge("undrift_held_plans", held)
         yield _gauge("undrift_contested_instances", contested)
+
+    def _now(self) -> Iterator[Metric]:
+        now = self._store.clock.now()
         scans, lookups = self._store.status.scans().values(), self._store.status.lookups().values()
         yield _gauge("undrift_unreachable_clusters", sum(bool(one.get("error")) for one in scans))
         yield _gauge("undrift_failed_lookups", sum(bool(one.get("error")) for one in lookups))
         yield _gauge("undrift_brakes", sum(not one.is_over(now) for one in self._store.brakes.all().values()))
-        yield from self._queue(works)
+        yield from self._queue()
         yield _gauge("undrift_worker_slots", sum(self._store.slots.alive(now).values()))
         yield _gauge("undrift_journal_waiting", self._store.outbox.length())
         yield _gauge("undrift_notices_waiting", self._store.notices.waiting())
@@ -129,23 +138,16 @@ class Fleet(Collector):
             found.add_metric(list(values), count)
         return found
 
-    def _queue(self, works: Works) -> Iterator[Metric]:
-        now_ms, shut = self._store.due.now_ms(), self._store.due.shut_until()
-        depth, wait, leases = Counter[str](), Counter[str](), 0
-        for work, (state, at_ms) in works.items():
-            if state != "due":
-                leases += 1
-            elif (
-                at_ms <= now_ms and work.destination not in shut
-            ):  # no worker is missing for what waits for its cluster
-                depth[work.kind] += 1
-                wait[work.kind] = max(wait[work.kind], now_ms - at_ms)
-        for name, found, unit in (("undrift_queue_depth", depth, 1), ("undrift_queue_wait_seconds", wait, 1000)):
-            made = GaugeMetricFamily(name, METRICS[name], labels=["kind"])
-            for kind in KINDS:
-                made.add_metric([kind], found[kind] / unit)
-            yield made
-        yield _gauge("undrift_leases", leases)
+    def _queue(self) -> Iterator[Metric]:
+        now_ms, waiting = self._store.due.now_ms(), self._store.due.waiting()
+        depth = GaugeMetricFamily("undrift_queue_depth", METRICS["undrift_queue_depth"], labels=["kind"])
+        wait = GaugeMetricFamily("undrift_queue_wait_seconds", METRICS["undrift_queue_wait_seconds"], labels=["kind"])
+        for kind in KINDS:
+            count, since_ms = waiting.get(kind, (0, now_ms))
+            depth.add_metric([kind], count)
+            wait.add_metric([kind], max(0, now_ms - since_ms) / 1000)
+        yield from (depth, wait)
+        yield _gauge("undrift_leases", self._store.due.leases())
 
     def _durations(self, name: str, labels: list[str]) -> Metric:
         found = HistogramMetricFamily(name, METRICS[name], labels=labels)

@@ -44,10 +44,7 @@ def list_(
 ) -> None:
     """List instances with what they are, and why."""
     store = wiring.store()
-    found = composed.statuses(store)
-    if selector:
-        meant = set(selecting.instances(store, "", selector=selector))
-        found = {key: one for key, one in found.items() if key in meant}
+    found = composed.statuses(store, selecting.instances(store, "", selector=selector) if selector else None)
     shown = [
         one
         for one in found.values()
@@ -101,11 +98,10 @@ def as_json(status: InstanceStatus, *, whole: bool = False) -> dict[str, Any]:
 def drift(name: MaybeName = "", selector: Selector = "", chosen: Output = Format.TABLE) -> None:
     """List what others changed last of what we own, or added to it: which field, by whom, from what to what, and when."""
     store = wiring.store()
-    keys = set(selecting.instances(store, name, everything=not (name or selector), selector=selector))
+    keys = selecting.instances(store, name, everything=not (name or selector), selector=selector)
     items = [
         {"instance": one.instance, **entry.model_dump(mode="json"), "key": str(ObjectKey.from_text(entry.key))}
-        for key, one in composed.statuses(store).items()
-        if key in keys
+        for one in composed.statuses(store, keys).values()
         for entry in (*one.drift, *one.foreign)
     ]
     if output.show_list("DriftList", items, chosen):
@@ -131,7 +127,7 @@ def get(name: Name, chosen: Output = Format.TABLE) -> None:
     """Show one instance with its objects."""
     store = wiring.store()
     key = selecting.one(store, name)
-    status = composed.statuses(store).get(key) or store.status.get(key)
+    status = composed.statuses(store, [key]).get(key) or store.status.get(key)
     document = as_json(status, whole=True)
     document["conditions"] = [
         {"type": "Synced", "status": str(status.sync == "Synced"), "reason": status.reason, "message": status.message},
@@ -220,8 +216,8 @@ def cancel(name: Name) -> None:
     store = wiring.store()
     keys = selecting.instances(store, name)
     store.due.forget(Work("sync", str(key)) for key in keys)
+    store.requests.cancel(keys)
     for key in keys:
-        store.requests.cancel(key)
         print(f"{key.short}: cancelled")
 
 
@@ -261,7 +257,8 @@ def approve(
 def explain(name: Name) -> None:
     """Say in sentences why an instance is as it is, and what happens next."""
     store = wiring.store()
-    keys, statuses = selecting.instances(store, name), composed.statuses(store)
+    keys = selecting.instances(store, name)
+    statuses = composed.statuses(store, keys)
     for key in keys:
         status = statuses.get(key) or store.status.get(key)
         print("\n".join(explaining.sentences(store, key, status)))
@@ -271,12 +268,12 @@ def explain(name: Name) -> None:
 def delete(name: Name, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
     """Delete the objects of an application that left the fleet. Refused while a fleet file defines it."""
     store = wiring.store()
-    defined = selecting.named(store.specs.instance_keys(), name)
+    defined = selecting.defined(store, name)
     if defined:
         raise selecting.NotFound(
             f"{defined[0].short}: a fleet file defines it; remove its Application from the fleet first"
         )
-    keys = selecting.named(store.status.known(), name)
+    keys = selecting.remembered(store, name)
     if not keys:
         raise selecting.NotFound(f"no instance {name!r} that left the fleet")
     if ambiguous := asking.in_several_projects(keys, name):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from contextlib import closing
 from typing import Annotated, Any
 
@@ -33,19 +34,20 @@ FAILED, UNREACHABLE = 3, 5
 def list_(chosen: Output = Format.TABLE) -> None:
     """List clusters, when each was seen last, and how its instances do."""
     store = wiring.store()
-    now, scans, found = store.clock.now(), store.status.scans(), composed.statuses(store)
+    now, scans, found = store.clock.now(), store.status.scans(), composed.statuses(store).values()
+    instances = Counter(one.cluster for one in found)
+    synced = Counter(one.cluster for one in found if one.sync == "Synced")
     items: list[dict[str, Any]] = []
     for name, target in store.specs.clusters().items():
         scan = scans.get(name, {})
-        mine = [one for one in found.values() if one.cluster == name]
         items.append(
             {
                 "name": name,
                 "labels": target.labels,
                 "reachable": not scan.get("error") if scan else None,
                 "seen": scan.get("seen", ""),
-                "instances": len(mine),
-                "synced": sum(one.sync == "Synced" for one in mine),
+                "instances": instances[name],
+                "synced": synced[name],
                 "message": scan.get("error", ""),
             }
         )

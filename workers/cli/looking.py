@@ -229,11 +229,10 @@ def history_of(store: Store, key: InstanceKey, *, quiet: bool = False) -> list[d
 
 
 def wait_for(store: Store, keys: Collection[InstanceKey], timeout_s: float) -> int:
-    """Follow the fleet until all is well; the exit code. Woken by events, and looks again every two seconds besides."""
+    """Follow these instances until all is well; the exit code. Woken by events, and looks every two seconds besides."""
     deadline = store.clock.boot_s() + timeout_s
     while True:
-        found = composed.statuses(store)
-        waiting = [found[key] for key in keys if key in found and not _is_well(found[key])]
+        waiting = [one for one in composed.statuses(store, keys).values() if not _is_well(one)]
         if not waiting:
             print(f"{len(keys)} instances are Synced and Healthy")
             return 0

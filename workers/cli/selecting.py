@@ -23,12 +23,7 @@ def instances(store: Store, name: str, *, everything: bool = False, selector: st
     if everything:
         return sorted(store.specs.instance_keys())
     if selector:
-        wanted = asking.parse_selector(selector)
-        found = [
-            key
-            for key, spec in store.specs.all().items()
-            if asking.matches({**spec.cluster.labels, **spec.labels}, wanted)
-        ]
+        found = asking.selected(store, selector)
     elif "@" in name:
         found = [one(store, name)]
     else:
@@ -50,14 +45,11 @@ def one(store: Store, name: str) -> InstanceKey:
             raise NotFound(f"{name!r} runs on {len(found)} clusters; name one: {on}")
         told = _told_of(store, name) or _near(name, store.specs.instance_keys())
         raise NotFound(f"no application {name!r} runs anywhere{told}")
-    try:
-        key = InstanceKey.parse(name)
-    except ValueError as error:
-        raise NotFound(str(error)) from error
+    key = _parsed(name)
+    if any(store.specs.standing([key])) or store.status.has(key):
+        return key
     known = store.specs.instance_keys() | store.specs.left() | store.status.known()
-    if key not in known:
-        raise NotFound(f"no instance {key.short}{_near(name, known)}")
-    return key
+    raise NotFound(f"no instance {key.short}{_near(name, known)}")
 
 
 def of_trash(store: Store, name: str) -> InstanceKey:
@@ -78,9 +70,25 @@ def spec_of(store: Store, key: InstanceKey) -> InstanceSpec:
     return spec
 
 
-def named(keys: Iterable[InstanceKey], name: str) -> list[InstanceKey]:
-    """Those that a key (`app@cluster`, `project/app@cluster`) or an application (`app`, `project/app`) means."""
-    return sorted(key for key in keys if name in (key.short, str(key)) or _is_named(key, name))
+def defined(store: Store, name: str) -> list[InstanceKey]:
+    """Those of the fleet that a key (`[project/]app@cluster`) or an application (`[project/]app`) means."""
+    if "@" in name:
+        return [key for key in (_parsed(name),) if store.specs.has(key)]
+    return sorted(key for key in store.specs.instance_keys() if _is_named(key, name))
+
+
+def remembered(store: Store, name: str) -> list[InstanceKey]:
+    """Those with a status that it means, whether or not they are of the fleet."""
+    if "@" in name:
+        return [key for key in (_parsed(name),) if store.status.has(key)]
+    return sorted(key for key in store.status.known() if _is_named(key, name))
+
+
+def _parsed(name: str) -> InstanceKey:
+    try:
+        return InstanceKey.parse(name)
+    except ValueError as error:
+        raise NotFound(str(error)) from error
 
 
 def _of_one_project(keys: Iterable[InstanceKey], name: str) -> list[InstanceKey]:

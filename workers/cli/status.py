@@ -21,6 +21,7 @@ def status(chosen: Annotated[Format, typer.Option("-o", "--output")] = Format.TA
     """Say how many instances are how, what is wrong, and whether everything runs."""
     store = wiring.store()
     found = composed.statuses(store)
+    errors = {name: scan["error"] for name, scan in store.status.scans().items() if scan.get("error")}
     fleet, workers = store.specs.fleet(), store.slots.alive(store.clock.now())
     document: dict[str, Any] = {
         "fleet": {"revision": fleet["revision"], "problems": fleet["problems"], "notes": fleet["notes"]},
@@ -30,7 +31,7 @@ def status(chosen: Annotated[Format, typer.Option("-o", "--output")] = Format.TA
         "health": Counter(one.health for one in found.values()),
         "clusters": len(store.specs.clusters()),
         "unreadable": {url: row["error"] for url, row in sorted(store.status.lookups().items()) if row.get("error")},
-        "unreachable": sorted(name for name, scan in store.status.scans().items() if scan.get("error")),
+        "unreachable": sorted(errors),
         "brakes": [one.sentence for one in store.brakes.all().values() if not one.is_over(store.clock.now())],
         "workers": workers,
         "waitingInBroker": store.due.waiting_in_broker(),
@@ -55,7 +56,7 @@ def status(chosen: Annotated[Format, typer.Option("-o", "--output")] = Format.TA
     ]:
         print(f"left       {len(gone)} instances left the fleet; `undrift app list` says what becomes of each")
     for name in document["unreachable"]:
-        print(f"unreachable {name}: {store.status.scans()[name]['error']}")
+        print(f"unreachable {name}: {errors[name]}")
     for url, error in document["unreadable"].items():
         print(f"unreadable {url}: {error}")
     for word in ("problem", "note"):

@@ -64,12 +64,18 @@ class Closures:
                 self._drop(url, self._open(url).removeprefix(self._prefix), raw)
         return found
 
-    def open_anywhere(self, urls: Iterable[str]) -> frozenset[InstanceKey]:
-        """The open instances of some repositories."""
+    def open_of(self, urls: Mapping[InstanceKey, str]) -> frozenset[InstanceKey]:
+        """Those of a few that are open, each in the repository that stands beside it."""
+        by_url = dict[str, list[InstanceKey]]()
+        for key, url in urls.items():
+            by_url.setdefault(url, []).append(key)
         pipe = self._redis.pipeline(transaction=False)
-        for url in urls:
-            pipe.hkeys(self._open(url))
-        return frozenset(key for raws in pipe.execute() for raw in raws if (key := _parsed(raw)) is not None)
+        for url, keys in by_url.items():
+            pipe.hmget(self._open(url), [str(key) for key in keys])
+        found = zip(by_url.values(), pipe.execute(), strict=True)
+        return frozenset(
+            key for keys, raw in found for key, commit in zip(keys, raw, strict=True) if commit is not None
+        )
 
     def reading(self, url: str, folders: Collection[str]) -> frozenset[InstanceKey]:
         """The instances that read in one of these folders, and some that did once."""

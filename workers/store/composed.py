@@ -7,6 +7,7 @@ never reads Synced (invariant 15, DESIGN.md §5).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,41 +16,115 @@ from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import ClusterTarget
 from reconciler.model.status import InstanceStatus
 from workers.messages import Work
+from workers.store.batches import AT_ONCE, at_most
 from workers.store.store import Store
 from workers.store.tombstones import Tombstone
 
 INTERVALS_UNTIL_STALE = 3
 
 
-def statuses(store: Store) -> dict[InstanceKey, InstanceStatus]:
-    """Every instance of the fleet, and those that left it and still own objects, in the order of their keys."""
-    return dict(each(store, store.due.states()))
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What some statuses are put together with, read after them: a sync that ends in between has left a status that is older
+    than all of this, and never one that is newer."""
+
+    now: datetime
+    fleet: Collection[InstanceKey]
+    left: Collection[InstanceKey]
+    stones: Mapping[InstanceKey, Tombstone]
+    heads: Mapping[InstanceKey, str]
+    """The commits through which they were judged, of those that read another as applied."""
+    opened: Collection[InstanceKey]
+    work: Mapping[Work, tuple[str, int]]
+    reasons: Mapping[Work, tuple[str, ...]]
+    opens_ms: Mapping[str, int]
+    brakes: Mapping[str, Brake]
+    scans: Mapping[str, Mapping[str, Any]]
+    targets: Mapping[str, ClusterTarget | None]
 
 
-def each(store: Store, due: Mapping[Work, tuple[str, int]]) -> Iterator[tuple[InstanceKey, InstanceStatus]]:
-    """The same one by one, few at a time in memory; `due` is what `DueQueue.states` says."""
-    left, keys = store.specs.left(), store.specs.instance_keys()
-    scans, clusters = store.status.scans(), store.specs.clusters()
-    claimed = store.due.reasons(work for work, (state, _) in due.items() if state == "claimed")
-    now, brakes, stones = store.clock.now(), store.brakes.all(), store.tombstones.all()
-    heads, sources = store.closures.heads(), store.specs.source_words()
-    opened = store.closures.open_anywhere({words.partition("\n")[0] for words in heads})
-    opens_ms = {name: _opens_ms(until, due.get(Work("scan", name))) for name, until in store.due.shut_until().items()}
-    for key, status in store.status.each(keys | left | store.status.known()):
-        if key not in keys and key not in left and status.reason != "LeftTheFleet":
-            continue
-        if status.sync == "Synced" and (head := heads.get(sources.get(key, ""))) and head != status.applied_revision:
-            # What later commits did not concern is as they say, too; one that does concern it is still to be applied.
-            status = status.model_copy(update={"sync": "Unknown"} if key in opened else {"applied_revision": head})
-        status = _with_work(status, due.get(Work("sync", str(key))), now, opens_ms.get(key.cluster, 0))
-        if reasons := claimed.get(Work("sync", str(key))):
-            status = status.model_copy(update={"message": f"syncing: {', '.join(reasons)}"})
-        if key in left and status.reason != "Deleting":
-            status = _left(status, key, stones.get(key))
-        if (brake := _brake(key, brakes, now)) is not None:
-            update = {"phase": "Paused", "reason": brake.kind, "message": brake.sentence, "next_try": brake.until}
-            status = status.model_copy(update=update)
-        yield key, _aged(status, clusters.get(key.cluster), scans.get(key.cluster, {}), now)
+def statuses(store: Store, keys: Collection[InstanceKey] | None = None) -> dict[InstanceKey, InstanceStatus]:
+    """Every instance of the fleet, and those that left it and still own objects, in the order of their keys; or those of
+    `keys` that are so, of which alone something is read."""
+    if keys is None or len(keys) > AT_ONCE:  # the whole queue is read sooner than so many works one by one
+        return dict(each(store, store.due.states(), keys))
+    works = [Work("sync", str(key)) for key in keys] + [Work("scan", name) for name in {key.cluster for key in keys}]
+    return dict(each(store, store.due.states_of(works), keys))
+
+
+def each(
+    store: Store, due: Mapping[Work, tuple[str, int]], keys: Collection[InstanceKey] | None = None
+) -> Iterator[tuple[InstanceKey, InstanceStatus]]:
+    """The same one by one, few at a time in memory. `due` is what `DueQueue.states` says.
+
+    It may be older than the statuses, by seconds in a large fleet. What it calls leased is asked anew, so nothing reads
+    Syncing once it ended. What it calls due may have been synced since: that reads Queued a little too long. What has come
+    due since reads Idle. None of it touches `sync`.
+    """
+    if keys is None:
+        keys = store.specs.instance_keys() | store.specs.left() | store.status.known()
+    targets = dict[str, ClusterTarget | None]()  # another one comes only with another fleet
+    for some in at_most(sorted(keys)):
+        stored = store.status.many(some)
+        around = _around(store, stored, due, targets)
+        for key, status in stored.items():
+            if key in around.fleet or key in around.left or status.reason == "LeftTheFleet":
+                yield key, _told(key, status, around)
+
+
+def _around(
+    store: Store,
+    stored: Mapping[InstanceKey, InstanceStatus],
+    due: Mapping[Work, tuple[str, int]],
+    targets: dict[str, ClusterTarget | None],
+) -> _Around:
+    works = {work: due[work] for work in (Work("sync", str(key)) for key in stored) if work in due}
+    leased = [work for work, (state, _) in works.items() if state != "due"]
+    for work in leased:
+        del works[work]
+    works |= store.due.states_of(leased)
+    fleet, left = store.specs.standing(stored)
+    # The heads before what is open: a commit opens what it concerns before it becomes a head.
+    heads, sources = store.closures.heads(), store.specs.words_of(stored)
+    behind = {
+        key: head
+        for key, words in sources.items()
+        if stored[key].sync == "Synced" and (head := heads.get(words)) and head != stored[key].applied_revision
+    }
+    names = {key.cluster for key in stored}
+    targets |= {name: store.specs.cluster(name) for name in names if name not in targets}
+    shut = store.due.shut_until()
+    return _Around(
+        now=store.clock.now(),
+        fleet=fleet,
+        left=left,
+        stones=store.tombstones.many(left),
+        heads=behind,
+        opened=store.closures.open_of({key: sources[key].partition("\n")[0] for key in behind}),
+        work=works,
+        reasons=store.due.reasons(work for work, (state, _) in works.items() if state == "claimed"),
+        opens_ms={name: _opens_ms(shut[name], due.get(Work("scan", name))) for name in names & shut.keys()},
+        brakes=store.brakes.all(),
+        scans=store.status.scans(names),
+        targets=targets,
+    )
+
+
+def _told(key: InstanceKey, status: InstanceStatus, around: _Around) -> InstanceStatus:
+    if key in around.heads:
+        # What later commits did not concern is as they say, too; one that does concern it is still to be applied.
+        update = {"sync": "Unknown"} if key in around.opened else {"applied_revision": around.heads[key]}
+        status = status.model_copy(update=update)
+    work = Work("sync", str(key))
+    status = _with_work(status, around.work.get(work), around.now, around.opens_ms.get(key.cluster, 0))
+    if reasons := around.reasons.get(work):
+        status = status.model_copy(update={"message": f"syncing: {', '.join(reasons)}"})
+    if key in around.left and status.reason != "Deleting":
+        status = _left(status, key, around.stones.get(key))
+    if (brake := _brake(key, around.brakes, around.now)) is not None:
+        braked = {"phase": "Paused", "reason": brake.kind, "message": brake.sentence, "next_try": brake.until}
+        status = status.model_copy(update=braked)
+    return _aged(status, around.targets[key.cluster], around.scans.get(key.cluster, {}), around.now)
 
 
 def seen(store: Store, keys: Collection[InstanceKey]) -> Mapping[InstanceKey, InstanceStatus]:

@@ -20,7 +20,7 @@ import redis
 
 from reconciler.clock import Clock
 from reconciler.errors import LeaseLost
-from workers.messages import Grant, Lane, Mark, Work
+from workers.messages import Grant, Lane, Mark, Work, WorkKind, kind_of
 from workers.store.batches import at_most
 from workers.store.keys import PREFIX
 from workers.store.scripts import QUEUE, script
@@ -220,6 +220,47 @@ class DueQueue:
             found[Work.parse(name.decode())] = ("granted" if name in granted else "claimed", int(at))
         return found
 
+    def states_of(self, works: Iterable[Work]) -> Mapping[Work, tuple[str, int]]:
+        """The same of these works only, at the cost of these."""
+        found = dict[Work, tuple[str, int]]()
+        for some in at_most(works):
+            pipe = self._redis.pipeline()  # in one step: work that moves on is neither missed nor told of twice
+            for work in some:
+                pipe.sismember(f"{self._prefix}granted", str(work))
+                pipe.zscore(f"{self._prefix}leases", str(work))
+                for lane in Lane:
+                    pipe.zscore(f"{self._prefix}due:{int(lane)}:{work.project}:{work.destination}", str(work))
+            rows, width = pipe.execute(), 2 + len(Lane)
+            for place, work in enumerate(some):
+                is_granted, lease_ends, *waits = rows[place * width : (place + 1) * width]
+                due = [at for at in waits if at is not None]
+                if lease_ends is not None:
+                    found[work] = ("granted" if is_granted else "claimed", int(lease_ends))
+                elif due:
+                    found[work] = ("due", int(due[0]))
+        return found
+
+    def waiting(self) -> Mapping[WorkKind, tuple[int, int]]:
+        """How much of each kind is due and waits for a worker, not for its destination to open, and since when the first of
+        it, in ms. No work is read for it, only how long the queues are."""
+        now_ms, shut = self.now_ms(), self.shut_until()
+        found = dict[WorkKind, tuple[int, int]]()
+        for some in at_most(self._redis.smembers(f"{self._prefix}queues")):
+            names = [name for name in (raw.decode() for raw in some) if name.split(":", 2)[2] not in shut]
+            firsts = self._of_each("zrange", names, 0, 0, withscores=True)
+            late = {name: int(rows[0][1]) for name, rows in zip(names, firsts, strict=True) if rows}
+            late = {name: at_ms for name, at_ms in late.items() if at_ms <= now_ms}
+            counts = self._of_each("zcount", late, "-inf", now_ms)
+            for (name, at_ms), count in zip(late.items(), counts, strict=True):
+                kind = kind_of(name.split(":", 2)[1])
+                known, since_ms = found.get(kind, (0, at_ms))
+                found[kind] = known + count, min(since_ms, at_ms)
+        return found
+
+    def leases(self) -> int:
+        """How much is granted or held."""
+        return int(self._redis.zcard(f"{self._prefix}leases"))
+
     def leased(self, works: Iterable[Work]) -> frozenset[Work]:
         """Those of these that are granted or held now."""
         wanted = list(works)
@@ -237,6 +278,13 @@ class DueQueue:
         return {
             work: tuple(orjson.loads(raw)) for work, raw in zip(wanted, pipe.execute(), strict=True) if raw is not None
         }
+
+    def _of_each(self, command: str, queues: Iterable[str], *words: object, **more: object) -> list[Any]:
+        """What a command answers for each of these queues."""
+        pipe = self._redis.pipeline(transaction=False)
+        for name in queues:
+            getattr(pipe, command)(f"{self._prefix}due:{name}", *words, **more)
+        return list(pipe.execute())
 
     def _queues(self) -> list[str]:
         """The keys of all queues that hold something."""

@@ -10,6 +10,7 @@ import orjson
 import redis
 
 from reconciler.model.instance import InstanceKey
+from workers.store.batches import at_most
 from workers.store.keys import REQUEST_KEPT_S
 
 LONGEST_BLOCK_S = 10.0
@@ -24,8 +25,8 @@ class Requests:
         """A new request over these subjects; its id."""
         identity = secrets.token_hex(5)
         pipe = self._redis.pipeline()
-        for subject in subjects:
-            pipe.hset(self._key(identity), subject, "")
+        for some in at_most(subjects):
+            pipe.hset(self._key(identity), mapping=dict.fromkeys(some, ""))
         pipe.expire(self._key(identity), REQUEST_KEPT_S)
         pipe.execute()
         return identity
@@ -57,12 +58,16 @@ class Requests:
             left_s -= LONGEST_BLOCK_S
         return None
 
-    def cancel(self, key: InstanceKey) -> None:
-        """Nothing to do for a request whose subject was cancelled but to say so."""
+    def cancel(self, keys: Iterable[InstanceKey]) -> None:
+        """Nothing to do for requests whose subjects were cancelled but to say so of those that wait. All keys of the Redis
+        are looked through once, however many subjects there are."""
+        subjects = [str(key) for key in keys]
         for raw in self._redis.scan_iter(match=f"{self._prefix}request:*", count=500):
             identity = raw.decode().rpartition(":")[2]
-            if self._redis.hget(self._key(identity), str(key)) == b"":
-                self.answer([identity], str(key), {"phase": "Idle", "reason": "Cancelled", "message": "cancelled"})
+            for some in at_most(subjects):
+                told = self._redis.hmget(self._key(identity), some)
+                for subject in (one for one, answer in zip(some, told, strict=True) if answer == b""):
+                    self.answer([identity], subject, {"phase": "Idle", "reason": "Cancelled", "message": "cancelled"})
 
     def _key(self, identity: str) -> str:
         return f"{self._prefix}request:{identity}"

@@ -169,9 +169,15 @@ class SpecStore:
         missing to `get`. For the leader, which alone publishes."""
         return _Known(self._digests("instances"), self._read)
 
-    def all(self) -> Mapping[InstanceKey, InstanceSpec]:
-        """Every instance of the fleet."""
-        return self._read(self._digests("instances"))
+    def labels(self) -> Iterator[tuple[InstanceKey, Mapping[str, str]]]:
+        """What selectors ask of every instance of the fleet: the labels of its cluster, and over them its own. Few at a time
+        are in memory, and no more is read of a spec; one that can't be read is missing."""
+        for some in at_most(self._digests("instances").items()):
+            raw = self._redis.hmget(self._key("specs"), [digest for _, digest in some])
+            for (key, _), text in zip(some, map(unpack, raw), strict=True):
+                if text is not None:
+                    found = orjson.loads(text)
+                    yield key, {**found["cluster"]["labels"], **found["labels"]}
 
     def on_cluster(self, name: str) -> Mapping[InstanceKey, InstanceSpec]:
         """The instances of one cluster; only these are read."""
@@ -181,7 +187,7 @@ class SpecStore:
         """The instances that one look-up serves, or those of `keys` that it does, each with the ref that it wants. No
         spec is read for it: one repository may serve a whole fleet."""
         found, known = dict[InstanceKey, Ref](), dict[str, Ref]()
-        for key, words in (self.source_words() if keys is None else self._words_of(keys)).items():
+        for key, words in (self.source_words() if keys is None else self.words_of(keys)).items():
             if _url(words) == url and (ref := known.get(words) or ref_in(words)) is not None:
                 found[key] = known[words] = ref
         return found
@@ -203,7 +209,8 @@ class SpecStore:
             InstanceKey.parse(key.decode()): one_of.setdefault(words, words.decode()) for key, words in found.items()
         }
 
-    def _words_of(self, keys: Iterable[InstanceKey]) -> Mapping[InstanceKey, str]:
+    def words_of(self, keys: Iterable[InstanceKey]) -> Mapping[InstanceKey, str]:
+        """The same of these instances."""
         found = dict[InstanceKey, str]()
         for some in at_most(keys):
             raw = self._redis.hmget(self._key("sources"), [str(key) for key in some])
@@ -219,6 +226,24 @@ class SpecStore:
 
     def instance_keys(self) -> frozenset[InstanceKey]:
         return frozenset(self._digests("instances"))
+
+    def has(self, key: InstanceKey) -> bool:
+        """Whether an instance is of the fleet."""
+        return bool(self._redis.hexists(self._key("instances"), str(key)))
+
+    def standing(self, keys: Iterable[InstanceKey]) -> tuple[frozenset[InstanceKey], frozenset[InstanceKey]]:
+        """Those of a few that are of the fleet, and those that left it and are not deleted, as of one moment."""
+        wanted = list(keys)
+        if not wanted:
+            return frozenset(), frozenset()
+        pipe = self._redis.pipeline()
+        for name in ("instances", "left"):
+            pipe.hmget(self._key(name), [str(key) for key in wanted])
+        fleet, left = (
+            frozenset(key for key, digest in zip(wanted, raw, strict=True) if digest is not None)
+            for raw in pipe.execute()
+        )
+        return fleet, left
 
     def keys_on(self, cluster: str) -> frozenset[InstanceKey]:
         """The instances of one cluster."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -42,6 +42,10 @@ class StatusStore:
     def known(self) -> frozenset[InstanceKey]:
         """The instances that have a status, whether or not they are of the fleet."""
         return frozenset(InstanceKey.parse(raw.decode()) for raw in self._redis.hkeys(self._key("status")))
+
+    def has(self, key: InstanceKey) -> bool:
+        """Whether an instance has a status, and whether or not it is of the fleet."""
+        return bool(self._redis.hexists(self._key("status"), str(key)))
 
     def each(self, keys: Iterable[InstanceKey]) -> Iterator[tuple[InstanceKey, InstanceStatus]]:
         """The same as `many`, in the order of the keys, few at a time in memory."""
@@ -186,8 +190,12 @@ class StatusStore:
         raw = self._redis.hget(self._key("scans"), cluster)
         return dict(orjson.loads(raw)) if raw else {}
 
-    def scans(self) -> Mapping[str, Mapping[str, Any]]:
-        return {name.decode(): orjson.loads(raw) for name, raw in self._redis.hgetall(self._key("scans")).items()}
+    def scans(self, names: Collection[str] | None = None) -> Mapping[str, Mapping[str, Any]]:
+        """The last scan of each cluster, or of each of these; of those of which one is known."""
+        if names is None:
+            return {name.decode(): orjson.loads(raw) for name, raw in self._redis.hgetall(self._key("scans")).items()}
+        raws = self._redis.hmget(self._key("scans"), list(names)) if names else []
+        return {name: orjson.loads(raw) for name, raw in zip(names, raws, strict=True) if raw}
 
     def note_lookup(self, url: str, at: datetime, error: str = "", reason: str = "") -> None:
         """The last look at a repository."""

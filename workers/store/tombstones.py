@@ -33,6 +33,11 @@ class Tombstones:
         found = self._redis.hgetall(self._key)
         return {InstanceKey.parse(key.decode()): decode(raw) for key, raw in sorted(found.items())}
 
+    def many(self, keys: Collection[InstanceKey]) -> Mapping[InstanceKey, Tombstone]:
+        """Those of some instances."""
+        raw = self._redis.hmget(self._key, [str(key) for key in keys]) if keys else []
+        return {key: decode(one) for key, one in zip(keys, raw, strict=True) if one is not None}
+
     def put(self, key: InstanceKey, stone: Tombstone) -> None:
         self._redis.hset(self._key, str(key), encode(stone))
 

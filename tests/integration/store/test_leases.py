@@ -11,7 +11,7 @@ import redis
 from reconciler.clock import ManualClock
 from reconciler.errors import Frozen, LeaseLost
 from reconciler.model.brake import Brake
-from workers.messages import Grant, Lane, Mark, Work
+from workers.messages import KINDS, Grant, Lane, Mark, Work
 from workers.store import Store, open_store
 from workers.store.brakes import PERMIT_S
 from workers.store.guard import RedisGuard
@@ -53,6 +53,43 @@ def test_ten_requests_are_one_more_run_of_the_newest_commit(store: Store) -> Non
     (grant,) = store.due.grant(10, LEASE_S)
 
     assert (grant.commit, len(grant.requests), grant.reasons) == ("c9", 10, ("push",))
+
+
+def test_the_states_of_some_works_are_as_among_all(store: Store) -> None:
+    urls = "https://Ada@git.example.com:8443/a.git", "git@git.example.com:b.git", "/srv/c.git"
+    subjects = {"scan": ["eu-1"], "deliver": ["webhook"], "refresh": urls, "sync": ["default/a@eu-1", "shop/b@us-1"]}
+    works = [Work(kind, one) for kind in KINDS for one in subjects[kind]]
+    later_ms = store.due.now_ms() + 60_000
+    store.due.mark(Mark(work, Lane(n % len(Lane)), "later", at_ms=later_ms + n) for n, work in enumerate(works))
+    (waits, held) = Work("sync", "default/granted@eu-1"), Work("sync", "default/claimed@eu-1")
+    grants = [granted(store, work) for work in (waits, held)]
+    store.due.claim(held, grants[1].fence, LEASE_S)
+
+    found = store.due.states_of([*works, waits, held, Work("scan", "unknown")])
+
+    assert found == store.due.states()
+    assert len(found) == len(works) + 2
+    assert (found[waits][0], found[held][0]) == ("granted", "claimed")
+    assert store.due.states_of([works[0]]) == {works[0]: ("due", later_ms)}
+
+
+def test_what_waits_for_a_worker_is_counted_by_kind_and_what_waits_for_its_destination_is_not(store: Store) -> None:
+    now_ms, git = store.due.now_ms(), "https://git.example.com:8443/a.git"
+    late = [Work("scan", "eu-1"), Work("sync", "shop/a@eu-1"), Work("sync", "default/b@us-1"), Work("refresh", git)]
+    store.due.mark(Mark(work, Lane.COMMIT, "late", at_ms=now_ms - 1000 * n) for n, work in enumerate(late, 1))
+    for lane, at_ms in ((Lane.COMMIT, now_ms - 10), (Lane.DRIFT, now_ms), (Lane.DRIFT, now_ms + 1)):
+        store.due.mark([Mark(Work("sync", f"shop/{lane}{at_ms}@eu-1"), lane, "more", at_ms=at_ms)])
+
+    assert store.due.waiting() == {
+        "scan": (1, now_ms - 1000),
+        "sync": (4, now_ms - 3000),
+        "refresh": (1, now_ms - 4000),
+    }
+    for where in ("us-1", "git git.example.com:8443"):
+        store.due.shut(where, 60)
+    assert store.due.waiting() == {"scan": (1, now_ms - 1000), "sync": (3, now_ms - 2000)}
+    assert store.due.leases() == 0
+    assert len(store.due.grant(2, LEASE_S)) == store.due.leases() == 2
 
 
 def test_a_wish_during_a_run_makes_one_more_run_at_its_end(store: Store) -> None:

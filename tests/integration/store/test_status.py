@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
 import pytest
 
 from reconciler.clock import ManualClock
+from reconciler.model.brake import Brake
 from reconciler.model.health import Health
 from reconciler.model.instance import InstanceKey
 from reconciler.model.inventory import Applied, HistoryEntry, Proof
@@ -18,8 +19,10 @@ from reconciler.model.status import InstanceStatus
 from tests import worlds
 from workers.messages import Lane, Mark, Work
 from workers.store import Store, composed, open_store
+from workers.store.batches import AT_ONCE
 from workers.store.packed import pack, unpack
 from workers.store.status import from_record
+from workers.store.tombstones import Tombstone
 
 MEMBERS = [worlds.key("web", kind) for kind in ("Deployment", "Service", "ConfigMap")]
 
@@ -144,6 +147,73 @@ def test_the_phase_follows_the_queue(store: Store, spec: InstanceSpec, clock: Ma
     assert found.next_try == clock.now() + timedelta(seconds=5)
 
 
+def test_a_sync_that_ends_while_statuses_are_read_is_told_as_it_ended(
+    store: Store, spec: InstanceSpec, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced(store, spec, clock)
+    work, repo, many = Work("sync", str(spec.key)), spec.source.repo.url, store.status.many
+    store.closures.advance(repo, {spec.source.ref: "b" * 40})
+    store.due.mark([Mark(work, Lane.COMMIT, "push")])
+    (grant,) = store.due.grant(1, 30)
+    store.due.claim(work, grant.fence, 30)
+
+    def ends_first(keys: list[InstanceKey]) -> Mapping[InstanceKey, InstanceStatus]:
+        store.closures.advance(repo, {spec.source.ref: "c" * 40})
+        store.due.complete(work, grant.fence)
+        return many(keys)
+
+    monkeypatch.setattr(store.status, "many", ends_first)
+    found = read(store)
+
+    assert (found.phase, found.sync, found.applied_revision) == ("Idle", "Synced", "c" * 40)
+
+
+def test_a_cluster_that_is_lost_while_statuses_are_read_does_not_read_synced(
+    store: Store, spec: InstanceSpec, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced(store, spec, clock)
+    many = store.status.many
+
+    def is_lost(keys: list[InstanceKey]) -> Mapping[InstanceKey, InstanceStatus]:
+        store.status.note_scan(spec.cluster.name, clock.now(), error="eu-1 did not answer")
+        return many(keys)
+
+    monkeypatch.setattr(store.status, "many", is_lost)
+
+    assert read(store).sync == "Unknown"
+
+
+def test_some_instances_read_as_they_do_among_all(store: Store, clock: ManualClock) -> None:
+    """What is due, shut, open, left and braked counts for each; of another one nothing is read."""
+    template = worlds.spec()
+    specs = {one.key: one for one in (template.model_copy(update={"application": name}) for name in "abcdef")}
+    a, b, c, d, e, f = specs
+    source = template.source
+    publish = lambda now: store.specs.publish(now, {a.cluster: template.cluster}, {}, left=specs.keys() - now.keys())  # noqa: E731
+    publish(specs)
+    publish({key: one for key, one in specs.items() if key != d})
+    for key in specs:
+        store.status.put(from_record(record(key, clock), store.status.get(key)))
+    store.tombstones.put(d, Tombstone(clock.now(), clock.now() + timedelta(hours=1), "Delete"))
+    store.closures.reopen(b, source.repo.url)
+    store.closures.advance(source.repo.url, {source.ref: "d" * 40})
+    store.due.mark([Mark(Work("sync", str(a)), Lane.DRIFT, "drift", at_ms=store.due.now_ms() + 1000)])
+    store.due.mark([Mark(Work("scan", a.cluster), Lane.DRIFT, "scan", at_ms=store.due.now_ms() + 5000)])
+    store.due.shut(a.cluster, 60)
+    store.brakes.put(Brake("application:default/e", "", "ada", clock.now()))
+    store.redis.hset(f"{store.prefix}status", str(f), pack(b"damaged"))
+
+    found = composed.statuses(store, [a, b, c, d, e])
+
+    store.status.forget(f)
+    whole = composed.statuses(store)
+    assert found == {key: whole[key] for key in (a, b, c, d, e)}
+    assert found[a].next_try == clock.now() + timedelta(seconds=5)
+    assert [found[key].sync for key in (b, c)] == ["Unknown", "Synced"]
+    assert found[c].applied_revision == "d" * 40
+    assert (found[d].reason, found[e].phase) == ("Leaving", "Paused")
+
+
 def test_a_failure_counts_and_a_success_forgets(store: Store, spec: InstanceSpec, clock: ManualClock) -> None:
     status = store.status.get(spec.key)
     for _ in range(2):
@@ -154,7 +224,7 @@ def test_a_failure_counts_and_a_success_forgets(store: Store, spec: InstanceSpec
 
 
 def test_specs_are_found_by_cluster_and_by_repository(store: Store, spec: InstanceSpec) -> None:
-    assert store.specs.all() == {spec.key: spec}
+    assert dict(store.specs.known()) == {spec.key: spec}
     assert store.specs.on_cluster(spec.cluster.name) == {spec.key: spec}
     assert store.specs.on_cluster("other") == {}
     repo, other = spec.source.repo.url, InstanceKey.parse("another@eu-1")
@@ -165,7 +235,7 @@ def test_specs_are_found_by_cluster_and_by_repository(store: Store, spec: Instan
 def test_what_left_the_fleet_is_kept_until_it_is_forgotten(store: Store, spec: InstanceSpec) -> None:
     store.specs.publish({}, {}, {}, left=[spec.key])
 
-    assert store.specs.all() == {}
+    assert dict(store.specs.known()) == {}
     assert store.specs.get(spec.key) == spec
     assert read(store).reason == "LeftTheFleet"
     store.specs.forget_left(spec.key)
@@ -176,10 +246,28 @@ def test_events_and_requests_wake_who_follows(store: Store, clock: ManualClock) 
     store.events.append(clock.now(), "instance", "default/a@eu", "Synced", "3 created")
     request = store.requests.open(["default/a@eu", "default/b@eu"])
     store.requests.answer([request], "default/a@eu", {"phase": "Idle"})
-    store.requests.cancel(InstanceKey.parse("default/b@eu"))
+    store.requests.cancel([InstanceKey.parse("default/b@eu")])
 
     assert [one.message for one in store.events.last(5)] == ["3 created"]
     assert [one["phase"] for one in store.requests.follow(request, 2, 5)] == ["Idle", "Idle"]
+
+
+def test_a_request_over_many_is_answered_for_those_that_are_cancelled(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [InstanceKey("default", f"app-{n:04}", "eu") for n in range(AT_ONCE + 2)]
+    request, other = (store.requests.open(str(key) for key in some) for some in (keys, keys[:1]))
+    store.requests.answer([request], str(keys[0]), {"phase": "Synced"})
+    looks, real = [], store.redis.scan_iter
+    monkeypatch.setattr(store.redis, "scan_iter", lambda *given, **more: looks.append(given) or real(*given, **more))
+
+    store.requests.cancel([keys[0], *keys[-2:], InstanceKey("default", "unasked", "eu")])
+
+    answers = [(one["subject"], one.get("reason")) for one in store.requests.follow(request, 3, 5)]
+    assert answers == [(str(keys[0]), None), *((str(key), "Cancelled") for key in keys[-2:])]
+    assert [one["reason"] for one in store.requests.follow(other, 1, 5)] == ["Cancelled"]
+    assert store.requests.open([]) not in (request, other)
+    assert len(looks) == 1
 
 
 def test_slots_of_a_worker_that_fell_silent_do_not_count(store: Store, clock: ManualClock) -> None:

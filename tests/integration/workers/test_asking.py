@@ -77,7 +77,7 @@ def test_a_resync_that_is_not_clear_is_refused_and_makes_nothing_due(
 
 
 def test_many_at_once_do_not_overtake_everybodys_commits(store: Store):
-    keys = list(store.specs.all())
+    keys = list(store.specs.instance_keys())
 
     request(store, keys * (MANY // len(keys) + 1), "all of it")
 

@@ -192,7 +192,7 @@ def test_an_attempt_is_noted_before_it_begins(store: Store, clock, receiver):
 
 
 def test_an_emptied_redis_tells_again_what_still_holds_under_the_same_key(store: Store, clock, receiver):
-    specs = store.specs.all(), store.specs.clusters(), store.specs.repositories()
+    specs = dict(store.specs.known()), store.specs.clusters(), store.specs.repositories()
     become(store, [API], "Held", "TooManyDeletions")
     told(store, clock)
 

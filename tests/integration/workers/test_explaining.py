@@ -8,11 +8,11 @@ from workers.cli import main as cli
 from workers.store import Store, composed
 
 
-def test_the_fleet_is_put_together_once_however_many_are_explained(
+def test_statuses_are_put_together_once_however_many_are_explained(
     store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks, real = [], composed.statuses
-    monkeypatch.setattr(composed, "statuses", lambda store: looks.append(store) or real(store))
+    monkeypatch.setattr(composed, "statuses", lambda *given: looks.append(given) or real(*given))
 
     with pytest.raises(SystemExit):
         cli.main(["app", "explain", "web"])

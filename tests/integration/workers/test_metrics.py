@@ -42,21 +42,29 @@ def scraped(address: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float
     }
 
 
-def test_what_took_long_to_find_is_told_again_for_a_while(store: Store, monkeypatch: pytest.MonkeyPatch):
-    clock, each = ManualClock(), composed.each
-    monkeypatch.setattr(composed, "each", lambda *given: (clock.advance(2), each(*given))[1])
+@pytest.mark.parametrize(
+    ("costs_s", "kept_s"), [(0.4, 0), (2, 20), (60, 120)], ids=["little", "a tenth of a core", "never for long"]
+)
+def test_what_every_status_is_read_for_is_told_again_for_a_while_and_all_else_is_new(
+    store: Store, monkeypatch: pytest.MonkeyPatch, costs_s: float, kept_s: int
+):
+    clock, processor, each = ManualClock(), ManualClock(), composed.each
+    monkeypatch.setattr(composed, "each", lambda *given: (processor.advance(costs_s), each(*given))[1])
     assert store.leader.leads()
-    told = metrics.Fleet(replace(store, clock=clock))
+    told = metrics.Fleet(replace(store, clock=clock), processor.boot_s)
 
-    def brakes() -> list[float]:
-        return [one.value for metric in told.collect() for one in metric.samples if one.name == "undrift_brakes"]
+    def found(name: str) -> float:
+        (value,) = (one.value for metric in told.collect() for one in metric.samples if one.name == name)
+        return value
 
-    assert brakes() == [0]
-    store.brakes.put(Brake("*", "incident", "ada", clock.now()))
-    clock.advance(10)
-    assert brakes() == [0]
-    clock.advance(10)
-    assert brakes() == [1]
+    assert (found("undrift_held_plans"), found("undrift_brakes")) == (0, 0)
+    store.status.put(store.status.get(WEB).model_copy(update={"phase": "Held"}))
+    store.brakes.put(Brake("project:other", "incident", "ada", clock.now()))
+    if kept_s:
+        clock.advance(kept_s - 1)
+        assert (found("undrift_held_plans"), found("undrift_brakes")) == (0, 1)
+        clock.advance(1)
+    assert (found("undrift_held_plans"), found("undrift_brakes")) == (1, 1)
 
 
 def test_instances_are_counted_by_what_they_are(store: Store, address: str):

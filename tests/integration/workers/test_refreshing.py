@@ -362,11 +362,11 @@ def test_a_project_that_comes_to_reach_it_otherwise_leaves_the_others_as_they_we
     store: Store, look: Work, repo: Repo
 ):
     store.closures.know(WEB, repo.url, ["web"])
-    before = store.specs.all()
+    before = dict(store.specs.known())
 
     publish_shared(store, repo)
 
-    assert store.specs.all()[WEB].digest == before[WEB].digest
+    assert store.specs.known()[WEB].digest == before[WEB].digest
     sources = store.specs.sources()
     assert [sources[key] for key in (WEB, SHOP)] == [f"{repo.url} (default)", f"{repo.url} (shop)"]
     assert store.specs.get(WEB).source.repo.subject == f"{repo.url} (default)"

@@ -16,8 +16,10 @@ from reconciler.model.revision import Revision
 from tests import worlds
 from workers import braking
 from workers.cli import app, status
+from workers.cli import main as cli
 from workers.cli.output import Format
 from workers.store import Store, composed
+from workers.store.packed import pack
 from workers.store.status import from_record
 
 API = InstanceKey("default", "api", "eu-1")
@@ -92,6 +94,19 @@ def test_while_all_is_frozen_nothing_is_promised(store: Store, capsys: pytest.Ca
     assert "Next: nothing until" in out
     assert "Next: tried again" not in out
     assert "stopped    everything is frozen by ann" in out
+
+
+@pytest.mark.parametrize("command", ["get", "explain", "drift", "wait"])
+def test_what_is_damaged_of_one_instance_keeps_no_other_from_being_told(store: Store, command: str):
+    """A command for one reads nothing of the others, however many there are."""
+    keep(store, record(store))
+    store.due.forget(store.due.states())
+    store.redis.hset(f"{store.prefix}status", "default/web@us-1", pack(b"damaged"))
+
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["app", command, "api@eu-1"])
+
+    assert not ended.value.code
 
 
 def test_the_commit_that_failed_is_named_beside_the_one_that_is_applied(
