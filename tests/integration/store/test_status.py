@@ -20,6 +20,7 @@ from workers.messages import Lane, Mark, Work
 from workers.store import Store, composed, open_store
 from workers.store.packed import pack, unpack
 from workers.store.status import from_record
+from workers.store.tombstones import Tombstone
 
 MEMBERS = [worlds.key("web", kind) for kind in ("Deployment", "Service", "ConfigMap")]
 
@@ -230,3 +231,13 @@ def test_a_proof_found_by_a_scan_does_not_replace_that_of_a_sync(store: Store, s
     store.status.remember_first(spec.key, second)
 
     assert store.status.memory(spec.key) == first
+
+
+def test_those_tombstones_are_read_that_are_asked_for(store: Store, spec: InstanceSpec, clock: ManualClock) -> None:
+    one, other, none = (InstanceKey("default", name, "eu-1") for name in ("one", "other", "none"))
+    stone = Tombstone(clock.now(), clock.now(), "Delete", (spec.key,))
+    for key in (one, other):
+        store.tombstones.put(key, stone)
+
+    assert store.tombstones.many([one, none]) == {one: stone}
+    assert store.tombstones.many([]) == {}
