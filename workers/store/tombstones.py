@@ -50,8 +50,11 @@ class Tombstones:
 
     def restore(self, stones: Mapping[str, str]) -> None:
         """Put back what the journal knows, where nothing newer stands."""
-        for key, text in stones.items():
-            self._redis.hsetnx(self._key, key, text)
+        for some in at_most(stones.items()):
+            pipe = self._redis.pipeline(transaction=False)
+            for key, text in some:
+                pipe.hsetnx(self._key, key, text)
+            pipe.execute()
 
     def note_leavings(self, keys: Collection[InstanceKey], now: datetime, window: timedelta) -> Collection[InstanceKey]:
         """Note that these left now; all that left within the window, these included."""

@@ -20,7 +20,7 @@ from workers.messages import Lane, Mark, Work
 from workers.store import Store, composed, open_store
 from workers.store.packed import pack, unpack
 from workers.store.status import from_record
-from workers.store.tombstones import Tombstone
+from workers.store.tombstones import Tombstone, encode
 
 MEMBERS = [worlds.key("web", kind) for kind in ("Deployment", "Service", "ConfigMap")]
 
@@ -241,3 +241,15 @@ def test_those_tombstones_are_read_that_are_asked_for(store: Store, spec: Instan
 
     assert store.tombstones.many([one, none]) == {one: stone}
     assert store.tombstones.many([]) == {}
+
+
+def test_a_tombstone_of_the_journal_replaces_none_that_is_newer(
+    store: Store, spec: InstanceSpec, clock: ManualClock
+) -> None:
+    lost = InstanceKey("default", "lost", "eu-1")
+    older, newer = (Tombstone(clock.now(), clock.now(), policy) for policy in ("Delete", "Orphan"))
+    store.tombstones.put(spec.key, newer)
+
+    store.tombstones.restore({str(key): encode(older).decode() for key in (spec.key, lost)})
+
+    assert store.tombstones.all() == {spec.key: newer, lost: older}
