@@ -29,7 +29,7 @@ def require_one_name(store: Store, target: ClusterTarget, uid: str) -> None:
     cluster = target.name
     if not uid or not is_pinned_at_all(target):
         return
-    is_new, other = store.pins.pin(cluster, uid, store.specs.cluster_names())
+    is_new, other = store.pins.pin(cluster, uid)
     if other:
         raise ClusterIdentityChanged(
             f"cluster {cluster}: it is the same cluster as {other} (kube-system {uid}); remove one of the two from "

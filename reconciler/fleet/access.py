@@ -6,27 +6,25 @@ port. Without any there are no credentials at all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from reconciler.fleet import urls
 from reconciler.fleet.documents import Application, Repository
 from reconciler.fleet.load import Fleet
-from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import InstanceSpec, RepositoryAccess
 
 
-def access(application: Application, fleet: Fleet, previous: Mapping[InstanceKey, InstanceSpec]) -> RepositoryAccess:
-    """The repository with its credentials.
+def access(application: Application, fleet: Fleet, before: Iterable[InstanceSpec]) -> RepositoryAccess:
+    """The repository with its credentials. `before` are the specs that the application's own instances had.
 
     While a Repository of the project can't be read, what was used before is used on: another one's credentials would be
     worse. Text that may be anybody's holds back nobody's new credentials, only the loss of those there were.
     """
-    url, name = application.spec.the_source.repo, application.metadata.name
+    url = application.spec.the_source.repo
     found = nearest(application, fleet)
     if fleet.is_repository_lost(application.spec.project) or (fleet.doubtful and not found):
-        mine = (key for key in previous if (key.project, key.application) == (application.spec.project, name))
-        for spec in map(previous.get, mine):
-            if spec is not None and spec.source.repo.url == url:
+        for spec in before:
+            if spec.source.repo.url == url:
                 return spec.source.repo
     if not found:
         return RepositoryAccess(url=url)

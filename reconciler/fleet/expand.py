@@ -64,6 +64,19 @@ class _Work:
     _rules: dict[str, ProjectRules | None] = field(default_factory=dict)
 
     @cached_property
+    def before(self) -> Mapping[str, list[InstanceKey]]:
+        """The instances before, by the fleet's name of their application."""
+        found: dict[str, list[InstanceKey]] = {}
+        for key in self.previous:
+            found.setdefault(_application(key), []).append(key)
+        return found
+
+    def specs_before(self, application: Application) -> Iterator[InstanceSpec]:
+        """What an application's instances had, each read when it is asked for."""
+        found = map(self.previous.get, self.before.get(full_name(application), ()))
+        return (spec for spec in found if spec is not None)
+
+    @cached_property
     def default_was_limited(self) -> bool:
         """Whether a Project `default` was defined when the specs before were made."""
         mine = (self.previous.get(key) for key in self.previous if key.project == DEFAULT_PROJECT)
@@ -104,11 +117,8 @@ def expand(fleet: Fleet, *, previous: Specs | None = None) -> Expansion:
     targets = {name: _target(cluster) for name, cluster in fleet.clusters.items()}
     work = _Work(fleet, previous or {}, targets, problems=list(fleet.problems), notes=list(fleet.notes))
     work.problems += _refused_repositories(fleet)
-    before: dict[str, list[InstanceKey]] = {}
-    for key in work.previous:
-        before.setdefault(_application(key), []).append(key)
     for name, application in fleet.applications.items():
-        _expand_one(application, fleet.entries["Application", name], before.get(name, []), work)
+        _expand_one(application, fleet.entries["Application", name], work.before.get(name, []), work)
     for key in work.previous:
         if key not in work.specs and _is_in_doubt(key, fleet):
             work.keep(key)
@@ -211,7 +221,9 @@ def _expand_on(
         return ()
     holding = matching(application, cluster)
     if holding not in options:
-        options[holding] = make_options(application, holding, access(application, work.fleet, work.previous))
+        options[holding] = make_options(
+            application, holding, access(application, work.fleet, work.specs_before(application))
+        )
     shared = options[holding]
     own = fill(shared, work.names_of(cluster))
     if refusals := list(projects.instance_refusals(project, cluster, own.namespace, shared.namespace_place)):

@@ -146,11 +146,12 @@ class Journal:
         return Compacted(**orjson.loads(self._file(repo, str(head), COMPACTED)))
 
     def has(self, commit: str) -> bool:
-        """Whether a commit is in the chain. Quick for a new one, and reads the whole chain for one that is not."""
+        """Whether a commit is in the chain. Quick for a new one and for one that never came here; reads the whole chain for
+        one that was cut from it."""
         if not self.exists:
             return False
         with closing(self._opened()) as repo:
-            return commit in self.commits(repo)
+            return self._is_stored(repo, commit) and commit in self.commits(repo)
 
     def commits(self, repo: Repo, newest: str | None = None) -> Iterator[str]:
         """Every commit down from one, the newest first. Raises JournalBroken where the chain can't be read on."""
@@ -224,6 +225,13 @@ class Journal:
 
     def _tree(self, repo: Repo, commit: str) -> Any:
         return self._read(repo, self._read(repo, commit, Commit).tree.decode(), Tree)
+
+    def _is_stored(self, repo: Repo, oid: str) -> bool:
+        """Whether an object is here, in the chain or not. Raises JournalBroken for a damaged one."""
+        try:
+            return ObjectID(oid.encode()) in repo.object_store
+        except Exception as error:  # dulwich raises whatever the damaged bytes lead it to
+            raise JournalBroken(f"{self.path}: object {oid[:12]} is damaged", subject=oid) from error
 
     def _read(self, repo: Repo, oid: str, kind: type[Any]) -> Any:
         """One object, its hash checked. Raises JournalBroken."""

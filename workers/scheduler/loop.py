@@ -157,7 +157,8 @@ class Scheduler:
     def _notice_new_redis(self) -> None:
         if self._store.due.is_known():
             return
-        self._records.restore()  # before it counts as known: until then no worker writes
+        with self._store.leader.kept(LONGEST_LOOK_S):
+            self._records.restore()  # before it counts as known: until then no worker writes
         if self._store.due.seen_before(quarantine_s=self._pace.lease_s):
             return
         log.warning("redis_empty", lease_s=self._pace.lease_s)

@@ -26,6 +26,8 @@ KEPT_ENTRIES = 100_000
 COMPACT_EVERY_S = 3600.0
 LONGEST_COMPACTION_S = 600.0
 LONGEST_FETCH_S = 120.0
+LONGEST_LIFT_S = 120.0
+"""A brake may cover the whole fleet, all of which is then made due."""
 GAP = "gap"
 ELSEWHERE = (
     "the newest entries of the journal are not here: they were cut away, or another machine wrote them. Schedulers on "
@@ -94,15 +96,18 @@ class Records:
         """An entry that tells of a gap, when the newest commit that is known from before is not in the chain: entries were
         cut away, or another machine's scheduler wrote them. Raises JournalBroken while the copy is still to be read."""
         known = self._store.outbox.head()
-        if self._copy is not None:
-            with self._store.leader.kept(LONGEST_FETCH_S):
+        if known is None or known in self._missed or known == self._journal.head():
+            return []
+        with self._store.leader.kept(LONGEST_FETCH_S):
+            if self._copy is not None:
                 self._copy.require_newest(known)
-        elif known is not None and known not in self._missed and not self._journal.has(known):
-            now, message = self._store.clock.now(), f"{known[:12]}: {ELSEWHERE}"
-            self._store.events.append(now, "scheduler", "journal", "JournalElsewhere", message)
-            log.error("journal_elsewhere", commit=known[:12])
-            return [{"id": known, "at": now.isoformat(), "kind": GAP, "subject": "journal", "message": message}]
-        return []
+                return []
+            if self._journal.has(known):
+                return []
+        now, message = self._store.clock.now(), f"{known[:12]}: {ELSEWHERE}"
+        self._store.events.append(now, "scheduler", "journal", "JournalElsewhere", message)
+        log.error("journal_elsewhere", commit=known[:12])
+        return [{"id": known, "at": now.isoformat(), "kind": GAP, "subject": "journal", "message": message}]
 
     def _compact(self) -> None:
         """Now and then, so that it does not grow with all that ever happened."""
@@ -131,8 +136,10 @@ class Records:
     def _end_what_is_over(self) -> None:
         now = self._store.clock.now()
         over = [one for one in self._store.brakes.all().values() if one.is_over(now)]
-        for one in over:
-            self._end(one)
+        if over:
+            with self._store.leader.kept(LONGEST_LIFT_S):
+                for one in over:
+                    self._end(one)
 
     def _end(self, brake: Brake) -> None:
         count = braking.lift(self._store, brake.scope, by="its time", reason="it ran out")

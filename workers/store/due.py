@@ -193,7 +193,8 @@ class DueQueue:
 
     def forget(self, works: Iterable[Work]) -> None:
         """Take works out of the queue. A lease that is held goes on to its end."""
-        self._run("forget", self.now_ms(), orjson.dumps([str(work) for work in works]))
+        for some in at_most(works, MARKS_A_STEP):
+            self._run("forget", self.now_ms(), orjson.dumps([str(work) for work in some]))
 
     def parked(self) -> frozenset[Work]:
         """Works that killed three children and wait for a commit or an operator."""

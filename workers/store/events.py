@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 import redis
 
+from workers.store.batches import at_most
 from workers.store.keys import EVENTS_KEPT
 
 
@@ -29,8 +30,18 @@ class Events:
         self._key = f"{prefix}events"
 
     def append(self, at: datetime, kind: str, subject: str, reason: str, message: str) -> None:
-        event = Event(at.isoformat(), kind, subject, reason, message)
-        self._redis.xadd(self._key, asdict(event), maxlen=EVENTS_KEPT, approximate=True)
+        self._add(self._redis, Event(at.isoformat(), kind, subject, reason, message))
+
+    def append_all(self, events: Iterable[Event]) -> None:
+        """Many, a thousand a round trip."""
+        for some in at_most(events):
+            pipe = self._redis.pipeline(transaction=False)
+            for event in some:
+                self._add(pipe, event)
+            pipe.execute()
+
+    def _add(self, redis: Any, event: Event) -> None:
+        redis.xadd(self._key, asdict(event), maxlen=EVENTS_KEPT, approximate=True)
 
     def last(self, count: int) -> list[Event]:
         """The newest events, oldest of them first."""

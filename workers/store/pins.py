@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import redis
 
 _PIN = """
+-- KEYS: pins, the clusters of the fleet. ARGV: cluster, uid.
 local known = redis.call('HGETALL', KEYS[1])
-local asked = {}
-for i = 3, #ARGV do asked[ARGV[i]] = true end
 for i = 1, #known, 2 do
-  if known[i] ~= ARGV[1] and known[i + 1] == ARGV[2] and asked[known[i]] then return {0, known[i]} end
+  local is_other = known[i] ~= ARGV[1] and known[i + 1] == ARGV[2]
+  if is_other and redis.call('HEXISTS', KEYS[2], known[i]) == 1 then return {0, known[i]} end
 end
 return {redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2]), ''}
 """
@@ -22,7 +22,7 @@ class Pins:
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._redis: Any = client
         self._key, self._activated = f"{prefix}pins", f"{prefix}activated"
-        self._strangers = f"{prefix}strangers"
+        self._strangers, self._clusters = f"{prefix}strangers", f"{prefix}clusters"
         self._pin = client.register_script(_PIN)
 
     def all(self) -> Mapping[str, str]:
@@ -34,10 +34,10 @@ class Pins:
         raw = self._redis.hget(self._key, cluster)
         return raw.decode() if raw else ""
 
-    def pin(self, cluster: str, uid: str, names: Collection[str] = ()) -> tuple[bool, str]:
-        """Pin a name at first contact, unless another of `names` is pinned to the same cluster: in one step, as two names
-        may be met at once. Whether it was pinned now, and that other name."""
-        pinned, other = self._pin(keys=[self._key], args=[cluster, uid, *names])
+    def pin(self, cluster: str, uid: str) -> tuple[bool, str]:
+        """Pin a name at first contact, unless another name of the fleet is pinned to the same cluster: in one step, as two
+        names may be met at once. Whether it was pinned now, and that other name."""
+        pinned, other = self._pin(keys=[self._key, self._clusters], args=[cluster, uid])
         return bool(pinned), other.decode()
 
     def note_stranger(self, cluster: str, message: str) -> None:
@@ -66,5 +66,7 @@ class Pins:
 
     def restore(self, pins: Mapping[str, str]) -> None:
         """Put back what the journal knows, where nothing newer stands."""
+        pipe = self._redis.pipeline(transaction=False)
         for cluster, uid in pins.items():
-            self.pin(cluster, uid)
+            pipe.hsetnx(self._key, cluster, uid)
+        pipe.execute()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -11,6 +11,7 @@ import orjson
 import redis
 
 from reconciler.model.instance import InstanceKey
+from workers.store.batches import at_most
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,13 @@ class Tombstones:
         found = self._redis.hgetall(self._key)
         return {InstanceKey.parse(key.decode()): decode(raw) for key, raw in sorted(found.items())}
 
-    def many(self, keys: Collection[InstanceKey]) -> Mapping[InstanceKey, Tombstone]:
-        """Those of some instances."""
-        raw = self._redis.hmget(self._key, [str(key) for key in keys]) if keys else []
-        return {key: decode(one) for key, one in zip(keys, raw, strict=True) if one is not None}
+    def many(self, keys: Iterable[InstanceKey]) -> Mapping[InstanceKey, Tombstone]:
+        """Those of these instances; one that has none is left out."""
+        found = dict[InstanceKey, Tombstone]()
+        for some in at_most(keys):
+            raw = self._redis.hmget(self._key, [str(key) for key in some])
+            found.update((key, decode(one)) for key, one in zip(some, raw, strict=True) if one)
+        return found
 
     def put(self, key: InstanceKey, stone: Tombstone) -> None:
         self._redis.hset(self._key, str(key), encode(stone))
@@ -46,8 +50,11 @@ class Tombstones:
 
     def restore(self, stones: Mapping[str, str]) -> None:
         """Put back what the journal knows, where nothing newer stands."""
-        for key, text in stones.items():
-            self._redis.hsetnx(self._key, key, text)
+        for some in at_most(stones.items()):
+            pipe = self._redis.pipeline(transaction=False)
+            for key, text in some:
+                pipe.hsetnx(self._key, key, text)
+            pipe.execute()
 
     def note_leavings(self, keys: Collection[InstanceKey], now: datetime, window: timedelta) -> Collection[InstanceKey]:
         """Note that these left now; all that left within the window, these included."""

@@ -200,7 +200,7 @@ def _left(report: ScanReport, specs: Mapping[InstanceKey, InstanceSpec]) -> Mapp
     store = wiring.store()
     found = {}
     strangers = store.status.many(report.findings.keys() - specs.keys())
-    stones = store.tombstones.all() if strangers else {}
+    stones = store.tombstones.many(strangers)
     for key, status in sorted(strangers.items()):
         if key in stones or status.reason in (LEFT, "Deleting", "LeavingHeld"):
             continue

@@ -48,7 +48,7 @@ def _scan(name: str, grant: Grant, guard: RedisGuard, results: Results) -> Mark 
             store.status.forget_memories(specs)
     else:
         guard.remaining_s()  # what was seen long ago is told by nobody
-        if SILENT in grant.reasons or store.status.scans().get(name, {}).get("error"):
+        if SILENT in grant.reasons or store.status.scan(name).get("error"):
             store.due.open(name)  # what it asked for itself lasts
         store.status.note_scan(name, report.began_at, requests=report.requests)
         results.meters.count_answers(name, report.answers)

@@ -177,9 +177,8 @@ def _note_closure(spec: InstanceSpec, record: SyncRecord, again: Mark, results: 
 def _tell_formers(spec: InstanceSpec, results: Results) -> None:
     """What it was before may wait for it to stand."""
     store = wiring.store()
-    waiting = store.tombstones.all() if spec.moved_from else {}
-    formers = [InstanceKey.parse(one) for one in spec.moved_from]
-    marks = (Mark(Work("sync", str(one)), Lane.PERIODIC, "moved") for one in formers if one in waiting)
+    waiting = store.tombstones.many(map(InstanceKey.parse, spec.moved_from))
+    marks = (Mark(Work("sync", str(one)), Lane.PERIODIC, "moved") for one in waiting)
     results.mark(marks, store.due.now_ms())
 
 

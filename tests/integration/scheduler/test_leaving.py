@@ -127,6 +127,42 @@ def test_many_that_leave_within_an_hour_are_held(two: Site) -> None:
     assert composed.statuses(two.store)[InstanceKey.parse("default/n9@eu-1")].phase == "Held"
 
 
+def test_each_one_that_is_held_is_told_by_its_own_name(two: Site) -> None:
+    names = [f"n{number}" for number in range(12)]
+    for name in names:
+        two.write(f"{name}.yaml", application(name))
+    look(two)
+    for name in names:
+        remove(two, name)
+    look(two)
+
+    told = {one.subject: one.message for one in two.store.events.last(50) if one.reason == "LeavingHeld"}
+    statuses = composed.statuses(two.store)
+    for name in names:
+        message = told.pop(f"default/{name}@eu-1")
+        assert f"`undrift app delete {name}@eu-1 --yes`" in message
+        assert statuses[InstanceKey("default", name, "eu-1")].message == message
+    assert told == {}
+
+
+def test_what_is_put_back_as_another_leaves_is_not_due_to_leave(two: Site) -> None:
+    """The tombstones are read once: what this look adds and takes away counts."""
+    b = application("b").replace("path: a", "path: b")  # or the return of one looks like a rename of the other
+    two.write("b.yaml", b)
+    look(two)
+    remove(two, "b")
+    look(two)
+    two.store.due.forget([Work("sync", str(B))])
+    two.write("b.yaml", b)
+    remove(two, "a")
+    look(two)
+
+    assert set(two.store.tombstones.all()) == {A}
+    due = two.store.due.states()[Work("sync", str(A))][1]
+    assert due == int(two.store.tombstones.all()[A].due.timestamp() * 1000)
+    assert Work("sync", str(B)) not in two.store.due.states()
+
+
 def test_its_own_words_say_how_long_and_what_becomes_of_it(two: Site) -> None:
     text = application("b").rstrip()[:-1] + ", deletionPolicy: Orphan, deletionGracePeriod: 5m}\n"
     two.write("b.yaml", text)

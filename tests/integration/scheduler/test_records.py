@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+
+import pytest
 
 from reconciler.clock import ManualClock
 from reconciler.journal import Journal
@@ -12,6 +16,8 @@ from tests.integration.scheduler.test_loop import LEASE_S, Site
 from tests.integration.scheduler.test_loop import running as running
 from tests.integration.scheduler.test_loop import site as site
 from workers import braking
+from workers.scheduler.records import GAP, Records
+from workers.store.leader import Leader
 
 
 def frozen(site: Site, scope: str = "all", for_: timedelta | None = None) -> str:
@@ -104,3 +110,59 @@ def test_thawing_makes_due_what_was_covered_and_nothing_else(running: Site) -> N
     assert braking.lift(running.store, "cluster:eu-1", by="ada", reason="") == 1
     assert "sync default/a@eu-1" in running.turn()
     assert braking.lift(running.store, "cluster:eu-1", by="ada", reason="") == 0
+
+
+def kept_during(monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> list[bool]:
+    """Whether the leader's lock was being renewed, each time that this was called."""
+    keep, call, times, now = Leader.kept, getattr(owner, name), list[bool](), list[Leader]()
+
+    @contextmanager
+    def noted(leader: Leader, longest_s: float) -> Iterator[None]:
+        with keep(leader, longest_s):
+            now.append(leader)
+            try:
+                yield
+            finally:
+                now.pop()
+
+    def called(*given: object, **named: object) -> object:
+        times.append(bool(now))
+        return call(*given, **named)
+
+    monkeypatch.setattr(Leader, "kept", noted)
+    monkeypatch.setattr(owner, name, called)
+    return times
+
+
+def test_the_end_of_a_freeze_of_many_does_not_cost_the_lead(running: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    frozen(running, for_=timedelta(minutes=5))
+    running.clock.advance(301)
+    times = kept_during(monkeypatch, braking, "lift")
+
+    running.turn()
+
+    assert times == [True]
+
+
+def test_a_slow_restore_does_not_cost_the_lead(running: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = kept_during(monkeypatch, Records, "restore")
+
+    running.store.redis.flushall()
+    running.turn()
+
+    assert times == [True]
+
+
+def test_a_gap_is_looked_for_while_the_lead_is_kept_and_told_once(
+    running: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long chain is read as a whole for a commit that was cut from it."""
+    times = kept_during(monkeypatch, Journal, "has")
+    running.store.outbox.note_head("1" * 40)
+    for subject in ("a", "b"):
+        running.store.outbox.put(running.clock.now(), "note", subject)
+        running.clock.advance(1)
+        running.turn()
+
+    assert times == [True]
+    assert [one["kind"] for one in journal(running).entries()].count(GAP) == 1

@@ -12,7 +12,7 @@ from reconciler.clock import ManualClock
 from reconciler.errors import Frozen, LeaseLost
 from reconciler.model.brake import Brake
 from workers.messages import KINDS, Grant, Lane, Mark, Work
-from workers.store import Store, open_store
+from workers.store import Store, due, open_store
 from workers.store.brakes import PERMIT_S
 from workers.store.guard import RedisGuard
 from workers.store.leader import Leader, NotLeading
@@ -263,6 +263,19 @@ def test_forgotten_work_is_gone(store: Store) -> None:
 
     assert store.due.states() == {}
     assert store.due.next_ms() is None
+
+
+def test_of_many_no_script_forgets_more_than_it_would_mark(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script holds up everybody's Redis while it runs."""
+    monkeypatch.setattr(due, "MARKS_A_STEP", 2)
+    works = [Work("sync", f"default/app{number}@eu-1") for number in range(5)]
+    store.due.mark(Mark(work, Lane.COMMIT, "push") for work in works)
+    before = store.redis.info("commandstats")["cmdstat_evalsha"]["calls"]
+
+    store.due.forget(works)
+
+    assert store.redis.info("commandstats")["cmdstat_evalsha"]["calls"] - before >= 3
+    assert (store.due.states(), store.due.next_ms()) == ({}, None)
 
 
 def test_a_holder_that_slept_through_its_lease_may_not_write(store: Store, clock: ManualClock) -> None:

@@ -22,7 +22,7 @@ from workers.store import Store, composed, open_store
 from workers.store.batches import AT_ONCE
 from workers.store.packed import pack, unpack
 from workers.store.status import from_record
-from workers.store.tombstones import Tombstone
+from workers.store.tombstones import Tombstone, encode
 
 MEMBERS = [worlds.key("web", kind) for kind in ("Deployment", "Service", "ConfigMap")]
 
@@ -318,3 +318,25 @@ def test_a_proof_found_by_a_scan_does_not_replace_that_of_a_sync(store: Store, s
     store.status.remember_first(spec.key, second)
 
     assert store.status.memory(spec.key) == first
+
+
+def test_those_tombstones_are_read_that_are_asked_for(store: Store, spec: InstanceSpec, clock: ManualClock) -> None:
+    one, other, none = (InstanceKey("default", name, "eu-1") for name in ("one", "other", "none"))
+    stone = Tombstone(clock.now(), clock.now(), "Delete", (spec.key,))
+    for key in (one, other):
+        store.tombstones.put(key, stone)
+
+    assert store.tombstones.many([one, none]) == {one: stone}
+    assert store.tombstones.many([]) == {}
+
+
+def test_a_tombstone_of_the_journal_replaces_none_that_is_newer(
+    store: Store, spec: InstanceSpec, clock: ManualClock
+) -> None:
+    lost = InstanceKey("default", "lost", "eu-1")
+    older, newer = (Tombstone(clock.now(), clock.now(), policy) for policy in ("Delete", "Orphan"))
+    store.tombstones.put(spec.key, newer)
+
+    store.tombstones.restore({str(key): encode(older).decode() for key in (spec.key, lost)})
+
+    assert store.tombstones.all() == {spec.key: newer, lost: older}

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from reconciler.fleet import lookups
 from reconciler.model.instance import InstanceKey
 from tests.integration.workers.test_scanning import Site
 from tests.integration.workers.test_scanning import site as site
@@ -68,6 +69,22 @@ def test_an_heir_that_stood_before_the_time_was_over_is_looked_at_once_more(move
 
     assert leave(moved) == "WaitingForHeirs"
     assert Work("sync", str(HEIR)) in moved.due.states()
+
+
+@pytest.mark.cluster
+def test_what_stands_makes_due_what_it_was_before_and_that_still_waits(site: Site):
+    spec, later = site.store.specs.on_cluster("bare")[site.key], datetime.now(UTC) + timedelta(hours=1)
+    waiting, gone, stranger = (InstanceKey("default", name, "bare") for name in ("waiting", "gone", "stranger"))
+    moved = spec.model_copy(update={"moved_from": (str(waiting), str(gone))})
+    specs = {site.key: moved}
+    site.store.specs.publish(specs, site.store.specs.clusters(), lookups.repositories(specs))
+    for key in (waiting, stranger):
+        site.store.tombstones.put(key, Tombstone(later, later, "HandOver", (site.key,)))
+
+    site.synced()
+
+    marked = {Work("sync", str(key)) for key in (waiting, gone, stranger)} & site.store.due.states().keys()
+    assert marked == {Work("sync", str(waiting))}
 
 
 @pytest.mark.cluster

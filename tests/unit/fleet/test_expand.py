@@ -424,6 +424,16 @@ def test_text_that_may_hide_a_repository_takes_no_credentials_away():
     assert spec(after, "web@eu-1").source.repo == spec(before, "web@eu-1").source.repo
 
 
+def test_text_that_may_hide_repositories_gives_no_credentials_to_another_projects_application_of_the_same_name():
+    shop = [EU, project("shop"), application("web"), application("web", project="shop")]
+    before = expanded(*shop, repository("ours", GIT), repository("shops", GIT, project="shop"))
+
+    after = restarted({"a.yaml": documents(*shop), "b.yaml": "undrift: ["}, before)
+
+    tokens = [spec(after, key).source.repo.credentials.token for key in ("web@eu-1", "shop/web@eu-1")]
+    assert [one.file if one else None for one in tokens] == ["ours", "shops"]
+
+
 def test_applications_of_one_name_are_each_their_projects_own():
     docs = [EU, project("shop"), application("web"), application("web", "cart", project="shop")]
     before = expanded(*docs)

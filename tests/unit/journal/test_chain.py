@@ -109,6 +109,31 @@ def test_a_cut_history_shows(journal: Journal):
     assert "rewritten" in journal.verify(commits[-1]).problem
 
 
+def test_a_commit_is_in_the_chain_or_it_is_not(journal: Journal):
+    commits = filled(journal)
+
+    assert all(map(journal.has, commits))
+    assert not journal.has("0" * 40)
+
+
+def test_a_commit_that_was_cut_away_is_not_in_the_chain(journal: Journal):
+    """Its object may still be here."""
+    commits = filled(journal)
+    (journal.path / "refs" / "heads" / "main").write_text(commits[0] + "\n")
+
+    assert [journal.has(one) for one in commits] == [True, False, False]
+
+
+def test_whether_a_damaged_commit_is_in_the_chain_nobody_can_say(journal: Journal):
+    commits = filled(journal)
+    damaged = journal.path / "objects" / commits[1][:2] / commits[1][2:]
+    damaged.chmod(0o600)
+    damaged.write_bytes(b"damaged")
+
+    with pytest.raises(JournalBroken):
+        journal.has(commits[1])
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.lists(st.text(max_size=20), min_size=1, max_size=5), max_size=8))
 def test_any_batches_come_back_in_order(tmp_path_factory: pytest.TempPathFactory, batches: list[list[str]]):
