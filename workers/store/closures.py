@@ -90,11 +90,22 @@ class Closures:
     def note_whole(self, url: str) -> None:
         self._redis.set(f"{self._prefix}whole:{_short(url)}", b"1", ex=WHOLE_FOR_S)
 
-    def know(self, key: InstanceKey, url: str, folders: Iterable[str]) -> None:
+    def know(self, key: InstanceKey, url: str, folders: Collection[str]) -> None:
         """An instance is as the head says, and this is where its render read."""
-        for folder in folders:
-            self._redis.sadd(self._readers(url, folder), str(key))
-        self._redis.hdel(self._open(url), str(key))
+        self.know_all(url, {key: folders})
+
+    def know_all(self, url: str, folders: Mapping[InstanceKey, Collection[str]]) -> None:
+        """The same for many, in few commands. All are readers before any is open no more: cut short between two commands,
+        an instance is looked at once too often."""
+        readers: dict[str, list[str]] = {}
+        for key, mine in folders.items():
+            for folder in mine:
+                readers.setdefault(folder, []).append(str(key))
+        for folder, keys in readers.items():
+            for some in at_most(keys):
+                self._redis.sadd(self._readers(url, folder), *some)
+        for known in at_most(folders):
+            self._redis.hdel(self._open(url), *map(str, known))
 
     def reopen(self, key: InstanceKey, url: str, commit: str = "") -> None:
         """Nothing is known of what an instance reads: each commit but this one concerns it."""

@@ -177,13 +177,21 @@ def _spread(
     mend(begun)
     still = store.closures.still_open(url, report.changed)  # one that was synced meanwhile stays known
     wished.closures.reopen_all(url, {key: report.changed[key] for key in report.changed if key in still})
-    closures = {one.instance: one.closure for one in known.open}
-    for key in report.moved:
-        if (closure := closures.get(key)) is not None:
-            wished.closures.know(key, url, folders_read(closure))
+    wished.closures.know_all(url, _learnt(known, report.moved))
     mend(wished)
     if report.changed or report.moved:
         log.info("commit_spread", changed=len(report.changed), looked=report.looked)
+
+
+def _learnt(known: Known, moved: Container[InstanceKey]) -> Mapping[InstanceKey, frozenset[str]]:
+    """Where those read that were looked at singly and render the same; those with one closure share one answer."""
+    read, found = dict[int, frozenset[str]](), dict[InstanceKey, frozenset[str]]()
+    for one in known.open:
+        if one.instance in moved and one.closure is not None:
+            if id(one.closure) not in read:
+                read[id(one.closure)] = folders_read(one.closure)
+            found[one.instance] = read[id(one.closure)]
+    return found
 
 
 def _without(known: Known, gone: Collection[Ref]) -> Iterator[InstanceKey]:
