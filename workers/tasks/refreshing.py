@@ -202,7 +202,6 @@ def _without(known: Known, gone: Collection[Ref]) -> Iterator[InstanceKey]:
 
 def _missing(report: RefreshReport, unjudged: Container[InstanceKey]) -> Iterator[InstanceKey]:
     """The open instances whose ref is gone, that have not said so themselves yet."""
-    known = wiring.store().status.many(report.missing)
-    for key, error in report.missing.items():
-        if key in unjudged or known[key].reason != error.reason:
+    for key, status in wiring.store().status.each(report.missing):
+        if key in unjudged or status.reason != report.missing[key].reason:
             yield key
