@@ -96,22 +96,26 @@ class StatusStore:
         return memory_from_json(raw) if raw else Memory()
 
     def memories(self, keys: Iterable[InstanceKey]) -> Mapping[InstanceKey, Memory]:
-        wanted = list(keys)
-        if not wanted:
-            return {}
-        raw = self._redis.hmget(self._key("memory"), [str(key) for key in wanted])
-        texts = zip(wanted, map(unpack, raw), strict=True)
-        return {key: memory_from_json(text) for key, text in texts if text is not None}
+        return {key: memory_from_json(text) for key, text in self._memory_texts(keys)}
 
     def closures(self, keys: Iterable[InstanceKey]) -> Mapping[InstanceKey, Closure | None]:
         """What the last complete render of instances read, of those that have a memory; None after a failure. Equal ones are
-        one object: a thousand clusters may have the same."""
+        one object: a thousand clusters may have the same. Nothing else of the memories is read."""
         found, shared = dict[InstanceKey, Closure | None](), dict[object, Closure]()
-        for some in at_most(keys):
-            for key, memory in self.memories(some).items():
-                one = memory.closure
-                found[key] = one and shared.setdefault((one.inputs, *one.paths.items(), *one.capabilities.items()), one)
+        for key, text in self._memory_texts(keys):
+            one = found[key] = _closure(orjson.loads(text))
+            if one is not None:
+                words = one.inputs, frozenset(one.paths.items()), frozenset(one.capabilities.items())
+                found[key] = shared.setdefault(words, one)
         return found
+
+    def _memory_texts(self, keys: Iterable[InstanceKey]) -> Iterator[tuple[InstanceKey, bytes]]:
+        """The stored memories of those of these that have one."""
+        for some in at_most(keys):
+            raw = self._redis.hmget(self._key("memory"), [str(key) for key in some])
+            for key, text in zip(some, map(unpack, raw), strict=True):
+                if text is not None:
+                    yield key, text
 
     def forget_memories(self, keys: Iterable[InstanceKey]) -> None:
         """Drop what is proven of instances."""
@@ -327,12 +331,10 @@ def memory_from_json(text: bytes) -> Memory:
     """A memory as `remember` stored it."""
     raw = orjson.loads(text)
     entry = raw["entry"]
-    since, closure = raw["waiting_since"], raw["closure"]
-    unflushed = document.applied_from_json(raw["unflushed"])
-    same = unflushed.closure if unflushed is not None and closure is True else None
+    since = raw["waiting_since"]
     return Memory(
-        closure=same or (document.closure_from_json(closure) if isinstance(closure, dict) else None),
-        unflushed=unflushed,
+        closure=_closure(raw),
+        unflushed=document.applied_from_json(raw["unflushed"]),
         unflushed_entry=HistoryEntry(
             datetime.fromisoformat(entry[0]), entry[1], entry[2], entry[3], entry[4], int(entry[5])
         )
@@ -341,6 +343,14 @@ def memory_from_json(text: bytes) -> Memory:
         heals={ObjectKey.from_text(key): _heals(one) for key, one in raw["heals"].items()},
         waiting_since=datetime.fromisoformat(since) if since else None,
     )
+
+
+def _closure(raw: Mapping[str, Any]) -> Closure | None:
+    """The closure of a memory, as `_closure_json` told it."""
+    told = raw["closure"]
+    if told is True:
+        told = raw["unflushed"]["closure"]
+    return document.closure_from_json(told) if told is not None else None
 
 
 def _heals(raw: list[Any]) -> Heals:
