@@ -22,7 +22,7 @@ from reconciler.fleet import Expansion
 from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import InstanceSpec
 from workers.messages import DELIVER, Grant, Lane, Mark, Work
-from workers.scheduler import leaving, rounds
+from workers.scheduler import leaving, rounds, waiting
 from workers.scheduler.fleet import FleetKeeper, sentences
 from workers.scheduler.records import Records
 from workers.scheduler.rescue import rescue
@@ -214,7 +214,6 @@ class Scheduler:
             leader=self._store.leader,
         )
         self._store.specs.note_fleet(self._fleet.revision, sentences(expansion.problems), sentences(expansion.notes))
-        self._store.status.forget_unjudged(expansion.left)
         unjudged = {} if self._rebuilds else dict.fromkeys(stored.new, "new")
         unjudged |= dict.fromkeys(stored.changed, "fleet changed")
         self._look_up(unjudged, expansion)
@@ -232,10 +231,7 @@ class Scheduler:
         )
 
     def _look_up(self, unjudged: Mapping[InstanceKey, str], expansion: Expansion) -> None:
-        """Let one look at each repository make instances due at its newest commit: one look serves all of them."""
-        self._store.status.unjudge(unjudged)
-        urls = {expansion.specs[key].source.repo.subject for key in unjudged}
-        self._store.due.mark(Mark(Work("refresh", url), Lane.COMMIT, "new instances") for url in sorted(urls))
+        waiting.unjudge(self._store, unjudged, expansion)
 
     def _check(self) -> None:
         """Now and then, and when a worker met something unknown: whether all that should be there is there."""
@@ -251,7 +247,7 @@ class Scheduler:
             self._store.due.mark([Mark(DELIVER, Lane.COMMIT, "look")])
         if self._expansion is not None:
             known = states.keys() | self._store.due.parked()
-            known |= {Work("sync", str(key)) for key in self._store.status.unjudged()}
+            known |= {Work("sync", str(key)) for key in waiting.settle(self._store, self._expansion)}
             self._store.due.mark(rounds.missing(self._expansion, known, self._store.due.now_ms(), self._dice))
         process.give_back_memory()  # all works were held at once
 

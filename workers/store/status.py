@@ -18,6 +18,7 @@ from reconciler.model.record import Heals, Memory, SyncRecord
 from reconciler.model.revision import Closure
 from reconciler.model.status import DriftEntry, InstanceStatus, ObjectEntry, RevisionStatus
 from workers.store.batches import at_most
+from workers.store.closures import short
 from workers.store.packed import pack, unpack
 from workers.store.scripts import script
 
@@ -87,7 +88,7 @@ class StatusStore:
         self._redis.hdel(self._key("approvals"), str(key))
 
     def forget(self, key: InstanceKey) -> None:
-        for name in ("status", "memory", "unjudged", "approvals"):
+        for name in ("status", "memory", "approvals"):
             self._redis.hdel(self._key(name), str(key))
 
     def memory(self, key: InstanceKey) -> Memory:
@@ -130,19 +131,34 @@ class StatusStore:
     def remember(self, key: InstanceKey, memory: Memory) -> None:
         self._redis.hset(self._key("memory"), str(key), pack(orjson.dumps(_memory_json(memory))))
 
-    def unjudge(self, reasons: Mapping[InstanceKey, str]) -> None:
-        """Let the next look-up of their repositories make instances due, for these reasons, whatever the commit."""
+    def unjudge(self, url: str, reasons: Mapping[InstanceKey, str]) -> None:
+        """Let the next look at a repository make instances due, for these reasons, whatever the commit."""
         if reasons:
-            self._redis.hset(self._key("unjudged"), mapping={str(key): reason for key, reason in reasons.items()})
+            self._redis.sadd(self._key("unjudged"), url)  # first: no instance waits where nobody finds it
+        for some in at_most(reasons):
+            self._redis.hset(self._unjudged(url), mapping={str(key): reasons[key] for key in some})
 
-    def unjudged(self) -> Mapping[InstanceKey, str]:
-        """The instances that wait for a look-up, and why."""
-        found = self._redis.hgetall(self._key("unjudged"))
-        return {InstanceKey.parse(key.decode()): reason.decode() for key, reason in found.items()}
+    def unjudged(self, url: str) -> Mapping[InstanceKey, str]:
+        """The instances that wait for a look at a repository, and why."""
+        return _reasons(self._redis.hgetall(self._unjudged(url)))
 
-    def forget_unjudged(self, keys: Iterable[InstanceKey]) -> None:
+    def unjudged_anywhere(self) -> Mapping[str, Mapping[InstanceKey, str]]:
+        """The same of all look-ups for which instances wait or once did, whether or not they are in force."""
+        urls = sorted(self._redis.smembers(self._key("unjudged")))
+        pipe = self._redis.pipeline(transaction=False)
+        for url in urls:
+            pipe.hgetall(self._unjudged(url.decode()))
+        return {url.decode(): _reasons(found) for url, found in zip(urls, pipe.execute(), strict=True)}
+
+    def forget_unjudged(self, url: str, keys: Iterable[InstanceKey]) -> None:
+        """These do not wait for a look at a repository any more."""
         for some in at_most(keys):
-            self._redis.hdel(self._key("unjudged"), *(str(key) for key in some))
+            self._redis.hdel(self._unjudged(url), *(str(key) for key in some))
+
+    def forget_lookups(self, urls: Iterable[str]) -> None:
+        """Nobody waits for these look-ups any more, and nobody will."""
+        for some in at_most(urls):
+            self._redis.srem(self._key("unjudged"), *some)
 
     def note_scan(
         self, cluster: str, at: datetime, error: str = "", requests: int = 0, *, reason: str = "Unreachable"
@@ -208,8 +224,15 @@ class StatusStore:
         raw = self._redis.hget(self._key("approvals"), str(key))
         return raw.decode() if raw else None
 
+    def _unjudged(self, url: str) -> str:
+        return self._key(f"unjudged:{short(url)}")
+
     def _key(self, name: str) -> str:
         return f"{self._prefix}{name}"
+
+
+def _reasons(found: Mapping[bytes, bytes]) -> dict[InstanceKey, str]:
+    return {InstanceKey.parse(key.decode()): reason.decode() for key, reason in found.items()}
 
 
 def _packed(status: InstanceStatus) -> bytes:

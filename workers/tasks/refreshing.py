@@ -66,15 +66,16 @@ def _refresh(url: str, grant: Grant, results: Results) -> Mark | None:
         if not is_whole:
             results.closures.note_whole(url)
         outcome = {"phase": "Idle", "reason": "Looked", "changed": len(report.changed), "looked": report.looked}
-    results.status.forget_unjudged(unjudged)
+    results.status.forget_unjudged(url, unjudged)
     results.requests.answer(grant.requests, url, outcome)
     return Mark(Work("refresh", url), Lane.COMMIT, "periodic", at_ms=store.due.now_ms() + _poll_ms(access))
 
 
 def _unjudged(url: str) -> Mapping[InstanceKey, str]:
-    """The instances of a repository that its look is to make due whatever it finds, and why."""
+    """The instances of a repository that its look is to make due whatever it finds, and why. One that uses another by now,
+    or not this one yet, is left to the scheduler."""
     store = wiring.store()
-    waiting = store.status.unjudged()
+    waiting = store.status.unjudged(url)
     return {key: waiting[key] for key in store.specs.refs(url, waiting)}
 
 
