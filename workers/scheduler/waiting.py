@@ -41,7 +41,7 @@ def settle(store: Store, expansion: Expansion) -> frozenset[InstanceKey]:
     unjudge(store, moved, expansion)  # before it is forgotten where it waited: killed in between, it waits for both
     for url, keys in gone.items():
         store.status.forget_unjudged(url, keys)
-    store.status.forget_lookups(idle)
+    store.status.forget_waiting_at(idle)
     return frozenset(there | moved.keys())
 
 

@@ -155,7 +155,7 @@ class StatusStore:
         for some in at_most(keys):
             self._redis.hdel(self._unjudged(url), *(str(key) for key in some))
 
-    def forget_lookups(self, urls: Iterable[str]) -> None:
+    def forget_waiting_at(self, urls: Iterable[str]) -> None:
         """Nobody waits for these look-ups any more, and nobody will."""
         for some in at_most(urls):
             self._redis.srem(self._key("unjudged"), *some)
