@@ -43,7 +43,7 @@ def seen(
 ) -> Current:
     """These statuses sorted, all of one repository."""
     found = {InstanceKey.parse(one.instance): one for one in statuses}
-    return current(found, dict.fromkeys(found, REPO), clusters, repositories, (), NOW)
+    return current(iter(sorted(found.items())), dict.fromkeys(found, REPO), clusters, repositories, (), NOW)
 
 
 def failed_topic(application: str = "web", revision: str = "a1", reason: str = "TemplateFailed") -> Topic:

@@ -5,7 +5,7 @@ One bad commit on 400 clusters is one topic with 400 instances, and a cluster th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -49,27 +49,63 @@ class Current:
 
 
 def current(
-    statuses: Mapping[InstanceKey, InstanceStatus],
+    statuses: Iterable[tuple[InstanceKey, InstanceStatus]],
     sources: Mapping[InstanceKey, str],
     clusters: Mapping[str, Trouble],
     repositories: Mapping[str, Trouble],
     brakes: Iterable[Brake],
     now: datetime,
 ) -> Current:
-    """Sort the fleet. `sources` names each instance's repository; `clusters` and `repositories` hold the troubled ones."""
-    topics = {seen.topic.key: seen for seen in _places(statuses, sources, clusters, repositories, brakes, now)}
+    """Sort the fleet, whose statuses come in the order of their keys and are not kept. `sources` names each instance's
+    repository; `clusters` and `repositories` hold the troubled ones."""
+    places = _Places(
+        {name: [] for name in clusters},
+        {url: [] for url in repositories},
+        [(brake, []) for brake in brakes if brake.kind == "Frozen" and not brake.is_over(now)],
+    )
     undecided: set[str] = set()
-    found: dict[Topic, dict[str, str]] = {}
-    for key in sorted(statuses):
-        topic = _sorted(statuses[key], clusters, sources.get(key, ""), repositories)
+    found: dict[Topic, list[str]] = {}
+    messages: dict[Topic, str] = {}
+    for key, status in statuses:
+        repository = sources.get(key, "")
+        places.add(key, repository)
+        topic = _sorted(status, clusters, repository, repositories)
         if isinstance(topic, Undecided):
             undecided.add(str(key))
         elif topic is not None:
-            found.setdefault(topic, {})[str(key)] = statuses[key].message
-    for topic, messages in found.items():
+            found.setdefault(topic, []).append(str(key))
+            messages.setdefault(topic, status.message)
+    topics = {seen.topic.key: seen for seen in places.seen(clusters, repositories)}
+    for topic, names in found.items():
         # What the scan or the look-up itself said of a place is nearer to the truth than what one sync met.
-        topics.setdefault(topic.key, Seen(topic, tuple(messages), _sentence(messages)))
+        topics.setdefault(topic.key, Seen(topic, tuple(names), _sentence(names, messages[topic])))
     return Current(topics, frozenset(undecided))
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """The troubled clusters and repositories and the freezes in force, each with its instances."""
+
+    clusters: dict[str, list[str]]
+    repositories: dict[str, list[str]]
+    freezes: list[tuple[Brake, list[str]]]
+
+    def add(self, key: InstanceKey, repository: str) -> None:
+        if key.cluster in self.clusters:
+            self.clusters[key.cluster].append(str(key))
+        if repository in self.repositories:
+            self.repositories[repository].append(str(key))
+        for brake, names in self.freezes:
+            if brake.covers(key):
+                names.append(str(key))
+
+    def seen(self, clusters: Mapping[str, Trouble], repositories: Mapping[str, Trouble]) -> Iterator[Seen]:
+        for name, trouble in clusters.items():
+            yield Seen(cluster_topic(name, trouble.reason), tuple(self.clusters[name]), trouble.message)
+        for url, trouble in repositories.items():
+            yield Seen(repository_topic(url, trouble.reason), tuple(self.repositories[url]), trouble.message)
+        for brake, names in self.freezes:
+            yield Seen(_freeze(brake), tuple(names), brake.sentence)
 
 
 def _sorted(
@@ -80,29 +116,6 @@ def _sorted(
         return Undecided.UNDECIDED
     trouble = repositories.get(repository)
     return topic_of(status, repository, trouble.reason if trouble else "")
-
-
-def _places(
-    statuses: Mapping[InstanceKey, InstanceStatus],
-    sources: Mapping[InstanceKey, str],
-    clusters: Mapping[str, Trouble],
-    repositories: Mapping[str, Trouble],
-    brakes: Iterable[Brake],
-    now: datetime,
-) -> Iterable[Seen]:
-    there: dict[str, list[str]] = {}
-    users: dict[str, list[str]] = {}
-    keys = sorted(statuses)
-    for key in keys:
-        there.setdefault(key.cluster, []).append(str(key))
-        users.setdefault(sources.get(key, ""), []).append(str(key))
-    for name, trouble in clusters.items():
-        yield Seen(cluster_topic(name, trouble.reason), tuple(there.get(name, ())), trouble.message)
-    for url, trouble in repositories.items():
-        yield Seen(repository_topic(url, trouble.reason), tuple(users.get(url, ())), trouble.message)
-    for brake in brakes:
-        if brake.kind == "Frozen" and not brake.is_over(now):
-            yield Seen(_freeze(brake), tuple(str(key) for key in keys if brake.covers(key)), brake.sentence)
 
 
 def _freeze(brake: Brake) -> Topic:
@@ -117,7 +130,6 @@ def _freeze(brake: Brake) -> Topic:
     )
 
 
-def _sentence(messages: Mapping[str, str]) -> str:
+def _sentence(names: Sequence[str], message: str) -> str:
     """What the first instance says, by its name, for the others say the same in their own words."""
-    first, message = next(iter(messages.items()))
-    return message if len(messages) == 1 else f"{first} and {len(messages) - 1} more: {message}"
+    return message if len(names) == 1 else f"{names[0]} and {len(names) - 1} more: {message}"

@@ -131,15 +131,18 @@ def _compare(
         by_commit.setdefault(commits[one.ref], []).append(one)
     for commit, interested in by_commit.items():
         with rooms.source.tree(access, commit) as tree:
+            # A thousand clusters may share one closure, which is then one object: `interested` keeps each of them alive.
+            closures = {id(one.closure): one.closure for one in interested}
+            same = {name for name, closure in closures.items() if _is_same(closure, tree)}
             for one in interested:
-                (moved if _is_same(one, tree) else changed)[one.instance] = commit
+                (moved if id(one.closure) in same else changed)[one.instance] = commit
     return changed, moved
 
 
-def _is_same(one: Watched, tree: SourceTree) -> bool:
-    """Whether an instance renders the same at a tree. One whose folders can't be read there is synced, and says so itself:
-    what one tenant commits must not end the look for all others of the repository."""
+def _is_same(closure: Closure | None, tree: SourceTree) -> bool:
+    """Whether what read this renders the same at a tree. What can't be read there is synced, and says so itself: what one
+    tenant commits must not end the look for all others of the repository."""
     try:
-        return one.closure is not None and one.closure.matches(tree)
+        return closure is not None and closure.matches(tree)
     except SourceError:
         return False

@@ -44,8 +44,8 @@ SHORTEST_TURN_S = 0.03
 """Hundreds of completions a second wake the scheduler; this much of them is seen in one turn."""
 PATIENCE_S = 0.5
 """How long a turn waits for a look at the fleet before it goes on without."""
-LONGEST_PUBLISHING_S = 600.0
-"""A fleet that takes longer to put in force than this costs its leader the lead."""
+LONGEST_STEP_S = 600.0
+"""What takes longer than this, such as to put a fleet in force, costs its leader the lead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +110,13 @@ class Scheduler:
         try:
             self._notice_new_redis()
             self._look_at_fleet()
+            self._rounds.go_on()
         except NotLeading:
             self._leads = False
             return STANDBY_S
         except JournalBroken as error:
             self._say_once(error)
             return STANDBY_S
-        self._rounds.go_on()
         self._records.tend()
         self._tell_the_time()
         rescue(self._store, self._pace.lease_s)
@@ -144,11 +144,12 @@ class Scheduler:
         """Begin from what is published, not from what this process read when it led before."""
         log.info("leading")
         if self._looking is not None:  # begun when it led before
-            with self._store.leader.kept(LONGEST_PUBLISHING_S):
+            with self._store.leader.kept(LONGEST_STEP_S):
                 futures.wait([self._looking])
             self._looking = None
         self._leads, self._expansion, self._look_at_s, self._check_at_s = True, None, 0.0, 0.0
         self._clock_at_s = 0.0
+        self._rounds = rounds.Rounds(self._store)
         self._fleet.forget()
         if not self._pace.tells:
             self._store.notices.forget()
@@ -157,7 +158,7 @@ class Scheduler:
     def _notice_new_redis(self) -> None:
         if self._store.due.is_known():
             return
-        with self._store.leader.kept(LONGEST_LOOK_S):
+        with self._store.leader.kept(LONGEST_STEP_S):
             self._records.restore()  # before it counts as known: until then no worker writes
         if self._store.due.seen_before(quarantine_s=self._pace.lease_s):
             return
@@ -220,7 +221,7 @@ class Scheduler:
         In a Redis that was empty everything looks new, and nothing is due merely because of that: the scans will tell.
         """
         try:
-            with self._store.leader.kept(LONGEST_PUBLISHING_S):
+            with self._store.leader.kept(LONGEST_STEP_S):
                 self._put_in_force(expansion, names)
         except redis.RedisError:
             self._fleet.forget()  # what is not known to be in force is looked at again

@@ -15,6 +15,7 @@ from reconciler.fleet import Expansion
 from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import InstanceSpec
 from workers.messages import DELIVER, Lane, Mark, Work
+from workers.scheduler import waiting
 from workers.store import Store
 from workers.store.batches import at_most
 
@@ -40,7 +41,7 @@ class Rounds:
         self._left = at_most(self._all(marks, expansion), WORKS_A_STEP)
 
     def go_on(self) -> None:
-        """Make due what is missing in the next pieces."""
+        """Make due what is missing in the next pieces. Raises NotLeading when another may have replaced the fleet."""
         begun_s = self._store.clock.boot_s()
         while self._left is not None and self._store.clock.boot_s() - begun_s < LONGEST_S:
             some = next(self._left, None)
@@ -54,7 +55,8 @@ class Rounds:
     def _all(self, marks: list[Mark], expansion: Expansion | None) -> Iterator[Mark]:
         yield from marks
         if expansion is not None:
-            yield from everything(expansion, self._store.status.unjudged(), self._store.due.now_ms(), self._dice)
+            unjudged = waiting.settle(self._store, expansion)
+            yield from everything(expansion, unjudged, self._store.due.now_ms(), self._dice)
 
 
 def everything(

@@ -84,23 +84,34 @@ class Closures:
             found |= self._redis.sunion([self._readers(url, folder) for folder in some])
         known = {raw: _parsed(raw) for raw in found}
         for raw in (raw for raw, key in known.items() if key is None):
-            self._redis.delete(f"{self._prefix}whole:{_short(url)}")
+            self._redis.delete(f"{self._prefix}whole:{short(url)}")
             for folder in folders:
                 self._redis.srem(self._readers(url, folder), raw)
         return frozenset(key for key in known.values() if key is not None)
 
     def is_whole(self, url: str) -> bool:
         """Whether all of a repository's instances were looked at lately."""
-        return bool(self._redis.exists(f"{self._prefix}whole:{_short(url)}"))
+        return bool(self._redis.exists(f"{self._prefix}whole:{short(url)}"))
 
     def note_whole(self, url: str) -> None:
-        self._redis.set(f"{self._prefix}whole:{_short(url)}", b"1", ex=WHOLE_FOR_S)
+        self._redis.set(f"{self._prefix}whole:{short(url)}", b"1", ex=WHOLE_FOR_S)
 
-    def know(self, key: InstanceKey, url: str, folders: Iterable[str]) -> None:
+    def know(self, key: InstanceKey, url: str, folders: Collection[str]) -> None:
         """An instance is as the head says, and this is where its render read."""
-        for folder in folders:
-            self._redis.sadd(self._readers(url, folder), str(key))
-        self._redis.hdel(self._open(url), str(key))
+        self.know_all(url, {key: folders})
+
+    def know_all(self, url: str, folders: Mapping[InstanceKey, Collection[str]]) -> None:
+        """The same for many, in few commands. All are readers before any is open no more: cut short between two commands,
+        an instance is looked at once too often."""
+        readers: dict[str, list[str]] = {}
+        for key, mine in folders.items():
+            for folder in mine:
+                readers.setdefault(folder, []).append(str(key))
+        for folder, keys in readers.items():
+            for some in at_most(keys):
+                self._redis.sadd(self._readers(url, folder), *some)
+        for known in at_most(folders):
+            self._redis.hdel(self._open(url), *map(str, known))
 
     def reopen(self, key: InstanceKey, url: str, commit: str = "") -> None:
         """Nothing is known of what an instance reads: each commit but this one concerns it."""
@@ -142,13 +153,13 @@ class Closures:
         """Something wrote over an entry. It is gone, and so may be others that nobody can see."""
         log.warning("closure_index_damaged", url=url, where=name.partition(":")[0])
         self._redis.hdel(f"{self._prefix}{name}", field)
-        self._redis.delete(f"{self._prefix}whole:{_short(url)}")
+        self._redis.delete(f"{self._prefix}whole:{short(url)}")
 
     def _open(self, url: str) -> str:
-        return f"{self._prefix}open:{_short(url)}"
+        return f"{self._prefix}open:{short(url)}"
 
     def _readers(self, url: str, folder: str) -> str:
-        return f"{self._prefix}readers:{_short(f'{url} {folder}')}"
+        return f"{self._prefix}readers:{short(f'{url} {folder}')}"
 
 
 def source_words(source: Source) -> str:
@@ -175,5 +186,6 @@ def _parsed(raw: bytes) -> InstanceKey | None:
         return None
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """What stands for a look-up, or for a folder of one, in the name of a key."""
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]

@@ -41,7 +41,8 @@ judged             hash    repository and ref -> commit through which its instan
 open:<repo>        hash    instance that every commit concerns -> the one it was made due by   one an instance, mostly none
 readers:<folder>   set     instances that read in a folder of a repository                 one or two an instance
 whole:<repo>       string  all of a repository's instances were looked at lately           six hours
-unjudged           hash    instance -> why the next look-up makes it due, whatever it finds     one an instance
+unjudged:<repo>    hash    instance -> why the next look makes it due, whatever it finds       one an instance
+unjudged           set     look-ups that have or had such instances                        one a repository and way to it
 scans              hash    cluster -> last scan                                            one a cluster
 fetching:<host>    zset    fetch -> when its place runs out, ms                               8 a Git host
 fetched:<host>     list    a place came free: who waits for one need not wait longer         1

@@ -98,9 +98,8 @@ class SpecStore:
             self._rename(pipe, renamed, specs, words)
         status = StatusStore(pipe, self._prefix)
         for keys, why in ((new, why_new), (changed, why_changed)):
-            if why:
-                for some in at_most(keys):
-                    status.unjudge(dict.fromkeys(some, why))
+            for url, some in _grouped(keys if why else (), lambda key: specs[key].source.repo.subject):
+                status.unjudge(url, dict.fromkeys(some, why))
         self._replace(pipe, "clusters", {name: one.model_dump_json(by_alias=True) for name, one in clusters.items()})
         self._replace(
             pipe, "repositories", {url: one.model_dump_json(by_alias=True) for url, one in repositories.items()}
@@ -136,10 +135,10 @@ class SpecStore:
             pipe.hdel(self._key("instances"), *fields)
             pipe.hdel(self._key("sources"), *fields)
             pipe.hset(self._key("left"), mapping={str(key): gone[key] for key in some})
-        StatusStore(pipe, self._prefix).forget_unjudged(gone)
-        closures = Closures(pipe, self._prefix)
+        closures, status = Closures(pipe, self._prefix), StatusStore(pipe, self._prefix)
         for url, keys in _grouped(gone, lambda key: _url(words.get(key, ""))):
             closures.forget(keys, url)
+            status.forget_unjudged(url, keys)
         for cluster, keys in _grouped(gone, _cluster):
             for some in at_most(keys):
                 pipe.srem(self._key(f"on:{cluster}"), *map(str, some))
@@ -265,9 +264,6 @@ class SpecStore:
     def cluster(self, name: str) -> ClusterTarget | None:
         raw = self._redis.hget(self._key("clusters"), name)
         return ClusterTarget.model_validate_json(raw) if raw else None
-
-    def cluster_names(self) -> frozenset[str]:
-        return frozenset(name.decode() for name in self._redis.hkeys(self._key("clusters")))
 
     def clusters(self) -> Mapping[str, ClusterTarget]:
         found = self._redis.hgetall(self._key("clusters"))

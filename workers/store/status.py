@@ -18,6 +18,7 @@ from reconciler.model.record import Heals, Memory, SyncRecord
 from reconciler.model.revision import Closure
 from reconciler.model.status import DriftEntry, InstanceStatus, ObjectEntry, RevisionStatus
 from workers.store.batches import at_most
+from workers.store.closures import short
 from workers.store.packed import pack, unpack
 from workers.store.scripts import script
 
@@ -91,7 +92,7 @@ class StatusStore:
         self._redis.hdel(self._key("approvals"), str(key))
 
     def forget(self, key: InstanceKey) -> None:
-        for name in ("status", "memory", "unjudged", "approvals"):
+        for name in ("status", "memory", "approvals"):
             self._redis.hdel(self._key(name), str(key))
 
     def memory(self, key: InstanceKey) -> Memory:
@@ -100,22 +101,26 @@ class StatusStore:
         return memory_from_json(raw) if raw else Memory()
 
     def memories(self, keys: Iterable[InstanceKey]) -> Mapping[InstanceKey, Memory]:
-        wanted = list(keys)
-        if not wanted:
-            return {}
-        raw = self._redis.hmget(self._key("memory"), [str(key) for key in wanted])
-        texts = zip(wanted, map(unpack, raw), strict=True)
-        return {key: memory_from_json(text) for key, text in texts if text is not None}
+        return {key: memory_from_json(text) for key, text in self._memory_texts(keys)}
 
     def closures(self, keys: Iterable[InstanceKey]) -> Mapping[InstanceKey, Closure | None]:
         """What the last complete render of instances read, of those that have a memory; None after a failure. Equal ones are
-        one object: a thousand clusters may have the same."""
+        one object: a thousand clusters may have the same. Nothing else of the memories is read."""
         found, shared = dict[InstanceKey, Closure | None](), dict[object, Closure]()
-        for some in at_most(keys):
-            for key, memory in self.memories(some).items():
-                one = memory.closure
-                found[key] = one and shared.setdefault((one.inputs, *one.paths.items(), *one.capabilities.items()), one)
+        for key, text in self._memory_texts(keys):
+            one = found[key] = _closure(orjson.loads(text))
+            if one is not None:
+                words = one.inputs, frozenset(one.paths.items()), frozenset(one.capabilities.items())
+                found[key] = shared.setdefault(words, one)
         return found
+
+    def _memory_texts(self, keys: Iterable[InstanceKey]) -> Iterator[tuple[InstanceKey, bytes]]:
+        """The stored memories of those of these that have one."""
+        for some in at_most(keys):
+            raw = self._redis.hmget(self._key("memory"), [str(key) for key in some])
+            for key, text in zip(some, map(unpack, raw), strict=True):
+                if text is not None:
+                    yield key, text
 
     def forget_memories(self, keys: Iterable[InstanceKey]) -> None:
         """Drop what is proven of instances."""
@@ -130,19 +135,34 @@ class StatusStore:
     def remember(self, key: InstanceKey, memory: Memory) -> None:
         self._redis.hset(self._key("memory"), str(key), pack(orjson.dumps(_memory_json(memory))))
 
-    def unjudge(self, reasons: Mapping[InstanceKey, str]) -> None:
-        """Let the next look-up of their repositories make instances due, for these reasons, whatever the commit."""
+    def unjudge(self, url: str, reasons: Mapping[InstanceKey, str]) -> None:
+        """Let the next look at a repository make instances due, for these reasons, whatever the commit."""
         if reasons:
-            self._redis.hset(self._key("unjudged"), mapping={str(key): reason for key, reason in reasons.items()})
+            self._redis.sadd(self._key("unjudged"), url)  # first: no instance waits where nobody finds it
+        for some in at_most(reasons):
+            self._redis.hset(self._unjudged(url), mapping={str(key): reasons[key] for key in some})
 
-    def unjudged(self) -> Mapping[InstanceKey, str]:
-        """The instances that wait for a look-up, and why."""
-        found = self._redis.hgetall(self._key("unjudged"))
-        return {InstanceKey.parse(key.decode()): reason.decode() for key, reason in found.items()}
+    def unjudged(self, url: str) -> Mapping[InstanceKey, str]:
+        """The instances that wait for a look at a repository, and why."""
+        return _reasons(self._redis.hgetall(self._unjudged(url)))
 
-    def forget_unjudged(self, keys: Iterable[InstanceKey]) -> None:
+    def unjudged_anywhere(self) -> Mapping[str, Mapping[InstanceKey, str]]:
+        """The same of all look-ups for which instances wait or once did, whether or not they are in force."""
+        urls = sorted(self._redis.smembers(self._key("unjudged")))
+        pipe = self._redis.pipeline(transaction=False)
+        for url in urls:
+            pipe.hgetall(self._unjudged(url.decode()))
+        return {url.decode(): _reasons(found) for url, found in zip(urls, pipe.execute(), strict=True)}
+
+    def forget_unjudged(self, url: str, keys: Iterable[InstanceKey]) -> None:
+        """These do not wait for a look at a repository any more."""
         for some in at_most(keys):
-            self._redis.hdel(self._key("unjudged"), *(str(key) for key in some))
+            self._redis.hdel(self._unjudged(url), *(str(key) for key in some))
+
+    def forget_waiting_at(self, urls: Iterable[str]) -> None:
+        """Nobody waits for these look-ups any more, and nobody will."""
+        for some in at_most(urls):
+            self._redis.srem(self._key("unjudged"), *some)
 
     def note_scan(
         self, cluster: str, at: datetime, error: str = "", requests: int = 0, *, reason: str = "Unreachable"
@@ -212,8 +232,15 @@ class StatusStore:
         raw = self._redis.hget(self._key("approvals"), str(key))
         return raw.decode() if raw else None
 
+    def _unjudged(self, url: str) -> str:
+        return self._key(f"unjudged:{short(url)}")
+
     def _key(self, name: str) -> str:
         return f"{self._prefix}{name}"
+
+
+def _reasons(found: Mapping[bytes, bytes]) -> dict[InstanceKey, str]:
+    return {InstanceKey.parse(key.decode()): reason.decode() for key, reason in found.items()}
 
 
 def _packed(status: InstanceStatus) -> bytes:
@@ -335,12 +362,10 @@ def memory_from_json(text: bytes) -> Memory:
     """A memory as `remember` stored it."""
     raw = orjson.loads(text)
     entry = raw["entry"]
-    since, closure = raw["waiting_since"], raw["closure"]
-    unflushed = document.applied_from_json(raw["unflushed"])
-    same = unflushed.closure if unflushed is not None and closure is True else None
+    since = raw["waiting_since"]
     return Memory(
-        closure=same or (document.closure_from_json(closure) if isinstance(closure, dict) else None),
-        unflushed=unflushed,
+        closure=_closure(raw),
+        unflushed=document.applied_from_json(raw["unflushed"]),
         unflushed_entry=HistoryEntry(
             datetime.fromisoformat(entry[0]), entry[1], entry[2], entry[3], entry[4], int(entry[5])
         )
@@ -349,6 +374,14 @@ def memory_from_json(text: bytes) -> Memory:
         heals={ObjectKey.from_text(key): _heals(one) for key, one in raw["heals"].items()},
         waiting_since=datetime.fromisoformat(since) if since else None,
     )
+
+
+def _closure(raw: Mapping[str, Any]) -> Closure | None:
+    """The closure of a memory, as `_closure_json` told it."""
+    told = raw["closure"]
+    if told is True:
+        told = raw["unflushed"]["closure"]
+    return document.closure_from_json(told) if told is not None else None
 
 
 def _heals(raw: list[Any]) -> Heals:

@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from reconciler import notify
+from reconciler import notify, process
 from reconciler.errors import UndriftError
 from reconciler.notify import Told, Trouble
 from reconciler.notify.book import back_off
@@ -67,6 +67,7 @@ def _look(store: Store, delivery: Delivery) -> tuple[Delivery, dict[str, Told]]:
     begun_s = store.clock.boot_s()
     fresh = notify.compare(book, _current(store, now), now)
     store.notices.keep(book, fresh)
+    process.give_back_memory()  # all works were held at once
     took_s = store.clock.boot_s() - begun_s
     delivery = replace(delivery, look_at=now + timedelta(seconds=max(LOOK_EVERY_S, took_s / MOST_SHARE)))
     store.notices.note(delivery)
@@ -78,7 +79,7 @@ def _current(store: Store, now: datetime) -> notify.Current:
     clusters, repositories = store.specs.clusters(), store.specs.repositories()
     scans, lookups = store.status.scans(), store.status.lookups()
     return notify.current(
-        composed.statuses(store),
+        composed.each(store, store.due.states()),
         store.specs.sources(),
         {name: _trouble(row) for name, row in scans.items() if row.get("error") and name in clusters},
         {url: _trouble(row) for url, row in lookups.items() if row.get("error") and url in repositories},

@@ -66,15 +66,16 @@ def _refresh(url: str, grant: Grant, results: Results) -> Mark | None:
         if not is_whole:
             results.closures.note_whole(url)
         outcome = {"phase": "Idle", "reason": "Looked", "changed": len(report.changed), "looked": report.looked}
-    results.status.forget_unjudged(unjudged)
+    results.status.forget_unjudged(url, unjudged)
     results.requests.answer(grant.requests, url, outcome)
     return Mark(Work("refresh", url), Lane.COMMIT, "periodic", at_ms=store.due.now_ms() + _poll_ms(access))
 
 
 def _unjudged(url: str) -> Mapping[InstanceKey, str]:
-    """The instances of a repository that its look is to make due whatever it finds, and why."""
+    """The instances of a repository that its look is to make due whatever it finds, and why. One that uses another by now,
+    or not this one yet, is left to the scheduler."""
     store = wiring.store()
-    waiting = store.status.unjudged()
+    waiting = store.status.unjudged(url)
     return {key: waiting[key] for key in store.specs.refs(url, waiting)}
 
 
@@ -177,13 +178,21 @@ def _spread(
     mend(begun)
     still = store.closures.still_open(url, report.changed)  # one that was synced meanwhile stays known
     wished.closures.reopen_all(url, {key: report.changed[key] for key in report.changed if key in still})
-    closures = {one.instance: one.closure for one in known.open}
-    for key in report.moved:
-        if (closure := closures.get(key)) is not None:
-            wished.closures.know(key, url, folders_read(closure))
+    wished.closures.know_all(url, _learnt(known, report.moved))
     mend(wished)
     if report.changed or report.moved:
         log.info("commit_spread", changed=len(report.changed), looked=report.looked)
+
+
+def _learnt(known: Known, moved: Container[InstanceKey]) -> Mapping[InstanceKey, frozenset[str]]:
+    """Where those read that were looked at singly and render the same; those with one closure share one answer."""
+    read, found = dict[int, frozenset[str]](), dict[InstanceKey, frozenset[str]]()
+    for one in known.open:
+        if one.instance in moved and one.closure is not None:
+            if id(one.closure) not in read:
+                read[id(one.closure)] = folders_read(one.closure)
+            found[one.instance] = read[id(one.closure)]
+    return found
 
 
 def _without(known: Known, gone: Collection[Ref]) -> Iterator[InstanceKey]:
@@ -194,7 +203,6 @@ def _without(known: Known, gone: Collection[Ref]) -> Iterator[InstanceKey]:
 
 def _missing(report: RefreshReport, unjudged: Container[InstanceKey]) -> Iterator[InstanceKey]:
     """The open instances whose ref is gone, that have not said so themselves yet."""
-    known = wiring.store().status.many(report.missing)
-    for key, error in report.missing.items():
-        if key in unjudged or known[key].reason != error.reason:
+    for key, status in wiring.store().status.each(report.missing):
+        if key in unjudged or status.reason != report.missing[key].reason:
             yield key

@@ -67,7 +67,8 @@ class Site:
         return sorted(str(one.work) for one in self.sent)
 
     def unjudged(self) -> dict[str, str]:
-        return {str(key): reason for key, reason in self.store.status.unjudged().items()}
+        found = self.store.status.unjudged_anywhere()
+        return {str(key): reason for reasons in found.values() for key, reason in reasons.items()}
 
     def finish(self) -> None:
         for grant in list(self.sent):

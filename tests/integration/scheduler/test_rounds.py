@@ -39,7 +39,9 @@ def expansion() -> Expansion:
 
 def test_what_nothing_makes_run_is_due_some_time_and_the_rest_stays_as_it_is(store: Store, expansion: Expansion):
     store.due.mark([Mark(A, Lane.COMMIT, "push", commit="new")])
-    store.status.unjudge({InstanceKey.parse("b@eu-1"): "new"})
+    store.leader.leads()
+    (url,) = expansion.repositories()
+    store.status.unjudge(url, {InstanceKey.parse("b@eu-1"): "new"})
     going = Rounds(store)
 
     going.begin(expansion, tells=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -91,6 +92,25 @@ def test_memory_is_read_back_as_it_was(store: Store, spec: InstanceSpec, clock: 
     assert store.status.memory(spec.key) == memory(clock)
     assert store.status.memories([spec.key]) == {spec.key: memory(clock)}
     assert store.status.memory(InstanceKey("default", "other", "eu")) == Memory()
+
+
+def test_what_a_render_read_is_one_object_where_it_is_equal(store: Store, clock: ManualClock) -> None:
+    """Also where it is that of what was applied last; what differs only in where a word stands is not equal."""
+    read, swapped = Closure({"web": "1" * 40}, "x"), Closure(inputs="x", capabilities={"web": "1" * 40})
+    unflushed = memory(clock).unflushed
+    assert unflushed is not None
+    applied = replace(unflushed, closure=read)
+    memories = [Memory(closure=read), Memory(applied, closure=read), Memory(closure=swapped), Memory(applied), None]
+    keys = [InstanceKey("default", f"app-{n}", "eu") for n in range(len(memories))]
+    for key, one in zip(keys, memories, strict=True):
+        if one is not None:
+            store.status.remember(key, one)
+
+    found = store.status.closures(keys)
+
+    assert found == dict(zip(keys, (read, read, swapped, None), strict=False))
+    assert found[keys[0]] is found[keys[1]]
+    assert store.status.memory(keys[1]) == memories[1]
 
 
 def test_a_status_is_read_back_as_it_was(store: Store, spec: InstanceSpec, clock: ManualClock) -> None:

@@ -60,7 +60,7 @@ def refresh(store: Store, look: Work) -> dict[str, Grant]:
 
 
 def test_new_instances_are_due_at_the_newest_commit_by_one_look(store: Store, look: Work, repo: Repo):
-    store.status.unjudge({WEB: "new", API: "new"})
+    store.status.unjudge(repo.url, {WEB: "new", API: "new"})
 
     due = refresh(store, look)
 
@@ -68,14 +68,14 @@ def test_new_instances_are_due_at_the_newest_commit_by_one_look(store: Store, lo
         "default/web@eu-1": (repo.head(), ("new",)),
         "default/api@eu-1": (repo.head(), ("new",)),
     }
-    assert store.status.unjudged() == {}
+    assert store.status.unjudged(repo.url) == {}
     assert refresh(store, look) == {}
 
 
 def test_a_changed_spec_is_due_though_the_commit_is_the_same(store: Store, look: Work, repo: Repo):
     store.closures.reopen(WEB, repo.url, repo.head())
     store.closures.reopen(API, repo.url, repo.head())
-    store.status.unjudge({WEB: "fleet changed"})
+    store.status.unjudge(repo.url, {WEB: "fleet changed"})
 
     assert {name: one.reasons for name, one in refresh(store, look).items()} == {"default/web@eu-1": ("fleet changed",)}
 
@@ -85,7 +85,7 @@ def test_an_instance_of_which_nothing_is_known_is_left_to_the_scan(store: Store,
 
 
 def test_a_host_that_is_away_is_told_by_each_instance_itself(store: Store, look: Work, repo: Repo):
-    store.status.unjudge({WEB: "new"})
+    store.status.unjudge(repo.url, {WEB: "new"})
     repo.path.rename(repo.path.with_name("moved.git"))
 
     due = refresh(store, look)
@@ -96,7 +96,7 @@ def test_a_host_that_is_away_is_told_by_each_instance_itself(store: Store, look:
 
 def test_a_missing_branch_is_told_by_those_that_name_it(store: Store, look: Work, repo: Repo):
     publish(store, application("web", source={"repo": repo.url, "path": "web", "ref": "gone"}))
-    store.status.unjudge({WEB: "new"})
+    store.status.unjudge(repo.url, {WEB: "new"})
 
     assert {name: one.reasons for name, one in refresh(store, look).items()} == {
         "default/web@eu-1": ("its ref is missing",)
@@ -118,7 +118,7 @@ def synced(store: Store, repo: Repo, *keys: InstanceKey) -> None:
 @pytest.fixture
 def known(store: Store, look: Work, repo: Repo) -> Work:
     """Both applications were looked at and synced."""
-    store.status.unjudge({WEB: "new", API: "new"})
+    store.status.unjudge(repo.url, {WEB: "new", API: "new"})
     refresh(store, look)
     synced(store, repo, WEB, API)
     for key in (WEB, API):
@@ -256,6 +256,15 @@ def test_what_moves_to_another_repository_is_not_looked_for_in_the_old_one(
     assert refresh(store, known) == {}
 
 
+def test_who_waits_for_a_look_and_is_not_served_by_it_waits_on(store: Store, look: Work, repo: Repo):
+    """It moved to another repository, or is not published to use this one yet: the scheduler tells which."""
+    stranger = InstanceKey.parse("default/moved@eu-1")
+    store.status.unjudge(repo.url, {WEB: "new", stranger: "new"})
+
+    assert refresh(store, look).keys() == {"default/web@eu-1"}
+    assert store.status.unjudged(repo.url) == {stranger: "new"}
+
+
 class Busy(BaseHTTPRequestHandler):
     """A Git host that wants to be left be."""
 
@@ -315,7 +324,7 @@ def ran(store: Store, look: Work, capsys: pytest.CaptureFixture[str], *words: st
 
 
 def test_repo_refresh_says_what_a_look_found(store: Store, look: Work, repo: Repo, capsys: pytest.CaptureFixture[str]):
-    store.status.unjudge({WEB: "new", API: "new"})
+    store.status.unjudge(repo.url, {WEB: "new", API: "new"})
 
     assert ran(store, look, capsys, look.subject) == f"{repo.url}: 2 instances to sync, 2 looked at"
     assert ran(store, look, capsys, "--all") == f"{repo.url}: 0 instances to sync, 0 looked at"
@@ -346,12 +355,14 @@ def test_projects_that_reach_one_repository_in_different_ways_share_no_look(
     store: Store, shared: dict[str, Work], repo: Repo
 ):
     """Before, one look served both, by the access of the one who looks more often: its credentials, limits and errors."""
-    store.status.unjudge({WEB: "new", SHOP: "new"})
+    store.status.unjudge(shared["default"].subject, {WEB: "new"})
+    store.status.unjudge(shared["shop"].subject, {SHOP: "new"})
 
     due = refresh(store, shared["default"])
 
     assert {name: one.commit for name, one in due.items()} == {"default/web@eu-1": repo.head()}
-    assert store.status.unjudged() == {SHOP: "new"}
+    assert store.status.unjudged(shared["default"].subject) == {}
+    assert store.status.unjudged(shared["shop"].subject) == {SHOP: "new"}
     assert store.closures.heads_of(shared["default"].subject) == {Ref(branch="main"): repo.head()}
     assert store.closures.heads_of(shared["shop"].subject) == {}
     assert refresh(store, shared["shop"])["shop/api@eu-1"].commit == repo.head()

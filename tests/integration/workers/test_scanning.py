@@ -69,7 +69,7 @@ class Site:
         tasks[work.kind](work.subject, mine.fence)
 
     def synced(self) -> None:
-        self.store.status.unjudge({self.key: "new"})
+        self.store.status.unjudge(self.repo.url, {self.key: "new"})
         self.run(Work("refresh", self.repo.url))
         for one in self.due():
             syncing.run(one.work.subject, one.fence)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -138,11 +140,33 @@ def test_a_freeze_is_a_topic_with_what_it_covers_and_a_pause_is_none():
     statuses = {key: status(str(key), "Paused", "Frozen") for key in keys}
     freeze = Brake("cluster:eu-1", "incident", "ada", NOW)
     over = Brake("all", "", "ada", NOW - timedelta(hours=2), until=NOW - timedelta(hours=1))
-    found = current(statuses, {}, {}, {}, [freeze, over, Brake("application:default/web", "", "ada", NOW)], NOW)
+    found = current(statuses.items(), {}, {}, {}, [freeze, over, Brake("application:default/web", "", "ada", NOW)], NOW)
 
     (one,) = found.topics.values()
     assert (one.topic.condition, one.topic.cluster, one.instances) == ("Frozen", "eu-1", ("default/web@eu-1",))
     assert "incident" in one.message
+
+
+def test_statuses_are_not_kept_while_a_fleet_is_sorted():
+    """A hundred thousand at once would be more than a worker's child may hold."""
+    given: list[weakref.ref[InstanceStatus]] = []
+    most = 0
+
+    def statuses() -> Iterator[tuple[InstanceKey, InstanceStatus]]:
+        nonlocal most
+        for n in range(100):
+            key = InstanceKey.parse(f"web@c-{n:02}")
+            one = status(str(key), "Failed", "TemplateFailed")
+            given.append(weakref.ref(one))
+            most = max(most, sum(ref() is not None for ref in given))
+            yield key, one
+
+    away = {"c-00": Trouble("Unreachable", "no answer")}
+
+    found = current(statuses(), {}, away, {}, [Brake("all", "", "ada", NOW)], NOW)
+
+    assert [len(one.instances) for one in found.topics.values()] == [1, 100, 99]
+    assert most <= 2, "the one that is told, and the one that is made meanwhile"
 
 
 def test_the_key_is_the_same_for_ever():

@@ -15,7 +15,7 @@ from reconciler.model.instance import InstanceKey
 from reconciler.model.revision import Closure
 from reconciler.model.spec import Ref, RepositoryAccess
 from reconciler.pipeline.refresh import Known, RefreshReport, Watched, refresh
-from reconciler.ports import SourceTree
+from reconciler.ports import SourceTree, TreeEntry
 from reconciler.source import GitTree, Refs
 from reconciler.testing.trees import MemoryTree
 from tests.fixtures import bombs
@@ -46,6 +46,18 @@ class Source:
         yield self.trees[commit]
 
 
+class Asked(MemoryTree):
+    """A tree that counts which paths were looked up."""
+
+    def __init__(self, files: Mapping[str, str]) -> None:
+        super().__init__(files)
+        self.asked: list[str] = []
+
+    def entry(self, path: str) -> TreeEntry | None:
+        self.asked.append(path)
+        return super().entry(path)
+
+
 def looked(before: SourceTree, after: SourceTree, everyone: list[Watched]) -> RefreshReport:
     known = Known(heads={MAIN: BEFORE}, reading=lambda folders: everyone, everyone=lambda: everyone)
     rooms = SimpleNamespace(source=Source({BEFORE: before, AFTER: after}))
@@ -66,6 +78,22 @@ def test_a_commit_that_can_not_be_walked_makes_everybody_looked_at() -> None:
 
     assert report.moved == {GOOD: AFTER}
     assert report.changed == {EVIL: AFTER}
+
+
+def test_what_many_instances_read_is_looked_up_once() -> None:
+    """One application on a thousand clusters has one closure, and one of which nothing is known is no such application."""
+    before, after = MemoryTree({"web/a.yaml": "one"}), Asked({"web/a.yaml": "one", "api/a.yaml": "two"})
+    same, other = watched(GOOD, before, "web").closure, Closure({"api/": "1" * 40})
+    there = [InstanceKey("default", "web", f"eu-{n}") for n in range(3)]
+    strangers = [InstanceKey("default", name, f"eu-{n}") for name in ("api", "new") for n in range(3)]
+    everyone = [Watched(key, MAIN, closure=same) for key in there]
+    everyone += [Watched(key, MAIN, closure=other if key.application == "api" else None) for key in strangers]
+
+    report = looked(before, after, everyone)
+
+    assert report.moved == dict.fromkeys(there, AFTER)
+    assert report.changed == dict.fromkeys(strangers, AFTER)
+    assert sorted(path for path in after.asked if path) == ["api", "web"]
 
 
 def test_a_folder_that_is_no_folder_concerns_only_those_that_read_in_it() -> None:
