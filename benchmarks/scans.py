@@ -57,8 +57,9 @@ def _reapply(site: Site, count: int) -> None:
     begun = site.store.clock.now()
     keys = site.store.specs.instance_keys()
     site.store.due.mark([Mark(Work("sync", str(key)), Lane.OPERATOR, "operator", full=True) for key in keys])
-    done = lambda: sum(
-        bool(one.last_sync and one.last_sync > begun)
-        for one in dict(site.store.status.each(site.store.status.known())).values()
-    )  # noqa: E731
+
+    def done() -> int:
+        each = site.store.status.each(site.store.status.known())
+        return sum(bool(one.last_sync and one.last_sync > begun) for _, one in each)
+
     until(lambda: done() == count)

@@ -22,7 +22,7 @@ from workers.scheduler import Scheduler, leaving
 from workers.scheduler.fleet import FleetKeeper
 from workers.scheduler.loop import Pace
 from workers.scheduler.records import Records
-from workers.store import Store, composed, open_store
+from workers.store import Store, composed, open_store, specs
 from workers.store.leader import Leader
 
 LEASE_S, POLL_S = 30.0, 60.0
@@ -165,7 +165,10 @@ def test_what_redis_did_not_take_is_put_in_force_by_the_next_turn(
     assert running.unjudged() == {"default/a@eu-1": "fleet changed"}
 
 
-def test_a_new_leader_keeps_what_is_on_a_cluster_whose_document_broke(running: Site, valkey: str) -> None:
+def test_a_new_leader_keeps_what_is_on_a_cluster_whose_document_broke(
+    running: Site, valkey: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(specs, "READ_AHEAD", 1)
     for name in ("a-b", "a2"):
         running.write(f"{name}.yaml", application(name))
     running.clock.advance(POLL_S)
