@@ -112,11 +112,17 @@ def _scheduling(one: Found) -> Iterator[Row]:
     yield Row("scheduling", what, "< 1 core", shown, max(steady, burst) < 1)
     shown = f"p99 {late['p99']} s; another tenant's commit p99 {starts['p99']} s"
     yield Row("scheduling", "due time to grant", "p99 < 1 s; < 2 s", shown, late["p99"] < 1 and starts["p99"] < 2)
-    after = one["takeover"]
-    megabytes = max(one["schedulerMB"], after["schedulerMB"])
-    shown = f"{megabytes} MB; {one['redisBytesAnInstance']:,} B of Redis an instance"
-    holds = megabytes < 200 and one["redisBytesAnInstance"] < 2048
+    commit, after = one["fleetCommit"], one["takeover"]
+    shown = (
+        f"{one['schedulerMB']} MB, {commit['schedulerMB']} MB after a commit to the fleet, {after['schedulerMB']} MB after "
+        f"taking over; {one['redisBytesAnInstance']:,} B of Redis an instance"
+    )
+    holds = max(each["schedulerMB"] for each in (one, commit, after)) < 200 and one["redisBytesAnInstance"] < 2048
     yield Row("scheduling", "scheduler's memory", "< 200 MB; < 2 KB an instance", shown, holds)
+    shown = (
+        f"in force after {commit['seconds']} s; another tenant's commit meanwhile p99 {commit['startSeconds']['p99']} s"
+    )
+    yield Row("scheduling", "a commit to the fleet", "– ; < 2 s", shown, commit["startSeconds"]["p99"] < 2)
     yield Row("scheduling", "another scheduler takes over", "–", f"fleet in force after {after['seconds']} s")
 
 

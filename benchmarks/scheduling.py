@@ -3,7 +3,8 @@ work itself is simulated, by a process that claims and completes as a worker's t
 
 Phases: everything that comes around does so for some minutes (scans each three minutes, full passes each six hours, one
 cluster in twenty failing); then a fifth of the fleet is due at once; then half of it is due for one project, and
-another project's single commits come in between; at the end a second scheduler takes over from the first.
+another project's single commits come in between; then the fleet itself is changed, one application on all clusters, while
+single commits come in; at the end a second scheduler takes over from the first.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def run(site: Site, *, quick: bool, full: bool = False) -> dict[str, Any]:
 
 
 def _start(site: Site) -> None:
-    site.start(workers=0, concurrency=1, UNDRIFT_FLEET_POLL="3600")
+    site.start(workers=0, concurrency=1)
 
 
 def _phases(site: Site, steady_s: float, instances: int, empty: int) -> dict[str, Any]:
@@ -78,6 +79,7 @@ def _phases(site: Site, steady_s: float, instances: int, empty: int) -> dict[str
     burst_s = time.monotonic() - burst_begun
     burst = (sum(scheduler.cpu_times()[:2]) - burst_cpu) / burst_s
     starts = _tenant(site, keys, instances // 2)
+    memory = round(scheduler.memory_info().rss / 1e6)
     return {
         "steadyShareOfOneCore": round(steady, 3),
         "dueTimeErrorSeconds": quantiles(errors),
@@ -85,8 +87,9 @@ def _phases(site: Site, steady_s: float, instances: int, empty: int) -> dict[str
         "burstSeconds": round(burst_s, 1),
         "burstShareOfOneCore": round(burst, 3),
         "otherTenantStartSeconds": quantiles(starts),
-        "schedulerMB": round(scheduler.memory_info().rss / 1e6),
+        "schedulerMB": memory,
         "redisBytesAnInstance": round((_redis_bytes(site) - empty) / instances),
+        "fleetCommit": _fleet_commit(site, keys, scheduler),
     }
 
 
@@ -106,6 +109,29 @@ def _tenant(site: Site, keys: list[InstanceKey], count: int) -> list[float]:
     found = _late(site, prefix="sync p-0/")
     site.store.due.forget(many)
     return found
+
+
+def _fleet_commit(site: Site, keys: list[InstanceKey], scheduler: psutil.Process) -> dict[str, Any]:
+    """An application's path changes in the fleet: when that is in force, how long single commits wait meanwhile, and the
+    scheduler's memory after it."""
+    file, before = site.folder / "fleet" / "fleet.yaml", site.store.specs.fleet()["revision"]
+    file.write_text(file.read_text().replace("path: app-7}", "path: app-7/base}"))
+    mine = [key for key in keys if key.project == "p-0"]
+    _reset(site)
+    begun = time.monotonic()
+    site.store.due.look_at_fleet()
+    while site.store.specs.fleet()["revision"] == before:
+        work = Work("sync", str(mine.pop()))
+        site.store.due.mark([Mark(work, Lane.COMMIT, "one commit", commit="f" * 40)])
+        _expect(site, work)
+        time.sleep(COMMIT_EVERY_S)
+    seconds = time.monotonic() - begun
+    time.sleep(30.0)
+    return {
+        "seconds": round(seconds, 1),
+        "startSeconds": quantiles(_late(site, prefix="sync p-0/")),
+        "schedulerMB": round(scheduler.memory_info().rss / 1e6),
+    }
 
 
 def _take_over(site: Site) -> dict[str, float]:
