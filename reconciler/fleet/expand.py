@@ -235,7 +235,8 @@ def _expand_on(
         return own.wrong
     is_observed = project is not None and project.spec.mode == "Observe"
     spec = application.spec
-    work.specs[key] = InstanceSpec(
+    # Its parts were validated as they were read; validated again, each would be held anew for each cluster.
+    work.specs[key] = InstanceSpec.model_construct(
         project=key.project,
         application=key.application,
         cluster=work.targets[cluster.metadata.name],

@@ -249,7 +249,7 @@ class Scheduler:
         self._store.specs.note_fleet(self._fleet.revision, sentences(expansion.problems), sentences(expansion.notes))
         self._look_up(stored.changed if self._rebuilds else stored.new | stored.changed, expansion)
         self._rebuilds = False
-        self._rounds.begin(expansion, tells=self._pace.tells)
+        self._rounds.begin(expansion, tells=self._pace.tells, is_first=True)
         for problem in expansion.problems:
             log.warning("fleet_problem", problem=str(problem))
         log.info(

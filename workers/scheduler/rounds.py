@@ -7,6 +7,7 @@ their resync interval, and it is the scan that makes due those without proof.
 
 from __future__ import annotations
 
+import gc
 import random
 from collections.abc import Collection, Iterator
 
@@ -30,13 +31,16 @@ class Rounds:
     def __init__(self, store: Store) -> None:
         self._store, self._dice = store, random.Random()
         self._left: Iterator[list[Mark]] | None = None
+        self._is_first = False
 
     @property
     def is_over(self) -> bool:
         return self._left is None
 
-    def begin(self, expansion: Expansion | None, *, tells: bool) -> None:
-        """Go the rounds from the beginning; notices come around without a fleet, too."""
+    def begin(self, expansion: Expansion | None, *, tells: bool, is_first: bool = False) -> None:
+        """Go the rounds from the beginning; notices come around without a fleet, too. `is_first`: of a fleet that was just
+        put in force."""
+        self._is_first = is_first
         marks = [Mark(DELIVER, Lane.COMMIT, "look")] if tells else []
         self._left = at_most(self._all(marks, expansion), WORKS_A_STEP)
 
@@ -47,7 +51,9 @@ class Rounds:
             some = next(self._left, None)
             if some is None:
                 self._left = None
-                process.give_back_memory()  # what it took to publish the fleet is free by now
+                if self._is_first:  # what it took to read and publish the fleet is free by now, or refers to itself
+                    gc.collect()
+                    process.give_back_memory()
                 return
             missing = self._store.due.missing(one.work for one in some)
             self._store.due.mark(one for one in some if one.work in missing)
