@@ -17,7 +17,7 @@ def run(site: Site, *, quick: bool, full: bool = False) -> dict[str, Any]:
     site.write_fleet(Workload("idle", count))
     site.start(workers=2, concurrency=2, also=["watcher --all", "flower --port 0"])
     until(lambda: site.synced() == count)
-    until(lambda: all(one.phase == "Idle" for one in site.store.status.all().values()))
+    until(lambda: all(one.phase == "Idle" for _, one in site.store.status.each(site.store.status.known())))
     events, begun = len(site.store.events.last(100_000)), time.monotonic()
     before_s = site.cpu_s() + site.redis_cpu_s()
     time.sleep(quiet_s)  # the measure is that nothing happens for so long

@@ -54,12 +54,13 @@ class FleetKeeper:
         except UndriftError as error:
             self.error = error
             return None
-        # Dev clusters are added after each load, so they must not count as documents of the load before.
-        self._fleet, self.revision, self._active = found, revision, active
         names = {name: str(Path(name) / "kubeconfig") for name in self._dev_clusters}
         contexts = {name: f"{CONTEXTS}/{name}.yaml" for name in self._contexts}
         whole = with_contexts(with_dev_clusters(found, names), contexts, active)
-        return expand(whole, previous=previous)
+        expansion = expand(whole, previous=previous)  # may have to read of `previous`, and fail
+        # Dev clusters are added after each load, so they must not count as documents of the load before.
+        self._fleet, self.revision, self._active = found, revision, active
+        return expansion
 
 
 def beside(do: Callable[[], T]) -> Future[T]:

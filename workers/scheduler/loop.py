@@ -7,8 +7,9 @@ store and the fleet, so any number may run and any may die.
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from concurrent import futures
 from dataclasses import dataclass, field
 
@@ -20,7 +21,7 @@ from reconciler.errors import JournalBroken, UndriftError
 from reconciler.fleet import Expansion
 from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import InstanceSpec
-from workers.messages import DELIVER, Grant, Lane, Mark, Work
+from workers.messages import DELIVER, Grant, Work
 from workers.scheduler import leaving, rounds
 from workers.scheduler.fleet import FleetKeeper, beside, sentences
 from workers.scheduler.records import Records
@@ -38,6 +39,7 @@ STANDBY_S = 2.0
 LONGEST_WAIT_S = 2.5
 """Below the leader lock's time, so that a waiting leader keeps leading."""
 CHECK_EVERY_S = 60.0
+"""At the earliest; a check follows a look at the fleet."""
 CLOCK_EVERY_S = 10.0
 RETRY_REDIS_S = 1.0
 SHORTEST_TURN_S = 0.03
@@ -45,7 +47,8 @@ SHORTEST_TURN_S = 0.03
 PATIENCE_S = 0.5
 """How long a turn waits for a look at the fleet before it goes on without."""
 LONGEST_STEP_S = 600.0
-"""What takes longer than this, such as to put a fleet in force, costs its leader the lead."""
+"""What a turn does that takes longer than this, such as to put a fleet in force, costs its leader the lead; a look at the
+fleet is told of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +78,11 @@ class Scheduler:
     ) -> None:
         self._store, self._fleet, self._records, self._dispatch = store, fleet, records, dispatch
         self._clock, self._pace = clock, pace
-        self._look_at_s = 0.0
+        self._look_at_s = self._slow_at_s = 0.0
         self._check_at_s = 0.0
         self._clock_at_s = 0.0
         self._expansion: Expansion | None = None
-        self._token = ""
+        self._token = self._revision = ""
         self._looking: futures.Future[tuple[Expansion, Mapping[InstanceKey, str]] | None] | None = None
         self._rounds = rounds.Rounds(store)
         self._leads = False
@@ -105,7 +108,7 @@ class Scheduler:
             self._leads = False
             self._records.stand_by()
             return STANDBY_S
-        if not self._leads:
+        if not self._leads or self._store.leader.is_new:
             self._take_the_lead()
         try:
             self._notice_new_redis()
@@ -179,18 +182,30 @@ class Scheduler:
                 return
             self._look_at_s = self._clock.boot_s() + self._pace.fleet_poll_s
             self._check_at_s = 0.0 if asked else self._check_at_s
-            self._looking = beside(self._look)
+            self._looking, self._slow_at_s = beside(self._look), self._clock.boot_s() + LONGEST_STEP_S
             futures.wait([self._looking], PATIENCE_S)
         if not self._looking.done():
+            self._tell_of_slow_look()
             return
         looked, self._looking = self._looking, None
         found = looked.result()
         if self._fleet.error is not None:
             self._note_fleet_error(self._fleet.error)
         elif found is not None:
+            self._revision = self._fleet.revision
             self._publish(*found)
         if self._clock.boot_s() >= self._check_at_s:
             self._check()
+
+    def _tell_of_slow_look(self) -> None:
+        """Once for each look: the fleet as it was stays in force until this one ends."""
+        if self._clock.boot_s() >= self._slow_at_s:
+            self._slow_at_s = math.inf
+            message = (
+                f"a look at the fleet has taken {LONGEST_STEP_S:.0f} s so far; what is in force stays until it ends"
+            )
+            self._store.events.append(self._clock.now(), "fleet", "fleet", "SlowLook", message)
+            log.warning("fleet_look_slow")
 
     def _look(self) -> tuple[Expansion, Mapping[InstanceKey, str]] | None:
         """What is to be in force, with the names of its specs; None when nothing has changed."""
@@ -239,32 +254,26 @@ class Scheduler:
             expansion.specs,
             expansion.clusters,
             expansion.repositories(),
-            left=expansion.left,
             leader=self._store.leader,
             names=names,
             why_new="" if self._rebuilds else "new",
             why_changed="fleet changed",
         )
         self._expansion, self._token = expansion, stored.token
-        self._store.specs.note_fleet(self._fleet.revision, sentences(expansion.problems), sentences(expansion.notes))
-        self._look_up(stored.changed if self._rebuilds else stored.new | stored.changed, expansion)
+        self._store.specs.note_fleet(self._revision, sentences(expansion.problems), sentences(expansion.notes))
+        self._store.due.forget(Work("sync", str(key)) for key in stored.left - expansion.left)
         self._rebuilds = False
         self._rounds.begin(expansion, tells=self._pace.tells, is_first=True)
         for problem in expansion.problems:
             log.warning("fleet_problem", problem=str(problem))
         log.info(
             "fleet_published",
-            revision=self._fleet.revision[:12],
+            revision=self._revision[:12],
             instances=len(expansion.specs),
             new=len(stored.new),
             changed=len(stored.changed),
-            left=len(expansion.left),
+            left=len(stored.left),
         )
-
-    def _look_up(self, unjudged: Collection[InstanceKey], expansion: Expansion) -> None:
-        """Let one look at each repository make instances due at its newest commit: one look serves all of them."""
-        urls = {expansion.specs[key].source.repo.subject for key in unjudged}
-        self._store.due.mark(Mark(Work("refresh", url), Lane.COMMIT, "new instances") for url in sorted(urls))
 
     def _check(self) -> None:
         """Now and then, and when a worker met something unknown: whether all that should be there is there."""

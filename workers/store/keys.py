@@ -22,6 +22,7 @@ wake               list    something changed: the scheduler need not wait longer
 boot               string  when this Redis was first seen, ms                              1
 grants-from        string  no grant at all before, ms                                      1
 leader             string  token of the leading scheduler, expiring                        1
+leader-last        string  token of the scheduler that led last                             1
 leader-free        list    the lock was let go: a standby need not wait longer             1
 look               string  somebody wants the fleet read now                               1
 slots              hash    worker -> slots and when it was last heard of                   one a worker
@@ -34,6 +35,7 @@ left               hash    instance -> spec digest of what left the fleet       
 teardown           set     instances that a person wants deleted                           until deleted
 clusters           hash    cluster -> target                                               one a cluster
 repositories       hash    look-up -> access                                               one a repository and way to it
+published          string  names the fleet that was put in force last                       1
 fleet              string  revision and problems of the fleet                              1
 status             hash    instance -> last record, as JSON                                one an instance
 memory             hash    instance -> what its next sync is given                         one an instance
@@ -42,7 +44,7 @@ open:<repo>        hash    instance that every commit concerns -> the one it was
 readers:<folder>   set     instances that read in a folder of a repository                 one or two an instance
 whole:<repo>       string  all of a repository's instances were looked at lately           six hours
 unjudged:<repo>    hash    instance -> why the next look makes it due, whatever it finds       one an instance
-unjudged           set     look-ups that have or had such instances                        one a repository and way to it
+waited-for         set     look-ups that have or had such instances                        one a repository and way to it
 scans              hash    cluster -> last scan                                            one a cluster
 fetching:<host>    zset    fetch -> when its place runs out, ms                               8 a Git host
 fetched:<host>     list    a place came free: who waits for one need not wait longer         1

@@ -17,13 +17,15 @@ log = structlog.get_logger()
 _LEAD = (
     "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2]) "
     "elseif not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 0 end "
-    "if redis.call('GET', KEYS[2]) ~= ARGV[1] then redis.call('SET', KEYS[2], ARGV[1]) end "
-    "return 1"
+    "local last = redis.call('GET', KEYS[2]) "
+    "if last == ARGV[1] then return 1 end "
+    "redis.call('SET', KEYS[2], ARGV[1]) "
+    "return last and 2 or 1"
 )
 
 
 class NotLeading(Exception):
-    """The lock is another's, or nobody's."""
+    """Another leads, or has led since."""
 
 
 class Leader:
@@ -34,12 +36,16 @@ class Leader:
         self._key, self._free, self._last = f"{prefix}leader", f"{prefix}leader-free", f"{prefix}leader-last"
         self.token = secrets.token_hex(8)
         self._ttl_s = ttl_s
+        self.is_new = False
+        """Whether another led meanwhile, by the last `leads`; an emptied Redis knows of none."""
         self._lead = client.register_script(_LEAD)
         self._locks = Locks(client, ttl_s=ttl_s)
 
     def leads(self) -> bool:
         """Take or renew the lock; whether we lead now."""
-        return bool(self._lead(keys=[self._key, self._last], args=[self.token, int(self._ttl_s * 1000)]))
+        found = int(self._lead(keys=[self._key, self._last], args=[self.token, int(self._ttl_s * 1000)]))
+        self.is_new = found > 1
+        return found > 0
 
     def is_leading(self) -> bool:
         """Whether the lock is ours now; nothing is taken or renewed."""

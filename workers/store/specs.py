@@ -31,7 +31,7 @@ class Published:
     new: frozenset[InstanceKey]
     changed: frozenset[InstanceKey]
     left: frozenset[InstanceKey] = frozenset()
-    """Those that have left with this one, and not before."""
+    """Those that were published until now; what they own stays."""
     token: str = ""
     """Names what was put there, for `is_published`."""
 
@@ -49,7 +49,6 @@ class SpecStore:
         clusters: Mapping[str, ClusterTarget],
         repositories: Mapping[str, RepositoryAccess],
         *,
-        left: Iterable[InstanceKey] = (),
         leader: Leader | None = None,
         names: Mapping[InstanceKey, str] | None = None,
         why_new: str = "",
@@ -65,7 +64,7 @@ class SpecStore:
         words = self.source_words()
         relabelled = {name for name, one in clusters.items() if name in old and old[name].labels != one.labels}
         now = names_of(specs) if names is None else names
-        gone = {key: before[key] for key in left if key in before}
+        gone = {key: digest for key, digest in before.items() if key not in now}
         new = frozenset(now.keys() - before.keys())
         changed = frozenset(key for key, digest in now.items() if before.get(key, digest) != digest)
         token = secrets.token_hex(8)

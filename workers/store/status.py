@@ -138,7 +138,7 @@ class StatusStore:
     def unjudge(self, url: str, reasons: Mapping[InstanceKey, str]) -> None:
         """Let the next look at a repository make instances due, for these reasons, whatever the commit."""
         if reasons:
-            self._redis.sadd(self._key("unjudged"), url)  # first: no instance waits where nobody finds it
+            self._redis.sadd(self._key("waited-for"), url)  # first: no instance waits where nobody finds it
         for some in at_most(reasons):
             self._redis.hset(self._unjudged(url), mapping={str(key): reasons[key] for key in some})
 
@@ -148,7 +148,7 @@ class StatusStore:
 
     def unjudged_anywhere(self) -> Mapping[str, Mapping[InstanceKey, str]]:
         """The same of all look-ups for which instances wait or once did, whether or not they are in force."""
-        urls = sorted(self._redis.smembers(self._key("unjudged")))
+        urls = sorted(self._redis.smembers(self._key("waited-for")))
         pipe = self._redis.pipeline(transaction=False)
         for url in urls:
             pipe.hgetall(self._unjudged(url.decode()))
@@ -162,7 +162,7 @@ class StatusStore:
     def forget_waiting_at(self, urls: Iterable[str]) -> None:
         """Nobody waits for these look-ups any more, and nobody will."""
         for some in at_most(urls):
-            self._redis.srem(self._key("unjudged"), *some)
+            self._redis.srem(self._key("waited-for"), *some)
 
     def note_scan(
         self, cluster: str, at: datetime, error: str = "", requests: int = 0, *, reason: str = "Unreachable"

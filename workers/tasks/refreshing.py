@@ -58,6 +58,7 @@ def _refresh(url: str, grant: Grant, results: Results) -> Mark | None:
         wishes = (Mark(Work("sync", str(key)), Lane.COMMIT, reason) for key, reason in unjudged.items())
         found = store.results()
         found.mark(wishes, store.due.now_ms())
+        found.status.forget_unjudged(url, unjudged)
         _in_steps(grant, found)
         outcome: dict[str, object] = {"phase": "Failed", "reason": error.reason, "message": error.message}
     else:
@@ -66,7 +67,6 @@ def _refresh(url: str, grant: Grant, results: Results) -> Mark | None:
         if not is_whole:
             results.closures.note_whole(url)
         outcome = {"phase": "Idle", "reason": "Looked", "changed": len(report.changed), "looked": report.looked}
-    results.status.forget_unjudged(url, unjudged)
     results.requests.answer(grant.requests, url, outcome)
     return Mark(Work("refresh", url), Lane.COMMIT, "periodic", at_ms=store.due.now_ms() + _poll_ms(access))
 
@@ -175,6 +175,7 @@ def _spread(
     )
     gone = (Mark(Work("sync", str(key)), Lane.COMMIT, "its ref is missing") for key in sorted(missing))
     begun.mark(gone, store.due.now_ms())
+    begun.status.forget_unjudged(url, unjudged)  # with the wishes: one that is changed again from now on waits anew
     mend(begun)
     still = store.closures.still_open(url, report.changed)  # one that was synced meanwhile stays known
     wished.closures.reopen_all(url, {key: report.changed[key] for key in report.changed if key in still})

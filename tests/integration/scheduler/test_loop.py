@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -18,7 +19,7 @@ from reconciler.model.instance import InstanceKey
 from reconciler.source import SourceRoom
 from tests.fixtures.installation import eventually
 from workers.messages import Grant, Lane, Mark, Work
-from workers.scheduler import Scheduler, leaving
+from workers.scheduler import Scheduler, leaving, loop
 from workers.scheduler.fleet import FleetKeeper
 from workers.scheduler.loop import Pace
 from workers.scheduler.records import Records
@@ -126,16 +127,24 @@ def test_a_fleet_that_takes_longer_to_publish_than_the_lock_lasts_is_put_in_forc
     site: Site, valkey: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hasty = make_site(valkey, site.folder, site.clock, lock_s=2)
-    announce = leaving.announce
-    monkeypatch.setattr(leaving, "announce", lambda *given: (time.sleep(4), announce(*given)))
+    announce, led = leaving.announce, []
+
+    def slowly(*given: Any) -> None:
+        time.sleep(4)
+        led.append(site.store.leader.leads())
+        announce(*given)
+
+    monkeypatch.setattr(leaving, "announce", slowly)
 
     hasty.turn()
 
+    assert led == [False]
     assert [str(key) for key in hasty.store.specs.instance_keys()] == ["default/a@eu-1"]
     hasty.store.redis.close()
 
 
 def test_turns_go_on_beside_a_look_at_a_large_fleet(running: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "PATIENCE_S", 0.1)
     may_end, look = threading.Event(), FleetKeeper.look
     monkeypatch.setattr(FleetKeeper, "look", lambda *given: (may_end.wait(20), look(*given))[1])
     running.write("b.yaml", application("b"))
@@ -163,6 +172,62 @@ def test_what_redis_did_not_take_is_put_in_force_by_the_next_turn(
     running.turn()
 
     assert running.unjudged() == {"default/a@eu-1": "fleet changed"}
+
+
+def test_what_redis_took_without_an_answer_and_git_took_back_is_not_run_on(
+    running: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running.write("b.yaml", application("b"))
+    running.clock.advance(POLL_S)
+    with monkeypatch.context() as broken:
+        broken.setattr(running.store.specs, "note_fleet", lambda *_: raises(redis.ConnectionError("away")))
+        with pytest.raises(redis.ConnectionError):
+            running.scheduler.turn()
+    assert len(running.store.specs.instance_keys()) == 2
+    (running.folder / "b.yaml").unlink()
+
+    running.turn()
+
+    assert [str(key) for key in running.store.specs.instance_keys()] == ["default/a@eu-1"]
+    assert [str(key) for key in running.store.specs.left()] == ["default/b@eu-1"]
+
+
+def test_a_fleet_that_could_not_be_read_from_redis_is_looked_at_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(site.store.specs, "known", lambda: raises(redis.ConnectionError("away")))
+        with pytest.raises(redis.ConnectionError):
+            site.scheduler.turn()
+    site.clock.advance(POLL_S)
+
+    site.turn()
+
+    assert [str(key) for key in site.store.specs.instance_keys()] == ["default/a@eu-1"]
+
+
+def test_one_that_slept_while_another_led_begins_from_what_is_in_force_now(running: Site, valkey: str) -> None:
+    other = make_site(valkey, running.folder, running.clock)
+    running.store.leader.release()
+    running.write("b.yaml", application("b"))
+    other.turn()
+    other.store.leader.release()
+    other.store.redis.close()
+    (running.folder / "b.yaml").unlink()
+    running.clock.advance(POLL_S)
+
+    running.turn()
+
+    assert [str(key) for key in running.store.tombstones.all()] == ["default/b@eu-1"]
+
+
+def test_an_entry_of_the_fleet_that_redis_lost_is_published_again(running: Site) -> None:
+    running.store.redis.hdel("undrift:instances", "default/a@eu-1")
+    running.store.due.look_at_fleet()
+
+    running.turn()
+
+    assert [str(key) for key in running.store.specs.instance_keys()] == ["default/a@eu-1"]
 
 
 def test_a_new_leader_keeps_what_is_on_a_cluster_whose_document_broke(

@@ -209,7 +209,7 @@ def test_some_instances_read_as_they_do_among_all(store: Store, clock: ManualClo
     specs = {one.key: one for one in (template.model_copy(update={"application": name}) for name in "abcdef")}
     a, b, c, d, e, f = specs
     source = template.source
-    publish = lambda now: store.specs.publish(now, {a.cluster: template.cluster}, {}, left=specs.keys() - now.keys())  # noqa: E731
+    publish = lambda now: store.specs.publish(now, {a.cluster: template.cluster}, {})  # noqa: E731
     publish(specs)
     publish({key: one for key, one in specs.items() if key != d})
     for key in specs:
@@ -253,7 +253,7 @@ def test_specs_are_found_by_cluster_and_by_repository(store: Store, spec: Instan
 
 
 def test_what_left_the_fleet_is_kept_until_it_is_forgotten(store: Store, spec: InstanceSpec) -> None:
-    store.specs.publish({}, {}, {}, left=[spec.key])
+    store.specs.publish({}, {}, {})
 
     assert dict(store.specs.known()) == {}
     assert store.specs.get(spec.key) == spec

@@ -93,7 +93,7 @@ def test_the_end_of_what_left_is_journalled_and_its_tombstone_goes(site: Site):
     site.synced()
     now = datetime.now(UTC)
     site.store.tombstones.put(site.key, Tombstone(now, now, "Delete"))
-    site.store.specs.publish({}, site.store.specs.clusters(), {}, left=[site.key])
+    site.store.specs.publish({}, site.store.specs.clusters(), {})
     before = site.store.outbox.length()
 
     site.run(Work("sync", str(site.key)))

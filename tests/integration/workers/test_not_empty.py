@@ -21,7 +21,7 @@ def test_what_its_namespace_still_holds_is_told_and_nothing_is_hurried(site: Sit
     meta = {"name": "theirs", "namespace": f"{site.name}-own"}
     site.api.create(CONFIG_MAP, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta})
     without = expand(fleet(documents(cluster("bare"))), previous={})
-    site.store.specs.publish(without.specs, without.clusters, without.repositories(), left={site.key})
+    site.store.specs.publish(without.specs, without.clusters, without.repositories())
     site.store.specs.ask_teardown(site.key)
     work, before = Work("sync", str(site.key)), site.store.outbox.length()
 

@@ -19,7 +19,7 @@ API, WEB = InstanceKey.parse("api@eu-1"), InstanceKey.parse("web@eu-1")
 def left(store: Store) -> InstanceKey:
     """An instance that left the fleet, and of which no status is known."""
     kept = {key: spec for key, spec in store.specs.known().items() if key != API}
-    store.specs.publish(kept, store.specs.clusters(), store.specs.repositories(), left=[API])
+    store.specs.publish(kept, store.specs.clusters(), store.specs.repositories())
     return API
 
 
