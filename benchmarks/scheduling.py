@@ -139,7 +139,7 @@ def _take_over(site: Site) -> dict[str, float]:
     begun = time.monotonic()
     log = site.folder / "scheduler.log"
     before = log.read_text().count("fleet_published")
-    site.stop()
+    process.stop(site.children.pop("scheduler"))  # lets go of the lead
     _start(site)
     until(lambda: log.read_text().count("fleet_published") > before)
     seconds = time.monotonic() - begun
