@@ -6,17 +6,20 @@ repository, and the results say so.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 from reconciler.testing.git import GitServer
 
 WITHIN_S = 300.0
+CHUNK = 1 << 16
 
 
 def open_host(root: Path) -> GitHost | GitServer:
@@ -73,19 +76,31 @@ class _Handler(BaseHTTPRequestHandler):
         }
         if encoding := self.headers.get("Content-Encoding"):
             env["HTTP_CONTENT_ENCODING"] = encoding
-        done = subprocess.run(["git", "http-backend"], input=body, env=env, capture_output=True, timeout=WITHIN_S)
-        head, _, answer = done.stdout.partition(b"\r\n\r\n")
-        headers = [line.partition(": ")[::2] for line in head.decode().splitlines()]
+        with subprocess.Popen(["git", "http-backend"], stdin=PIPE, stdout=PIPE, env=env) as child:
+            assert child.stdin is not None
+            assert child.stdout is not None
+            child.stdin.write(body)
+            child.stdin.close()
+            headers = [line.decode().strip().partition(": ")[::2] for line in iter(child.stdout.readline, b"\r\n")]
+            self._begin(headers)
+            for some in iter(lambda: child.stdout.read1(CHUNK), b""):  # a large pack comes as it is made
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(some), some))
+            self.wfile.write(b"0\r\n\r\n")
+
+    def _begin(self, headers: list[tuple[str, str]]) -> None:
         status = next((text for name, text in headers if name == "Status"), "200 OK")
         self.send_response(int(status.split()[0]))
         for name, text in headers:
-            if name != "Status":
+            if name not in ("Status", "Content-Length"):
                 self.send_header(name, text)
-        self.send_header("Content-Length", str(len(answer)))
+        self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        self.wfile.write(answer)
 
     do_POST = do_GET
+
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionError):  # a client that has what it asked for may close at once
+            super().handle()
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
