@@ -171,7 +171,7 @@ class Site:
 
 
 def _used(processes: Iterable[psutil.Process]) -> float:
-    # With what ended children used: a worker's child is replaced after some hundreds of tasks, in the middle of a measure.
+    # With what ended children used, which may end in the middle of a measure.
     return float(sum(sum(one.cpu_times()[:4]) for one in processes))
 
 
