@@ -78,12 +78,12 @@ class _Handler(BaseHTTPRequestHandler):
             env["HTTP_CONTENT_ENCODING"] = encoding
         with subprocess.Popen(["git", "http-backend"], stdin=PIPE, stdout=PIPE, env=env) as child:
             assert child.stdin is not None
-            assert child.stdout is not None
+            out: Any = child.stdout
             child.stdin.write(body)
             child.stdin.close()
-            headers = [line.decode().strip().partition(": ")[::2] for line in iter(child.stdout.readline, b"\r\n")]
+            headers = [line.decode().strip().partition(": ")[::2] for line in iter(out.readline, b"\r\n")]
             self._begin(headers)
-            for some in iter(lambda: child.stdout.read1(CHUNK), b""):  # a large pack comes as it is made
+            for some in iter(lambda: out.read1(CHUNK), b""):  # a large pack comes as it is made
                 self.wfile.write(b"%x\r\n%b\r\n" % (len(some), some))
             self.wfile.write(b"0\r\n\r\n")
 

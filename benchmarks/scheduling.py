@@ -190,7 +190,10 @@ def _fill(site: Site, keys: list[InstanceKey]) -> None:
 def _memory(key: InstanceKey, dice: random.Random) -> Memory:
     """What the next sync of an instance of three objects is given: proofs, what was read, the last entry of its history. The
     hashes are random, as real ones are, so that they do not compress."""
-    hashed = lambda bits: f"{dice.getrandbits(bits):0{bits // 4}x}"  # noqa: E731
+
+    def hashed(bits: int) -> str:
+        return f"{dice.getrandbits(bits):0{bits // 4}x}"
+
     at = datetime.now(UTC)
     names = [ObjectKey("", "ConfigMap", key.application, f"{key.application}-{part}") for part in "abc"]
     proofs = {name: Proof(f"sha256:{hashed(256)}", hashed(128)) for name in names}
@@ -214,7 +217,8 @@ def _waiting(site: Site) -> bool:
 
 
 def _redis_bytes(site: Site) -> int:
-    return int(site.store.redis.info("memory")["used_memory"])  # type: ignore[index]  # synchronous
+    info: Any = site.store.redis.info("memory")
+    return int(info["used_memory"])
 
 
 def _expect(site: Site, work: Work) -> None:
@@ -222,7 +226,7 @@ def _expect(site: Site, work: Work) -> None:
 
 
 def _expect_all(site: Site) -> None:
-    rows = {str(work): at for work, (state, at) in site.store.due.states().items() if state == "due"}
+    rows: Any = {str(work): at for work, (state, at) in site.store.due.states().items() if state == "due"}
     if rows:
         site.store.redis.hset("bench:expected", mapping=rows)
 
