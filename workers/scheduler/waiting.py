@@ -20,20 +20,25 @@ def settle(store: Store, expansion: Expansion) -> frozenset[InstanceKey]:
     Raises NotLeading rather than go by a fleet that another leader may have replaced.
     """
     waiting = store.status.unjudged_anywhere()
-    there = {key for url, reasons in waiting.items() for key in reasons if _url(expansion, key) == url}
-    gone = {url: [key for key in reasons if _url(expansion, key) != url] for url, reasons in waiting.items()}
-    moved = {key: waiting[url][key] for url in gone for key in gone[url] if key not in there and key in expansion.specs}
+    there = {url: {key for key in reasons if _url(expansion, key) == url} for url, reasons in waiting.items()}
+    gone = {url: reasons.keys() - there[url] for url, reasons in waiting.items()}
+    moved: dict[str, dict[InstanceKey, str]] = {}
+    for url, keys in gone.items():
+        for key in keys:
+            now = _url(expansion, key)
+            if now is not None and key not in there.get(now, ()):
+                moved.setdefault(now, {})[key] = waiting[url][key]
     idle = waiting.keys() - expansion.repositories().keys()
     if (any(gone.values()) or idle) and not store.leader.is_leading():
         raise NotLeading
-    for key, reason in moved.items():  # before it is forgotten where it waited: killed in between, it waits for both
-        store.status.unjudge(expansion.specs[key].source.repo.subject, {key: reason})
+    for url, mine in moved.items():  # before they are forgotten where they waited: killed in between, they wait for both
+        store.status.unjudge(url, mine)
     for url, keys in gone.items():
         store.status.forget_unjudged(url, keys)
     store.status.forget_waiting_at(idle)
-    urls = sorted({expansion.specs[key].source.repo.subject for key in there | moved.keys()})
+    urls = sorted({url for url, keys in there.items() if keys} | moved.keys())
     store.due.mark(Mark(Work("refresh", url), Lane.COMMIT, "new instances") for url in urls)
-    return frozenset(there | moved.keys())
+    return frozenset().union(*there.values(), *moved.values())
 
 
 def _url(expansion: Expansion, key: InstanceKey) -> str | None:
