@@ -118,10 +118,11 @@ def _fleet(store: Store) -> Iterator[Finding]:
     fleet = store.specs.fleet()
     for problem in fleet["problems"]:
         yield Finding("fail", "fleet", str(problem))
-    statuses = list(composed.statuses(store).values())
+    works = store.due.states()
+    statuses = [one for _, one in composed.each(store, works)]
     if not fleet["problems"]:
         yield Finding("ok", "fleet", f"{len(statuses)} instances at {str(fleet['revision'])[:12] or 'no revision yet'}")
-    oldest_s = metrics.oldest_unreconciled_s(store, statuses, store.due.states())
+    oldest_s = metrics.oldest_unreconciled_s(store, statuses, works)
     if oldest_s > OLD_S:
         yield Finding(
             "warn",

@@ -31,7 +31,10 @@ def settle(store: Store, expansion: Expansion) -> frozenset[InstanceKey]:
     idle = waiting.keys() - expansion.repositories().keys()
     if (any(gone.values()) or idle) and not store.leader.is_leading():
         raise NotLeading
-    for url, mine in moved.items():  # before they are forgotten where they waited: killed in between, they wait for both
+    for (
+        url,
+        mine,
+    ) in moved.items():  # before they are forgotten where they waited: killed in between, they wait for both
         store.status.unjudge(url, mine)
     for url, keys in gone.items():
         store.status.forget_unjudged(url, keys)

@@ -44,7 +44,7 @@ class Closures:
 
     def heads_of(self, url: str) -> Mapping[Ref, str]:
         """The heads of a repository."""
-        mine = {name: commit for name, commit in self.heads().items() if name.partition("\n")[0] == url}
+        mine = {name: commit for name, commit in self.heads().items() if url_in(name) == url}
         found = {}
         for name, commit in mine.items():
             ref = ref_in(name)
@@ -165,6 +165,11 @@ class Closures:
 def source_words(source: Source) -> str:
     """A source as `sources` of the specs keeps it."""
     return _field(source.repo.subject, source.ref)
+
+
+def url_in(words: str) -> str:
+    """What the look-up is called, in a source's words; "" of none."""
+    return words.partition("\n")[0]
 
 
 def ref_in(words: str) -> Ref | None:

@@ -17,6 +17,7 @@ from reconciler.model.spec import ClusterTarget
 from reconciler.model.status import InstanceStatus
 from workers.messages import Work
 from workers.store.batches import AT_ONCE, at_most
+from workers.store.closures import url_in
 from workers.store.store import Store
 from workers.store.tombstones import Tombstone
 
@@ -100,7 +101,7 @@ def _around(
         left=left,
         stones=store.tombstones.many(left),
         heads=behind,
-        opened=store.closures.open_of({key: sources[key].partition("\n")[0] for key in behind}),
+        opened=store.closures.open_of({key: url_in(sources[key]) for key in behind}),
         work=works,
         reasons=store.due.reasons(work for work, (state, _) in works.items() if state == "claimed"),
         opens_ms={name: _opens_ms(shut[name], due.get(Work("scan", name))) for name in names & shut.keys()},

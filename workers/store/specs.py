@@ -15,7 +15,7 @@ import redis
 from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import ClusterTarget, InstanceSpec, Ref, RepositoryAccess
 from workers.store.batches import at_most
-from workers.store.closures import Closures, ref_in, source_words
+from workers.store.closures import Closures, ref_in, source_words, url_in
 from workers.store.leader import Leader, NotLeading
 from workers.store.packed import pack, unpack
 from workers.store.status import StatusStore
@@ -77,7 +77,7 @@ class SpecStore:
         for some in at_most(now):
             texts, digests, sources, renamed = dict[str, bytes](), dict[str, str](), dict[str, str](), []
             for key in some:
-                digest, source, came_from = now[key], specs[key].source, _url(words.get(key, ""))
+                digest, source, came_from = now[key], specs[key].source, url_in(words.get(key, ""))
                 is_renamed = came_from not in ("", source.repo.subject)
                 if before.get(key) != digest or key.cluster in relabelled or is_renamed:
                     # Labels, and what look-ups are called, are in the text and not in the digest: nothing is wanted
@@ -135,7 +135,7 @@ class SpecStore:
             pipe.hdel(self._key("sources"), *fields)
             pipe.hset(self._key("left"), mapping={str(key): gone[key] for key in some})
         closures, status = Closures(pipe, self._prefix), StatusStore(pipe, self._prefix)
-        for url, keys in _grouped(gone, lambda key: _url(words.get(key, ""))):
+        for url, keys in _grouped(gone, lambda key: url_in(words.get(key, ""))):
             closures.forget(keys, url)
             status.forget_unjudged(url, keys)
         for cluster, keys in _grouped(gone, _cluster):
@@ -151,7 +151,7 @@ class SpecStore:
     ) -> None:
         """Instances whose look-up is called otherwise now: under the new name nobody knows what they read."""
         closures = Closures(pipe, self._prefix)
-        for url, keys in _grouped(renamed, lambda key: _url(words[key])):
+        for url, keys in _grouped(renamed, lambda key: url_in(words[key])):
             closures.forget(keys, url)
         for url, keys in _grouped(renamed, lambda key: specs[key].source.repo.subject):
             closures.reopen_all(url, dict.fromkeys(keys, ""))
@@ -170,7 +170,7 @@ class SpecStore:
     def labels(self) -> Iterator[tuple[InstanceKey, Mapping[str, str]]]:
         """What selectors ask of every instance of the fleet: the labels of its cluster, and over them its own. Few at a time
         are in memory, and no more is read of a spec; one that can't be read is missing."""
-        for some in at_most(self._digests("instances").items()):
+        for some in at_most(sorted(self._digests("instances").items())):
             raw = self._redis.hmget(self._key("specs"), [digest for _, digest in some])
             for (key, _), text in zip(some, map(unpack, raw), strict=True):
                 if text is not None:
@@ -186,7 +186,7 @@ class SpecStore:
         spec is read for it: one repository may serve a whole fleet."""
         found, known = dict[InstanceKey, Ref](), dict[str, Ref]()
         for key, words in (self.source_words() if keys is None else self.words_of(keys)).items():
-            if _url(words) == url and (ref := known.get(words) or ref_in(words)) is not None:
+            if url_in(words) == url and (ref := known.get(words) or ref_in(words)) is not None:
                 found[key] = known[words] = ref
         return found
 
@@ -198,7 +198,7 @@ class SpecStore:
 
     def sources(self) -> Mapping[InstanceKey, str]:
         """What the look-up of each instance's repository is called."""
-        return {key: _url(words) for key, words in self.source_words().items()}
+        return {key: url_in(words) for key, words in self.source_words().items()}
 
     def source_words(self) -> Mapping[InstanceKey, str]:
         """Each instance's source, in the words of `Closures.heads`."""
@@ -223,7 +223,7 @@ class SpecStore:
         return {key: InstanceSpec.model_validate_json(text) for key, text in found if text is not None}
 
     def instance_keys(self) -> frozenset[InstanceKey]:
-        return frozenset(self._digests("instances"))
+        return self._names("instances")
 
     def has(self, key: InstanceKey) -> bool:
         """Whether an instance is of the fleet."""
@@ -249,7 +249,7 @@ class SpecStore:
 
     def left(self) -> frozenset[InstanceKey]:
         """Instances that are gone from the fleet and not deleted."""
-        return frozenset(self._digests("left"))
+        return self._names("left")
 
     def forget_left(self, key: InstanceKey) -> None:
         """Drop an instance that left and was deleted."""
@@ -298,7 +298,10 @@ class SpecStore:
 
     def _digests(self, name: str) -> dict[InstanceKey, str]:
         found = self._redis.hgetall(self._key(name))
-        return {InstanceKey.parse(key.decode()): digest.decode() for key, digest in sorted(found.items())}
+        return {InstanceKey.parse(key.decode()): digest.decode() for key, digest in found.items()}
+
+    def _names(self, name: str) -> frozenset[InstanceKey]:
+        return frozenset(InstanceKey.parse(key.decode()) for key in self._redis.hkeys(self._key(name)))
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}{name}"
@@ -330,11 +333,6 @@ class _Known(Mapping[InstanceKey, InstanceSpec]):
 
     def __len__(self) -> int:
         return len(self._order)
-
-
-def _url(words: str) -> str:
-    """What the look-up is called, of a source's words; "" of none."""
-    return words.partition("\n")[0]
 
 
 def _cluster(key: InstanceKey) -> str:
