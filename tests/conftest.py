@@ -13,6 +13,7 @@ pytest_plugins = [
     "tests.fixtures.clusters",
     "tests.fixtures.git",
     "tests.fixtures.valkey",
+    "tests.fixtures.stores",
     "tests.fixtures.installation",
     "tests.fixtures.terminal",
 ]

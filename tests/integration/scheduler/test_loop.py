@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -126,11 +125,12 @@ def test_an_empty_redis_grants_nothing_for_a_lease_length_and_then_looks_before_
 def test_a_fleet_that_takes_longer_to_publish_than_the_lock_lasts_is_put_in_force(
     site: Site, valkey: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hasty = make_site(valkey, site.folder, site.clock, lock_s=2)
+    hasty = make_site(valkey, site.folder, site.clock, lock_s=3)
     announce, led = leaving.announce, []
 
     def slowly(*given: Any) -> None:
-        time.sleep(4)
+        site.store.redis.pexpire("undrift:leader", 2500)
+        eventually(lambda: site.store.redis.pttl("undrift:leader") > 2500, "the lock is renewed", 20)
         led.append(site.store.leader.leads())
         announce(*given)
 

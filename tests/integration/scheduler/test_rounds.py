@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from reconciler.clock import ManualClock
@@ -13,23 +11,10 @@ from tests.fleets import application, cluster, documents, fleet
 from workers.messages import DELIVER, Lane, Mark, Work
 from workers.scheduler import rounds
 from workers.scheduler.rounds import Rounds
-from workers.store import Store, open_store
+from workers.store import Store
 
 LEASE_S = 30.0
 SCAN, A, B, C = Work("scan", "eu-1"), *(Work("sync", f"default/{name}@eu-1") for name in "abc")
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def store(valkey: str, clock: ManualClock) -> Iterator[Store]:
-    opened = open_store(valkey, clock)
-    opened.due.seen_before(quarantine_s=0)
-    yield opened
-    opened.redis.close()
 
 
 @pytest.fixture

@@ -7,9 +7,8 @@ from itertools import islice
 
 import pytest
 
-from reconciler.clock import ManualClock
 from reconciler.model.instance import InstanceKey
-from workers.store import Store, open_store
+from workers.store import Store
 
 URL = "https://git.example.com/apps.git"
 FLEET = {
@@ -18,11 +17,10 @@ FLEET = {
 
 
 @pytest.fixture
-def store(valkey: str) -> Iterator[Store]:
-    opened = open_store(valkey, ManualClock())
-    opened.closures.reopen_all(URL, dict.fromkeys(FLEET, ""))
-    yield opened
-    opened.redis.close()
+def store(store: Store) -> Store:
+    """All of the fleet is open."""
+    store.closures.reopen_all(URL, dict.fromkeys(FLEET, ""))
+    return store
 
 
 def noted(store: Store) -> Iterator[list[object]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 import redis
@@ -19,19 +18,6 @@ from workers.store.leader import Leader, NotLeading
 
 LEASE_S = 30.0
 APP = Work("sync", "default/podinfo@eu-1")
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def store(valkey: str, clock: ManualClock) -> Iterator[Store]:
-    opened = open_store(valkey, clock)
-    opened.due.seen_before(quarantine_s=0)
-    yield opened
-    opened.redis.close()
 
 
 def granted(store: Store, work: Work = APP, lane: Lane = Lane.COMMIT) -> Grant:

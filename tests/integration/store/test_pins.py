@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
-from reconciler.clock import ManualClock
 from reconciler.fleet import expand
 from tests.fleets import cluster, documents, fleet
-from workers.store import Store, open_store
-
-
-@pytest.fixture
-def store(valkey: str) -> Iterator[Store]:
-    opened = open_store(valkey, ManualClock())
-    yield opened
-    opened.redis.close()
+from workers.store import Store
 
 
 def put_in_force(store: Store, *names: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
@@ -19,26 +19,13 @@ from reconciler.model.spec import InstanceSpec
 from reconciler.model.status import InstanceStatus
 from tests import worlds
 from workers.messages import Lane, Mark, Work
-from workers.store import Store, composed, open_store
+from workers.store import Store, composed
 from workers.store.batches import AT_ONCE
 from workers.store.packed import pack, unpack
 from workers.store.status import from_record
 from workers.store.tombstones import Tombstone, encode
 
 MEMBERS = [worlds.key("web", kind) for kind in ("Deployment", "Service", "ConfigMap")]
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def store(valkey: str, clock: ManualClock) -> Iterator[Store]:
-    opened = open_store(valkey, clock)
-    opened.due.seen_before(quarantine_s=0)
-    yield opened
-    opened.redis.close()
 
 
 @pytest.fixture

@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from reconciler.clock import ManualClock
 from reconciler.errors import GitCrowded
-from workers.store import Store, open_store
+from workers.store import Store
 from workers.store import visits as places
 from workers.store.visits import Visits
 
 URL = "https://git.example.com/apps.git"
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def store(valkey: str, clock: ManualClock) -> Iterator[Store]:
-    opened = open_store(valkey, clock)
-    yield opened
-    opened.redis.close()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -171,7 +170,6 @@ def test_a_sync_that_ended_during_the_scan_is_not_overwritten(site: Site, monkey
 
     def scan(*given: Any, **options: Any) -> Any:
         report = look(*given, **options)
-        time.sleep(0.01)
         site.run(Work("sync", str(site.key)))
         return report
 
