@@ -22,7 +22,7 @@ def run(site: Site, *, quick: bool, full: bool = False) -> dict[str, Any]:
     before_s = site.cpu_s() + site.redis_cpu_s()
     time.sleep(quiet_s)  # the measure is that nothing happens for so long
     took_s = time.monotonic() - begun
-    scan = site.store.status.scans().get("bench", {})
+    scan = site.store.looks.scans().get("bench", {})
     return {
         "applications": count,
         "seconds": round(took_s),

@@ -48,9 +48,9 @@ def _measured(site: Site, do: Any) -> dict[str, float]:
 
 def _scan(site: Site, times: int = 1) -> None:
     for _ in range(times):
-        before = site.store.status.scans().get("bench", {}).get("at")
+        before = site.store.looks.scans().get("bench", {}).get("at")
         site.store.due.mark([Mark(Work("scan", "bench"), Lane.OPERATOR, "bench")])
-        while site.store.status.scans().get("bench", {}).get("at") == before:
+        while site.store.looks.scans().get("bench", {}).get("at") == before:
             time.sleep(0.05)
 
 

@@ -114,13 +114,13 @@ def _tenant(site: Site, keys: list[InstanceKey], count: int) -> list[float]:
 def _fleet_commit(site: Site, keys: list[InstanceKey], scheduler: psutil.Process) -> dict[str, Any]:
     """An application's path changes in the fleet: when that is in force, how long single commits wait meanwhile, and the
     scheduler's memory after it."""
-    file, before = site.folder / "fleet" / "fleet.yaml", site.store.specs.fleet()["revision"]
+    file, before = site.folder / "fleet" / "fleet.yaml", site.store.fleet.told()["revision"]
     file.write_text(file.read_text().replace("path: app-7}", "path: app-7/base}"))
     mine = [key for key in keys if key.project == "p-0"]
     _reset(site)
     begun = time.monotonic()
     site.store.due.look_at_fleet()
-    while site.store.specs.fleet()["revision"] == before:
+    while site.store.fleet.told()["revision"] == before:
         work = Work("sync", str(mine.pop()))
         site.store.due.mark([Mark(work, Lane.COMMIT, "one commit", commit="f" * 40)])
         _expect(site, work)
@@ -178,7 +178,7 @@ def _fill(site: Site, keys: list[InstanceKey]) -> None:
             for key in some
         )
         for key in some:
-            site.store.status.remember(key, _memory(key, dice))
+            site.store.memories.put(key, _memory(key, dice))
         site.store.due.mark(
             Mark(
                 Work("sync", str(key)), Lane.PERIODIC, "periodic", at_ms=now_ms + int(dice.uniform(0, RESYNC_S) * 1000)
@@ -212,7 +212,9 @@ def _simulated(site: Site) -> subprocess.Popen[bytes]:
 def _waiting(site: Site) -> bool:
     now_ms = site.store.due.now_ms()
     return any(
-        state != "due" or at <= now_ms for work, (state, at) in site.store.due.states().items() if work.kind == "sync"
+        state != "due" or at <= now_ms
+        for work, (state, at) in site.store.queued.states().items()
+        if work.kind == "sync"
     )
 
 
@@ -226,7 +228,7 @@ def _expect(site: Site, work: Work) -> None:
 
 
 def _expect_all(site: Site) -> None:
-    rows: Any = {str(work): at for work, (state, at) in site.store.due.states().items() if state == "due"}
+    rows: Any = {str(work): at for work, (state, at) in site.store.queued.states().items() if state == "due"}
     if rows:
         site.store.redis.hset("bench:expected", mapping=rows)
 

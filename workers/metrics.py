@@ -51,7 +51,7 @@ dead man's switch is part of it."""
 
 Labels = tuple[str, str, str, str, str]
 Works = Mapping[Work, tuple[str, int]]
-"""What is due or leased, with its state and when, in milliseconds (`DueQueue.states`)."""
+"""What is due or leased, with its state and when, in milliseconds (`Queued.states`)."""
 
 
 def serve(address: str, store: Store | None = None) -> None:
@@ -101,7 +101,7 @@ class Fleet(Collector):
         return self._kept
 
     def _of_statuses(self) -> Iterator[Metric]:
-        works, now = self._store.due.states(), self._store.clock.now()
+        works, now = self._store.queued.states(), self._store.clock.now()
         counts, held, contested, oldest_s = Counter[Labels](), 0, 0, _longest_wait_s(self._store, works)
         for _, one in composed.each(self._store, works):
             counts[one.project, one.cluster, one.phase, one.sync, one.health] += 1
@@ -115,7 +115,7 @@ class Fleet(Collector):
 
     def _now(self) -> Iterator[Metric]:
         now = self._store.clock.now()
-        scans, lookups = self._store.status.scans().values(), self._store.status.lookups().values()
+        scans, lookups = self._store.looks.scans().values(), self._store.looks.lookups().values()
         yield _gauge("undrift_unreachable_clusters", sum(bool(one.get("error")) for one in scans))
         yield _gauge("undrift_failed_lookups", sum(bool(one.get("error")) for one in lookups))
         yield _gauge("undrift_brakes", sum(not one.is_over(now) for one in self._store.brakes.all().values()))
@@ -139,7 +139,7 @@ class Fleet(Collector):
         return found
 
     def _queue(self) -> Iterator[Metric]:
-        now_ms, waiting = self._store.due.now_ms(), self._store.due.waiting()
+        now_ms, waiting = self._store.due.now_ms(), self._store.queued.waiting()
         depth = GaugeMetricFamily("undrift_queue_depth", METRICS["undrift_queue_depth"], labels=["kind"])
         wait = GaugeMetricFamily("undrift_queue_wait_seconds", METRICS["undrift_queue_wait_seconds"], labels=["kind"])
         for kind in KINDS:
@@ -147,7 +147,7 @@ class Fleet(Collector):
             depth.add_metric([kind], count)
             wait.add_metric([kind], max(0, now_ms - since_ms) / 1000)
         yield from (depth, wait)
-        yield _gauge("undrift_leases", self._store.due.leases())
+        yield _gauge("undrift_leases", self._store.queued.leases())
 
     def _durations(self, name: str, labels: list[str]) -> Metric:
         found = HistogramMetricFamily(name, METRICS[name], labels=labels)

@@ -39,10 +39,12 @@ class Known:
     """What is known of a repository's instances.
 
     `heads` is the commit through which all instances of a ref were judged, save for the `open` ones, which are judged
-    singly. `reading` gives those that read in one of some folders, or more; `everyone` gives all of them.
+    singly; `refs` are those of which that is to be learnt. `reading` gives those that read in one of some folders, or more;
+    `everyone` gives all of them.
     """
 
     heads: Mapping[Ref, str] = field(default_factory=dict)
+    refs: frozenset[Ref] = frozenset()
     open: tuple[Watched, ...] = ()
     reading: Callable[[Collection[str]], Iterable[Watched]] = lambda _: ()
     everyone: Callable[[], Iterable[Watched]] = lambda: ()
@@ -69,7 +71,7 @@ def refresh(access: RepositoryAccess, known: Known, rooms: Rooms) -> RefreshRepo
     """
     with rooms.source.connected(access):
         refs = rooms.source.refs(access)
-        commits, lost = _commits({*known.heads, *(one.ref for one in known.open)}, refs)
+        commits, lost = _commits({*known.heads, *known.refs, *(one.ref for one in known.open)}, refs)
         # A known one may be named as open, too, when it is synced just now: its last word counts.
         news = {one.instance: one for one in known.open if one.ref in commits and commits[one.ref] != one.commit}
         moves = {ref: commit for ref, commit in commits.items() if known.heads.get(ref, commit) != commit}

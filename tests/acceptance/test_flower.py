@@ -90,7 +90,7 @@ def store(valkey: str) -> Iterator[Store]:
     opened = open_store(valkey, SystemClock())
     opened.due.seen_before(quarantine_s=0.0)  # or nothing is granted
     expansion = expand(fleet(documents(application("podinfo"), cluster("eu-1"))), previous={})
-    opened.specs.publish(expansion.specs, expansion.clusters, expansion.repositories())
+    opened.fleet.publish(expansion.specs, expansion.clusters, expansion.repositories())
     yield opened
     opened.redis.close()
 
@@ -143,7 +143,7 @@ def test_a_resync_sent_through_its_api_makes_the_instance_due(acting_flower: Flo
     answer = acting_flower.ask("POST", RESYNC, json={"kwargs": {"application": "podinfo", "reason": "asked by Ann"}})
 
     assert answer.status == 200
-    eventually(lambda: store.due.states(), "the task has run", 15.0)
+    eventually(lambda: store.queued.states(), "the task has run", 15.0)
     (grant,) = store.due.grant(1, 5.0)
     assert (grant.work, grant.lane) == (Work("sync", "default/podinfo@eu-1"), Lane.OPERATOR)
     assert grant.reasons == ("asked by Ann",)
@@ -158,7 +158,7 @@ def test_a_refused_resync_says_why_in_flower(acting_flower: Flower, worker: None
 
     eventually(told, "the refusal is shown", 15.0)
     assert "nothing in the fleet is meant by 'podinof'" in told()["exception"]
-    assert store.due.states() == {}
+    assert store.queued.states() == {}
 
 
 def test_another_sites_page_cannot_start_a_task(acting_flower: Flower, store: Store):

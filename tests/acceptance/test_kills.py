@@ -50,7 +50,7 @@ def running(install: Install, cluster: Running, prefix: str, workers: int = 2) -
 def leases(installation: Installation) -> set[tuple[str, bytes]]:
     """Every lease that is held or granted now, with its fence."""
     redis, found = installation.store.redis, set()
-    for work in installation.store.due.states():
+    for work in installation.store.queued.states():
         fence: bytes | None = redis.hget(f"undrift:lease:{work}", "fence")  # type: ignore[assignment]  # synchronous
         if fence is not None:
             found.add((str(work), fence))
@@ -140,14 +140,14 @@ def test_a_poisonous_instance_is_parked_after_three_children(install: Install, b
 
     from workers.messages import Lane, Mark, Work
 
-    queue, work = installation.store.due, Work("sync", str(key))
-    queue.mark([Mark(work, Lane.COMMIT, "a test's word")])  # nothing is due merely because Redis was empty
+    store, work = installation.store, Work("sync", str(key))
+    store.due.mark([Mark(work, Lane.COMMIT, "a test's word")])  # nothing is due merely because Redis was empty
     installation.store.slots.beat("a test's hand", 1, datetime.now(UTC))
     for _ in range(3):
         eventually(lambda: _claimed(installation, work), "it was granted", LEASE_S * 4)
         installation.store.slots.beat("a test's hand", 1, datetime.now(UTC))
 
-    eventually(lambda: work in queue.parked(), "it is parked", LEASE_S * 3)
+    eventually(lambda: work in store.queued.parked(), "it is parked", LEASE_S * 3)
     status = installation.store.status.get(key)
     assert (status.phase, status.reason) == ("Failed", "KillsItsWorker")
 

@@ -21,6 +21,8 @@ from reconciler.clock import ManualClock
 from workers import embedded
 from workers.messages import Grant, Lane, Mark, Work
 from workers.store.due import MOST_ATTEMPTS, DueQueue, Most
+from workers.store.keys import PREFIX
+from workers.store.queued import Queued
 
 LEASE_S = 30.0
 GIT = "https://git@git.example.com:8443/apps.git"
@@ -79,7 +81,7 @@ class Queue(RuleBasedStateMachine):
         super().__init__()
         self.client.flushall()
         self.clock = ManualClock()
-        self.queue = DueQueue(self.client, self.clock)
+        self.queue, self.queued = DueQueue(self.client, self.clock), Queued(self.client, self.clock, PREFIX)
         self.queue.seen_before(quarantine_s=0)
         self.wishes: dict[Work, Wish] = {}
         self.granted: dict[Work, Grant] = {}
@@ -107,7 +109,7 @@ class Queue(RuleBasedStateMachine):
 
     @rule(budget=st.integers(0, 4))
     def grant(self, budget: int) -> None:
-        shut = self.queue.shut_until()
+        shut = self.queued.shut_until()
         found = self.queue.grant(budget, LEASE_S, MOST)
 
         assert len(found) <= budget
@@ -195,7 +197,7 @@ class Queue(RuleBasedStateMachine):
     @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:
         grant = self.granted[data.draw(st.sampled_from(sorted(self.granted)))]
-        held = self.queue.states()[grant.work][0] == "claimed"
+        held = self.queued.states()[grant.work][0] == "claimed"
 
         assert self.queue.release(grant.work, grant.fence) != held
 
@@ -216,7 +218,7 @@ class Queue(RuleBasedStateMachine):
             if hopeless and wish is not None and wish.lane <= Lane.COMMIT:
                 del self.attempts[lost.work]
             assert lost.is_parked == (hopeless and (wish is None or wish.lane > Lane.COMMIT))
-            self.give_back(grant, self.queue.states()[lost.work][1] if not lost.is_parked else 0)
+            self.give_back(grant, self.queued.states()[lost.work][1] if not lost.is_parked else 0)
             if lost.is_parked:
                 assert set(lost.requests) == self.wishes.pop(lost.work).requests
                 self.parked.add(lost.work)
@@ -232,20 +234,20 @@ class Queue(RuleBasedStateMachine):
 
     @rule(destination=st.sampled_from(DESTINATIONS), seconds=st.sampled_from([5, 40, 7000]))
     def shut(self, destination: str, seconds: int) -> None:
-        before = self.queue.shut_until().get(destination)
+        before = self.queued.shut_until().get(destination)
 
         assert self.queue.shut(destination, seconds) == (before is None)
 
         until = self.queue.now_ms() + min(seconds, 3600) * 1000
-        assert self.queue.shut_until()[destination] == max(until, before or 0), "never for shorter than it was"
+        assert self.queued.shut_until()[destination] == max(until, before or 0), "never for shorter than it was"
 
     @rule(destination=st.sampled_from(DESTINATIONS))
     def open(self, destination: str) -> None:
-        was_shut = destination in self.queue.shut_until()
+        was_shut = destination in self.queued.shut_until()
 
         assert self.queue.open(destination) == was_shut
 
-        assert destination not in self.queue.shut_until()
+        assert destination not in self.queued.shut_until()
 
     @rule(seconds=st.sampled_from([1, 5, 11, 29, 31, 61]))
     def time_passes(self, seconds: int) -> None:
@@ -274,12 +276,12 @@ class Queue(RuleBasedStateMachine):
 
     @invariant()
     def what_is_wished_for_waits_and_nothing_else(self) -> None:
-        states = self.queue.states()
+        states = self.queued.states()
         assert {work for work, (state, _) in states.items() if state != "due"} == set(self.granted)
         assert {work for work, (state, _) in states.items() if state == "due"} == set(self.wishes) - set(self.granted)
-        assert self.queue.parked() == self.parked
+        assert self.queued.parked() == self.parked
         claimed = {work for work, (state, _) in states.items() if state == "claimed"}
-        assert self.queue.waiting_in_broker() == len(self.granted) - len(claimed)
+        assert self.queued.waiting_in_broker() == len(self.granted) - len(claimed)
 
     @invariant()
     def what_is_leased_is_counted_where_it_goes(self) -> None:
@@ -319,7 +321,7 @@ class Queue(RuleBasedStateMachine):
         return here + spare >= most
 
     def may_be_shut(self, work: Work) -> bool:
-        return self.wishes[work].lane is not Lane.OPERATOR and work.destination in self.queue.shut_until()
+        return self.wishes[work].lane is not Lane.OPERATOR and work.destination in self.queued.shut_until()
 
     def blocked(self) -> dict[Work, float]:
         rows = self.client.zrange("undrift:quarantine", 0, -1, withscores=True)

@@ -112,7 +112,12 @@ class Fleet:
 
     def look(self) -> RefreshReport:
         opened = tuple(self.watched(one, commit) for one, commit in self.open.items())
-        known = Known(self.heads, opened, self.reading, lambda: [self.watched(key(name)) for name in APPS])
+        known = Known(
+            heads=self.heads,
+            open=opened,
+            reading=self.reading,
+            everyone=lambda: [self.watched(key(name)) for name in APPS],
+        )
         report = refresh(ACCESS, known, SimpleNamespace(source=self.repository))  # type: ignore[arg-type]  # its source only
         self.heads |= report.heads
         for one in report.changed:

@@ -28,6 +28,7 @@ SETTERS = {
     "workers/tasks/leaving.py",
     "workers/tasks/doing.py",
     "workers/tasks/judging.py",
+    "workers/tasks/recorded.py",
     "workers/tasks/syncing.py",
 }
 """The modules that write a reason; each word in them that looks like a code is one, or stands below."""

@@ -76,7 +76,7 @@ def _show(store: Store, name: str) -> tuple[Counter[str], int]:
     with closing(wiring.rooms()) as rooms:
         for key, spec in sorted(store.specs.on_cluster(name).items()):
             try:
-                found = preview(spec, ORDER, store.status.memory(key), rooms)
+                found = preview(spec, ORDER, store.memories.get(key), rooms)
             except UndriftError as error:
                 failed += 1
                 print(f"{key.short}: {error.reason}: {error.message}")

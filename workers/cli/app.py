@@ -245,7 +245,7 @@ def approve(
     if held != plan:
         what = f"the held plan is {held}, not {plan}" if held else "no plan of it is held"
         raise selecting.NotFound(f"{key.short}: {what}; look at `undrift app plan {key.short}`")
-    store.status.approve(key, plan)
+    store.approvals.put(key, plan)
     now, who = store.clock.now(), brakes.who()
     store.events.append(now, "instance", str(key), "Approved", f"plan {plan} approved by {who}")
     store.outbox.put(now, "approve", str(key), by=who, plan=plan, message=f"plan {plan} is let through")

@@ -34,7 +34,7 @@ FAILED, UNREACHABLE = 3, 5
 def list_(chosen: Output = Format.TABLE) -> None:
     """List clusters, when each was seen last, and how its instances do."""
     store = wiring.store()
-    now, scans, found = store.clock.now(), store.status.scans(), composed.statuses(store).values()
+    now, scans, found = store.clock.now(), store.looks.scans(), composed.statuses(store).values()
     instances = Counter(one.cluster for one in found)
     synced = Counter(one.cluster for one in found if one.sync == "Synced")
     items: list[dict[str, Any]] = []
@@ -105,7 +105,7 @@ def forget(
     store.pins.drop(name)
     store.pins.deactivate(name)
     mine = store.specs.on_cluster(name)
-    store.status.forget_memories(mine)
+    store.memories.forget(mine)
     store.status.amend(mine, _unknown)
     store.outbox.put(store.clock.now(), "forget", f"cluster:{name}", by=brakes.who(), reason=reason)
     if name in store.specs.clusters():

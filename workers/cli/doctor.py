@@ -115,10 +115,10 @@ def _processes(store: Store) -> Iterator[Finding]:
 
 
 def _fleet(store: Store) -> Iterator[Finding]:
-    fleet = store.specs.fleet()
+    fleet = store.fleet.told()
     for problem in fleet["problems"]:
         yield Finding("fail", "fleet", str(problem))
-    works = store.due.states()
+    works = store.queued.states()
     statuses = [one for _, one in composed.each(store, works)]
     if not fleet["problems"]:
         yield Finding("ok", "fleet", f"{len(statuses)} instances at {str(fleet['revision'])[:12] or 'no revision yet'}")

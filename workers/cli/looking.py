@@ -36,7 +36,7 @@ def plan(name: Name, chosen: Output = Format.TABLE) -> None:
     key = selecting.one(store, name)
     spec = selecting.spec_of(store, key)
     with closing(wiring.rooms()) as rooms:
-        found = preview(spec, _order(store, spec), store.status.memory(key), rooms)
+        found = preview(spec, _order(store, spec), store.memories.get(key), rooms)
     if chosen in (Format.JSON, Format.YAML):
         (output.show_json if chosen is Format.JSON else output.show_yaml)(_plan_json(found))
     else:
@@ -49,7 +49,7 @@ def _order(store: Store, spec: InstanceSpec) -> Order:
         reasons=("preview",),
         commit=store.closures.head(spec.source) or None,
         by_operator=True,
-        approved_plan=store.status.approval(spec.key),
+        approved_plan=store.approvals.get(spec.key),
     )
 
 
@@ -112,7 +112,7 @@ def diff(
     key = selecting.one(store, name)
     spec = selecting.spec_of(store, key)
     with closing(wiring.rooms()) as rooms:
-        found = preview(spec, _order(store, spec), store.status.memory(key), rooms)
+        found = preview(spec, _order(store, spec), store.memories.get(key), rooms)
         changes = diffs(spec, found, rooms) if not foreign else ()
     if foreign:
         _print_foreign(store, key, found, chosen)
@@ -175,7 +175,7 @@ def manifests(name: Name, chosen: Output = Format.YAML) -> None:
     key = selecting.one(store, name)
     spec = selecting.spec_of(store, key)
     with closing(wiring.rooms()) as rooms:
-        found = preview(spec, _order(store, spec), store.status.memory(key), rooms)
+        found = preview(spec, _order(store, spec), store.memories.get(key), rooms)
     bodies = [mask.masked(one.body) for one in found.desired]
     if chosen is Format.JSON:
         output.show_json(bodies)
@@ -202,7 +202,7 @@ def history_of(store: Store, key: InstanceKey, *, quiet: bool = False) -> list[d
     """The history in the inventory, with what is not flushed yet before it. Empty for a cluster that is away if `quiet`."""
     target = store.specs.cluster(key.cluster)
     entries = []
-    memory = store.status.memory(key)
+    memory = store.memories.get(key)
     if target is not None:
         rooms = wiring.open_rooms(wiring.settings())
         try:

@@ -30,7 +30,7 @@ def list_(chosen: Output = Format.TABLE) -> None:
     """List repositories, when each was looked at last, and what went wrong. One that projects reach in different ways is
     listed once for each: URL (PROJECT)."""
     store = wiring.store()
-    lookups, now = store.status.lookups(), store.clock.now()
+    lookups, now = store.looks.lookups(), store.clock.now()
     users = Counter(store.specs.sources().values())
     items: list[dict[str, Any]] = [
         {

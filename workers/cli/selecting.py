@@ -106,7 +106,7 @@ def _is_named(key: InstanceKey, name: str) -> bool:
 
 def _told_of(store: Store, name: str) -> str:
     """What the fleet's files say of an application that has no instance: its problems, and that it selects nothing."""
-    known = store.specs.fleet()
+    known = store.fleet.told()
     word = re.compile(rf"(?<![\w-]){re.escape(name.rpartition('/')[2].partition('@')[0])}(?![\w-])")
     told = [one for one in (*known["problems"], *known["notes"]) if name and word.search(one)]
     return "".join(f"\n  {one}" for one in told)

@@ -21,8 +21,8 @@ def status(chosen: Annotated[Format, typer.Option("-o", "--output")] = Format.TA
     """Say how many instances are how, what is wrong, and whether everything runs."""
     store = wiring.store()
     found = composed.statuses(store)
-    errors = {name: scan["error"] for name, scan in store.status.scans().items() if scan.get("error")}
-    fleet, workers = store.specs.fleet(), store.slots.alive(store.clock.now())
+    errors = {name: scan["error"] for name, scan in store.looks.scans().items() if scan.get("error")}
+    fleet, workers = store.fleet.told(), store.slots.alive(store.clock.now())
     document: dict[str, Any] = {
         "fleet": {"revision": fleet["revision"], "problems": fleet["problems"], "notes": fleet["notes"]},
         "instances": len(found),
@@ -30,11 +30,11 @@ def status(chosen: Annotated[Format, typer.Option("-o", "--output")] = Format.TA
         "phase": Counter(one.phase for one in found.values()),
         "health": Counter(one.health for one in found.values()),
         "clusters": len(store.specs.clusters()),
-        "unreadable": {url: row["error"] for url, row in sorted(store.status.lookups().items()) if row.get("error")},
+        "unreadable": {url: row["error"] for url, row in sorted(store.looks.lookups().items()) if row.get("error")},
         "unreachable": sorted(errors),
         "brakes": [one.sentence for one in store.brakes.all().values() if not one.is_over(store.clock.now())],
         "workers": workers,
-        "waitingInBroker": store.due.waiting_in_broker(),
+        "waitingInBroker": store.queued.waiting_in_broker(),
     }
     if chosen is Format.JSON:
         output.show_json(document)

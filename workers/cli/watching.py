@@ -34,7 +34,7 @@ class Watch:
         """What is not up yet, in words; empty when everything is."""
         try:
             alive = len(self._store.slots.alive(self._store.clock.now()))
-            fleet = self._store.specs.fleet()
+            fleet = self._store.fleet.told()
         except redis.RedisError:
             return "Redis does not answer"
         if not fleet["revision"] and not fleet["problems"]:
@@ -69,7 +69,7 @@ class Watch:
     def problems(self) -> list[str]:
         """What is wrong in the fleet's files, and what selects nothing."""
         try:
-            fleet = self._store.specs.fleet()
+            fleet = self._store.fleet.told()
         except redis.RedisError:
             return []
         return [*fleet["problems"], *fleet["notes"]]

@@ -28,8 +28,8 @@ from workers.scheduler.records import Records
 from workers.scheduler.rescue import rescue
 from workers.store import Store
 from workers.store.due import Most
+from workers.store.fleet import names_of
 from workers.store.leader import NotLeading
-from workers.store.specs import names_of
 
 log = structlog.get_logger()
 
@@ -86,7 +86,6 @@ class Scheduler:
         self._looking: futures.Future[tuple[Expansion, Mapping[InstanceKey, str]] | None] | None = None
         self._rounds = rounds.Rounds(store)
         self._leads = False
-        self._rebuilds = False
         self._problem = ""
 
     def run(self, stop: threading.Event) -> None:
@@ -133,7 +132,7 @@ class Scheduler:
         except JournalBroken as error:
             self._say_once(error)
             return
-        self._rebuilds = not self._store.due.seen_before(quarantine_s=0.0)
+        self._store.due.seen_before(quarantine_s=0.0)
 
     def _say_once(self, error: JournalBroken) -> None:
         """What is frozen can't be known, so nothing is granted until the journal and its copy can be read."""
@@ -169,7 +168,7 @@ class Scheduler:
         self._store.events.append(
             self._clock.now(), "scheduler", "redis", "RedisEmpty", "Redis was empty; everything is rebuilt"
         )
-        self._rebuilds, self._look_at_s = True, 0.0
+        self._look_at_s = 0.0
         if self._expansion is not None:
             self._publish(self._expansion)
 
@@ -223,18 +222,14 @@ class Scheduler:
             self._store.clocks.lead()
 
     def _note_fleet_error(self, error: UndriftError) -> None:
-        known = self._store.specs.fleet()
+        known = self._store.fleet.told()
         if [error.message] != known["problems"]:
-            self._store.specs.note_fleet(str(known["revision"]), [error.message])
+            self._store.fleet.note(str(known["revision"]), [error.message])
             self._store.events.append(self._clock.now(), "fleet", "fleet", error.reason, error.message)
             log.warning("fleet_unreadable", error=error.message)
 
     def _publish(self, expansion: Expansion, names: Mapping[InstanceKey, str] | None = None) -> None:
-        """Put an expansion in force, and make due what is new or wanted differently; of a large fleet this takes longer than
-        the leader's lock lasts.
-
-        In a Redis that was empty everything looks new, and nothing is due merely because of that: the scans will tell.
-        """
+        """Put an expansion in force; of a large fleet this takes longer than the leader's lock lasts."""
         try:
             with self._store.leader.kept(LONGEST_STEP_S):
                 self._put_in_force(expansion, names)
@@ -250,19 +245,16 @@ class Scheduler:
         # Announced before it is published: a leader that is killed in between finds it still to be announced.
         self._store.due.forget(Work("sync", str(key)) for key in expansion.left)
         leaving.announce(self._store, expansion, expansion.left, previous)
-        stored = self._store.specs.publish(
+        stored = self._store.fleet.publish(
             expansion.specs,
             expansion.clusters,
             expansion.repositories(),
             leader=self._store.leader,
             names=names,
-            why_new="" if self._rebuilds else "new",
-            why_changed="fleet changed",
         )
         self._expansion, self._token = expansion, stored.token
-        self._store.specs.note_fleet(self._revision, sentences(expansion.problems), sentences(expansion.notes))
+        self._store.fleet.note(self._revision, sentences(expansion.problems), sentences(expansion.notes))
         self._store.due.forget(Work("sync", str(key)) for key in stored.left - expansion.left)
-        self._rebuilds = False
         self._rounds.begin(expansion, tells=self._pace.tells, is_first=True)
         for problem in expansion.problems:
             log.warning("fleet_problem", problem=str(problem))
@@ -279,7 +271,7 @@ class Scheduler:
         """Now and then, and when a worker met something unknown: whether all that should be there is there."""
         self._check_at_s = self._clock.boot_s() + CHECK_EVERY_S
         mine = self._expansion
-        if mine is not None and not self._store.specs.is_published(self._token, len(mine.specs)):
+        if mine is not None and not self._store.fleet.is_published(self._token, len(mine.specs)):
             self._publish(mine)
         elif self._rounds.is_over:
             self._rounds.begin(mine, tells=self._pace.tells)
@@ -287,7 +279,7 @@ class Scheduler:
     def _hand_out(self) -> int:
         """Lease what the workers can take and hand it to them; how many more they could have taken."""
         slots = sum(self._store.slots.alive(self._clock.now()).values())
-        room = MESSAGES_PER_SLOT * slots - self._store.due.waiting_in_broker()
+        room = MESSAGES_PER_SLOT * slots - self._store.queued.waiting_in_broker()
         grants = self._store.due.grant(min(room, GRANTS_A_TURN), self._pace.lease_s, self._pace.most)
         if grants:
             self._send(grants)

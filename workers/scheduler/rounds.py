@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import gc
 import random
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
+
+import redis
 
 from reconciler import process
 from reconciler.fleet import Expansion
@@ -31,6 +34,7 @@ class Rounds:
     def __init__(self, store: Store) -> None:
         self._store, self._dice = store, random.Random()
         self._left: Iterator[list[Mark]] | None = None
+        self._again: Callable[[], Iterator[Mark]] = lambda: iter(())
         self._is_first = False
 
     @property
@@ -41,11 +45,21 @@ class Rounds:
         """Go the rounds from the beginning; notices come around without a fleet, too. `is_first`: of a fleet that was just
         put in force."""
         self._is_first = is_first
-        marks = [Mark(DELIVER, Lane.COMMIT, "look")] if tells else []
-        self._left = at_most(self._all(marks, expansion), WORKS_A_STEP)
+        self._again = partial(self._all, expansion, tells=tells)
+        self._left = at_most(self._again(), WORKS_A_STEP)
 
     def go_on(self) -> None:
-        """Make due what is missing in the next pieces. Raises NotLeading when another may have replaced the fleet."""
+        """Make due what is missing in the next pieces; all of it anew when Redis went away in the middle.
+
+        Raises RedisError, and NotLeading when another may have replaced the fleet.
+        """
+        try:
+            self._take_steps()
+        except redis.RedisError:
+            self._left = at_most(self._again(), WORKS_A_STEP)
+            raise
+
+    def _take_steps(self) -> None:
         begun_s = self._store.clock.boot_s()
         while self._left is not None and self._store.clock.boot_s() - begun_s < LONGEST_S:
             some = next(self._left, None)
@@ -58,8 +72,9 @@ class Rounds:
             missing = self._store.due.missing(one.work for one in some)
             self._store.due.mark(one for one in some if one.work in missing)
 
-    def _all(self, marks: list[Mark], expansion: Expansion | None) -> Iterator[Mark]:
-        yield from marks
+    def _all(self, expansion: Expansion | None, *, tells: bool) -> Iterator[Mark]:
+        if tells:
+            yield Mark(DELIVER, Lane.COMMIT, "look")
         if expansion is not None:
             unjudged = waiting.settle(self._store, expansion)
             yield from everything(expansion, unjudged, self._store.due.now_ms(), self._dice)

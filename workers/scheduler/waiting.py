@@ -19,7 +19,7 @@ def settle(store: Store, expansion: Expansion) -> frozenset[InstanceKey]:
 
     Raises NotLeading rather than go by a fleet that another leader may have replaced.
     """
-    waiting = store.status.unjudged_anywhere()
+    waiting = store.unjudged.anywhere()
     there = {url: {key for key in reasons if _url(expansion, key) == url} for url, reasons in waiting.items()}
     gone = {url: reasons.keys() - there[url] for url, reasons in waiting.items()}
     moved: dict[str, dict[InstanceKey, str]] = {}
@@ -31,14 +31,11 @@ def settle(store: Store, expansion: Expansion) -> frozenset[InstanceKey]:
     idle = waiting.keys() - expansion.repositories().keys()
     if (any(gone.values()) or idle) and not store.leader.is_leading():
         raise NotLeading
-    for (
-        url,
-        mine,
-    ) in moved.items():  # before they are forgotten where they waited: killed in between, they wait for both
-        store.status.unjudge(url, mine)
+    for url, mine in moved.items():
+        store.unjudged.add(url, mine)  # before it is forgotten where it waited: killed in between, it waits for both
     for url, keys in gone.items():
-        store.status.forget_unjudged(url, keys)
-    store.status.forget_waiting_at(idle)
+        store.unjudged.forget(url, keys)
+    store.unjudged.forget_urls(idle)
     urls = sorted({url for url, keys in there.items() if keys} | moved.keys())
     store.due.mark(Mark(Work("refresh", url), Lane.COMMIT, "new instances") for url in urls)
     return frozenset().union(*there.values(), *moved.values())

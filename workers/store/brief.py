@@ -15,18 +15,22 @@ from reconciler.model.record import Memory
 from reconciler.model.spec import InstanceSpec
 from reconciler.model.status import InstanceStatus
 from workers.messages import Mark
+from workers.store.approvals import Approvals
 from workers.store.brakes import widest
 from workers.store.closures import Closures
 from workers.store.due import wishes
 from workers.store.events import Events
+from workers.store.looks import Looks
+from workers.store.memories import Memories, memory_from_json
 from workers.store.meters import Meters
 from workers.store.outbox import Outbox
 from workers.store.packed import unpack
 from workers.store.requests import Requests
 from workers.store.scripts import script
 from workers.store.specs import SpecStore
-from workers.store.status import StatusStore, blank, memory_from_json
+from workers.store.status import StatusStore, blank
 from workers.store.tombstones import Tombstone, Tombstones, decode
+from workers.store.unjudged import Unjudged
 
 MARK = "MARK"
 """No command of Redis but one of `queue.lua`."""
@@ -87,6 +91,10 @@ class Results:
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._kept: Any = client.pipeline(transaction=False)  # never executed: it only collects the commands
         self.status = StatusStore(self._kept, prefix)
+        self.memories = Memories(self._kept, prefix)
+        self.approvals = Approvals(self._kept, prefix)
+        self.unjudged = Unjudged(self._kept, prefix)
+        self.looks = Looks(self._kept, prefix)
         self.closures = Closures(self._kept, prefix)
         self.events = Events(self._kept, prefix)
         self.requests = Requests(self._kept, prefix)

@@ -48,15 +48,15 @@ def statuses(store: Store, keys: Collection[InstanceKey] | None = None) -> dict[
     """Every instance of the fleet, and those that left it and still own objects, in the order of their keys; or those of
     `keys` that are so, of which alone something is read."""
     if keys is None or len(keys) > AT_ONCE:  # the whole queue is read sooner than so many works one by one
-        return dict(each(store, store.due.states(), keys))
+        return dict(each(store, store.queued.states(), keys))
     works = [Work("sync", str(key)) for key in keys] + [Work("scan", name) for name in {key.cluster for key in keys}]
-    return dict(each(store, store.due.states_of(works), keys))
+    return dict(each(store, store.queued.states_of(works), keys))
 
 
 def each(
     store: Store, due: Mapping[Work, tuple[str, int]], keys: Collection[InstanceKey] | None = None
 ) -> Iterator[tuple[InstanceKey, InstanceStatus]]:
-    """The same one by one, few at a time in memory. `due` is what `DueQueue.states` says.
+    """The same one by one, few at a time in memory. `due` is what `Queued.states` says.
 
     It may be older than the statuses, by seconds in a large fleet. What it calls leased is asked anew, so nothing reads
     Syncing once it ended. What it calls due may have been synced since: that reads Queued a little too long. What has come
@@ -83,7 +83,7 @@ def _around(
     leased = [work for work, (state, _) in works.items() if state != "due"]
     for work in leased:
         del works[work]
-    works |= store.due.states_of(leased)
+    works |= store.queued.states_of(leased)
     fleet, left = store.specs.standing(stored)
     # The heads before what is open: a commit opens what it concerns before it becomes a head.
     heads, sources = store.closures.heads(), store.specs.words_of(stored)
@@ -94,7 +94,7 @@ def _around(
     }
     names = {key.cluster for key in stored}
     targets |= {name: store.specs.cluster(name) for name in names if name not in targets}
-    shut = store.due.shut_until()
+    shut = store.queued.shut_until()
     return _Around(
         now=store.clock.now(),
         fleet=fleet,
@@ -103,10 +103,10 @@ def _around(
         heads=behind,
         opened=store.closures.open_of({key: url_in(sources[key]) for key in behind}),
         work=works,
-        reasons=store.due.reasons(work for work, (state, _) in works.items() if state == "claimed"),
+        reasons=store.queued.reasons(work for work, (state, _) in works.items() if state == "claimed"),
         opens_ms={name: _opens_ms(shut[name], due.get(Work("scan", name))) for name in names & shut.keys()},
         brakes=store.brakes.all(),
-        scans=store.status.scans(names),
+        scans=store.looks.scans(names),
         targets=targets,
     )
 
@@ -131,7 +131,7 @@ def _told(key: InstanceKey, status: InstanceStatus, around: _Around) -> Instance
 def seen(store: Store, keys: Collection[InstanceKey]) -> Mapping[InstanceKey, InstanceStatus]:
     """These as they read now by when their clusters were looked at, whatever is due or leased."""
     names = {key.cluster for key in keys}
-    targets, scans = {one: store.specs.cluster(one) for one in names}, {one: store.status.scan(one) for one in names}
+    targets, scans = {one: store.specs.cluster(one) for one in names}, {one: store.looks.scan(one) for one in names}
     now = store.clock.now()
     return {
         key: _aged(status, targets[key.cluster], scans[key.cluster], now)

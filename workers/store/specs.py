@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from itertools import groupby
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -15,25 +12,11 @@ import redis
 from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import ClusterTarget, InstanceSpec, Ref, RepositoryAccess
 from workers.store.batches import at_most
-from workers.store.closures import Closures, ref_in, source_words, url_in
-from workers.store.leader import Leader, NotLeading
-from workers.store.packed import pack, unpack
-from workers.store.status import StatusStore
+from workers.store.closures import ref_in, url_in
+from workers.store.packed import unpack
 
 READ_AHEAD = 100
 """Specs that are read at once, where one after the other is asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """What publishing changed: instances that are new, and those whose spec is another now."""
-
-    new: frozenset[InstanceKey]
-    changed: frozenset[InstanceKey]
-    left: frozenset[InstanceKey] = frozenset()
-    """Those that were published until now; what they own stays."""
-    token: str = ""
-    """Names what was put there, for `is_published`."""
 
 
 class SpecStore:
@@ -43,134 +26,26 @@ class SpecStore:
         self._redis: Any = client
         self._prefix = prefix
 
-    def publish(
-        self,
-        specs: Mapping[InstanceKey, InstanceSpec],
-        clusters: Mapping[str, ClusterTarget],
-        repositories: Mapping[str, RepositoryAccess],
-        *,
-        leader: Leader | None = None,
-        names: Mapping[InstanceKey, str] | None = None,
-        why_new: str = "",
-        why_changed: str = "",
-    ) -> Published:
-        """Replace the fleet in one step. Specs that nobody has any more are dropped; those of what left are kept.
-
-        `names` are those of `names_of`, which takes seconds for a large fleet. With a reason, what is new or wanted
-        differently waits from the same step on to be judged by the next look at its repository. Raises NotLeading when
-        another has led since `leader` did: one that slept must not put an old fleet in force.
-        """
-        before, old = self._digests("instances"), self.clusters()
-        words = self.source_words()
-        relabelled = {name for name, one in clusters.items() if name in old and old[name].labels != one.labels}
-        now = names_of(specs) if names is None else names
-        gone = {key: digest for key, digest in before.items() if key not in now}
-        new = frozenset(now.keys() - before.keys())
-        changed = frozenset(key for key, digest in now.items() if before.get(key, digest) != digest)
-        token = secrets.token_hex(8)
-        pipe = self._redis.pipeline()
-        if leader is not None:
-            leader.watch(pipe)
-        self._drop(pipe, gone, words)
-        self._add(pipe, new)
-        mine = dict[int, str]()  # applications share their sources
-        for some in at_most(now):
-            texts, digests, sources, renamed = dict[str, bytes](), dict[str, str](), dict[str, str](), []
-            for key in some:
-                digest, source, came_from = now[key], specs[key].source, url_in(words.get(key, ""))
-                is_renamed = came_from not in ("", source.repo.subject)
-                if before.get(key) != digest or key.cluster in relabelled or is_renamed:
-                    # Labels, and what look-ups are called, are in the text and not in the digest: nothing is wanted
-                    # differently.
-                    texts[digest] = pack(specs[key].to_json())
-                if before.get(key) != digest:
-                    digests[str(key)] = digest
-                if id(source) not in mine:
-                    mine[id(source)] = source_words(source)
-                if words.get(key) != mine[id(source)]:
-                    sources[str(key)] = mine[id(source)]
-                if is_renamed:
-                    renamed.append(key)
-            for name, rows in (("specs", texts), ("instances", digests), ("sources", sources)):
-                if rows:
-                    pipe.hset(self._key(name), mapping=rows)
-            self._rename(pipe, renamed, specs, words)
-        status = StatusStore(pipe, self._prefix)
-        for keys, why in ((new, why_new), (changed, why_changed)):
-            for url, some in _grouped(keys if why else (), lambda key: specs[key].source.repo.subject):
-                status.unjudge(url, dict.fromkeys(some, why))
-        self._replace(pipe, "clusters", {name: one.model_dump_json(by_alias=True) for name, one in clusters.items()})
-        self._replace(
-            pipe, "repositories", {url: one.model_dump_json(by_alias=True) for url, one in repositories.items()}
-        )
-        pipe.set(self._key("published"), token)
-        try:
-            pipe.execute()
-        except redis.WatchError as error:
-            raise NotLeading from error
-        self._drop_unused()
-        return Published(new, changed, frozenset(gone), token)
-
-    def is_published(self, token: str, count: int) -> bool:
-        """Whether the fleet of so many instances that `publish` gave this token stands as it was put there."""
-        pipe = self._redis.pipeline(transaction=False)
-        pipe.get(self._key("published"))
-        pipe.hlen(self._key("instances"))
-        return bool(pipe.execute() == [token.encode(), count])
-
-    def _add(self, pipe: Any, new: Collection[InstanceKey]) -> None:
-        """What came back is wanted again, whatever was asked while it was away."""
-        for some in at_most(new):
-            pipe.hdel(self._key("left"), *map(str, some))
-            pipe.srem(self._key("teardown"), *map(str, some))
-        for cluster, keys in _grouped(new, _cluster):
-            for some in at_most(keys):
-                pipe.sadd(self._key(f"on:{cluster}"), *map(str, some))
-
-    def _drop(self, pipe: Any, gone: Mapping[InstanceKey, str], words: Mapping[InstanceKey, str]) -> None:
-        """What is gone keeps its spec, under `left`, and nothing else."""
-        for some in at_most(gone):
-            fields = list(map(str, some))
-            pipe.hdel(self._key("instances"), *fields)
-            pipe.hdel(self._key("sources"), *fields)
-            pipe.hset(self._key("left"), mapping={str(key): gone[key] for key in some})
-        closures, status = Closures(pipe, self._prefix), StatusStore(pipe, self._prefix)
-        for url, keys in _grouped(gone, lambda key: url_in(words.get(key, ""))):
-            closures.forget(keys, url)
-            status.forget_unjudged(url, keys)
-        for cluster, keys in _grouped(gone, _cluster):
-            for some in at_most(keys):
-                pipe.srem(self._key(f"on:{cluster}"), *map(str, some))
-
-    def _rename(
-        self,
-        pipe: Any,
-        renamed: Collection[InstanceKey],
-        specs: Mapping[InstanceKey, InstanceSpec],
-        words: Mapping[InstanceKey, str],
-    ) -> None:
-        """Instances whose look-up is called otherwise now: under the new name nobody knows what they read."""
-        closures = Closures(pipe, self._prefix)
-        for url, keys in _grouped(renamed, lambda key: url_in(words[key])):
-            closures.forget(keys, url)
-        for url, keys in _grouped(renamed, lambda key: specs[key].source.repo.subject):
-            closures.reopen_all(url, dict.fromkeys(keys, ""))
-
     def get(self, key: InstanceKey) -> InstanceSpec | None:
         """The instance's spec, also of one that left the fleet; None when it is not known here."""
         digest = self._redis.hget(self._key("instances"), str(key)) or self._redis.hget(self._key("left"), str(key))
         raw = unpack(self._redis.hget(self._key("specs"), digest)) if digest else None
         return InstanceSpec.model_validate_json(raw) if raw else None
 
+    def digests(self) -> dict[InstanceKey, str]:
+        """The name of each instance's spec."""
+        found = self._redis.hgetall(self._key("instances"))
+        return {InstanceKey.parse(key.decode()): digest.decode() for key, digest in found.items()}
+
     def known(self) -> Mapping[InstanceKey, InstanceSpec]:
         """Every instance of the fleet as it is published now, each spec read when it is asked for; one that can't be read is
         missing to `get`. For the leader, which alone publishes."""
-        return _Known(self._digests("instances"), self._read)
+        return _Known(self.digests(), self._read)
 
     def labels(self) -> Iterator[tuple[InstanceKey, Mapping[str, str]]]:
         """What selectors ask of every instance of the fleet: the labels of its cluster, and over them its own. Few at a time
         are in memory, and no more is read of a spec; one that can't be read is missing."""
-        for some in at_most(sorted(self._digests("instances").items())):
+        for some in at_most(sorted(self.digests().items())):
             raw = self._redis.hmget(self._key("specs"), [digest for _, digest in some])
             for (key, _), text in zip(some, map(unpack, raw), strict=True):
                 if text is not None:
@@ -276,30 +151,6 @@ class SpecStore:
         found = self._redis.hgetall(self._key("repositories"))
         return {url.decode(): RepositoryAccess.model_validate_json(raw) for url, raw in sorted(found.items())}
 
-    def note_fleet(self, revision: str, problems: Iterable[str], notes: Iterable[str] = ()) -> None:
-        """Keep which revision of the fleet is in force, what is wrong with it, and what is worth knowing."""
-        row = {"revision": revision, "problems": list(problems), "notes": list(notes)}
-        self._redis.set(self._key("fleet"), orjson.dumps(row))
-
-    def fleet(self) -> Mapping[str, Any]:
-        raw = self._redis.get(self._key("fleet"))
-        return {"revision": "", "problems": [], "notes": [], **(orjson.loads(raw) if raw else {})}
-
-    def _replace(self, pipe: Any, name: str, rows: Mapping[str, str]) -> None:
-        pipe.delete(self._key(name))
-        if rows:
-            pipe.hset(self._key(name), mapping=rows)
-
-    def _drop_unused(self) -> None:
-        stored = self._redis.hkeys(self._key("specs"))  # before who uses them: a text is never older than its use
-        used = {*self._redis.hvals(self._key("instances")), *self._redis.hvals(self._key("left"))}
-        for some in at_most(one for one in stored if one not in used):
-            self._redis.hdel(self._key("specs"), *some)
-
-    def _digests(self, name: str) -> dict[InstanceKey, str]:
-        found = self._redis.hgetall(self._key(name))
-        return {InstanceKey.parse(key.decode()): digest.decode() for key, digest in found.items()}
-
     def _names(self, name: str) -> frozenset[InstanceKey]:
         return frozenset(InstanceKey.parse(key.decode()) for key in self._redis.hkeys(self._key(name)))
 
@@ -333,17 +184,3 @@ class _Known(Mapping[InstanceKey, InstanceSpec]):
 
     def __len__(self) -> int:
         return len(self._order)
-
-
-def _cluster(key: InstanceKey) -> str:
-    return key.cluster
-
-
-def _grouped(keys: Iterable[InstanceKey], by: Callable[[InstanceKey], str]) -> Iterator[tuple[str, list[InstanceKey]]]:
-    for name, some in groupby(sorted(keys, key=by), key=by):
-        yield name, list(some)
-
-
-def names_of(specs: Mapping[InstanceKey, InstanceSpec]) -> Mapping[InstanceKey, str]:
-    """What specs are stored by: 128 bits of their digests, since these stand twice for each instance."""
-    return {key: spec.digest.removeprefix("sha256:")[:32] for key, spec in specs.items()}

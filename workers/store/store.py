@@ -8,24 +8,30 @@ from typing import Any
 import redis
 
 from reconciler.clock import Clock
+from workers.store.approvals import Approvals
 from workers.store.brakes import Brakes
 from workers.store.brief import Briefs, Results
 from workers.store.clocks import Clocks
 from workers.store.closures import Closures
 from workers.store.due import DueQueue
 from workers.store.events import Events
+from workers.store.fleet import FleetStore
 from workers.store.keys import PREFIX
 from workers.store.leader import Leader
+from workers.store.looks import Looks
+from workers.store.memories import Memories
 from workers.store.meters import Meters
 from workers.store.notices import Notices
 from workers.store.outbox import Outbox
 from workers.store.pins import Pins
+from workers.store.queued import Queued
 from workers.store.requests import Requests
 from workers.store.shares import Shares
 from workers.store.slots import WorkerSlots
 from workers.store.specs import SpecStore
 from workers.store.status import StatusStore
 from workers.store.tombstones import Tombstones
+from workers.store.unjudged import Unjudged
 from workers.store.visits import Visits
 
 SOCKET_TIMEOUT_S = 30.0
@@ -46,8 +52,14 @@ class Store:
 
     redis: redis.Redis
     due: DueQueue
+    queued: Queued
+    fleet: FleetStore
     specs: SpecStore
     status: StatusStore
+    memories: Memories
+    looks: Looks
+    unjudged: Unjudged
+    approvals: Approvals
     closures: Closures
     events: Events
     requests: Requests
@@ -84,8 +96,14 @@ def open_store(url: str, clock: Clock, *, prefix: str = PREFIX) -> Store:
     return Store(
         redis=client,
         due=DueQueue(client, clock, prefix),
+        queued=Queued(client, clock, prefix),
+        fleet=FleetStore(client, prefix),
         specs=SpecStore(client, prefix),
         status=StatusStore(client, prefix),
+        memories=Memories(client, prefix),
+        looks=Looks(client, prefix),
+        unjudged=Unjudged(client, prefix),
+        approvals=Approvals(client, prefix),
         closures=Closures(client, prefix),
         events=Events(client, prefix),
         requests=Requests(client, prefix),

@@ -77,9 +77,9 @@ def _look(store: Store, delivery: Delivery) -> tuple[Delivery, dict[str, Told]]:
 def _current(store: Store, now: datetime) -> notify.Current:
     """What `app list`, the scans, the look-ups and the freezes say, sorted into topics."""
     clusters, repositories = store.specs.clusters(), store.specs.repositories()
-    scans, lookups = store.status.scans(), store.status.lookups()
+    scans, lookups = store.looks.scans(), store.looks.lookups()
     return notify.current(
-        composed.each(store, store.due.states()),
+        composed.each(store, store.queued.states()),
         store.specs.sources(),
         {name: _trouble(row) for name, row in scans.items() if row.get("error") and name in clusters},
         {url: _trouble(row) for url, row in lookups.items() if row.get("error") and url in repositories},

@@ -15,6 +15,7 @@ from datetime import datetime
 import structlog
 
 from reconciler.model.instance import InstanceKey
+from reconciler.model.inventory import Applied
 from reconciler.model.record import Memory
 from reconciler.model.spec import InstanceSpec
 from reconciler.model.status import DriftEntry, InstanceStatus
@@ -42,9 +43,9 @@ class Known:
     @classmethod
     def read(cls, specs: Mapping[InstanceKey, InstanceSpec]) -> Known:
         """The fences before the memories: a sync that ends in between is then taken to have ended since."""
-        status = wiring.store().status
-        fences = {key: one.fence for key, one in status.many(specs).items()}
-        return cls(specs, fences, status.memories(specs))
+        store = wiring.store()
+        fences = {key: one.fence for key, one in store.status.many(specs).items()}
+        return cls(specs, fences, store.memories.many(specs))
 
     def is_passed(self, key: InstanceKey, status: InstanceStatus) -> bool:
         """Whether a sync of it has ended since."""
@@ -54,7 +55,7 @@ class Known:
 def judge_all(report: ScanReport, known: Known) -> None:
     """Make due what drifted or has no proof, keep what was proven, and say what has left the fleet."""
     store = wiring.store()
-    busy = store.due.leased(Work("sync", str(key)) for key in known.specs)
+    busy = store.queued.leased(Work("sync", str(key)) for key in known.specs)
     statuses = store.status.many(known.specs)
     free = [
         key for key in known.specs if Work("sync", str(key)) not in busy and not known.is_passed(key, statuses[key])
@@ -82,15 +83,19 @@ def judge_all(report: ScanReport, known: Known) -> None:
 def _marks(
     keys: list[InstanceKey], statuses: Mapping[InstanceKey, InstanceStatus], report: ScanReport, known: Known
 ) -> Iterator[Mark]:
-    store = wiring.store()
+    store, restored = wiring.store(), set[str]()
     for key in keys:
         spec, finding, memory = known.specs[key], report.findings.get(key), known.memories.get(key)
-        _restore(spec, finding, memory)
+        if finding is not None and finding.applied is not None and memory is None:
+            _restore(spec, finding.applied)
+            restored.add(spec.source.repo.subject)
         if mark := _mark(spec, finding, statuses[key], memory, store.clock.now()):
             yield mark
         elif memory is not None and _asked_otherwise(memory, report):
             at_ms = store.due.now_ms() + int(_dice.uniform(0, SPREAD_S) * 1000)
             yield Mark(Work("sync", str(key)), Lane.PERIODIC, "its cluster serves other kinds", at_ms=at_ms)
+    # Until it was compared whether what they read is as it is now, nobody says that they are in sync.
+    yield from (Mark(Work("refresh", url), Lane.COMMIT, "restored instances") for url in sorted(restored))
 
 
 def _asked_otherwise(memory: Memory, report: ScanReport) -> bool:
@@ -99,13 +104,10 @@ def _asked_otherwise(memory: Memory, report: ScanReport) -> bool:
     return bool(report.capabilities) and any(report.capabilities.get(name) != said for name, said in asked.items())
 
 
-def _restore(spec: InstanceSpec, finding: Finding | None, memory: Memory | None) -> None:
+def _restore(spec: InstanceSpec, applied: Applied) -> None:
     """After a loss of Redis the inventory's proof is the memory again, so nothing is rendered to learn what it knows."""
-    if finding is None or finding.applied is None or memory is not None:
-        return
-    applied, store = finding.applied, wiring.store()
-    closure = applied.closure if applied.complete else None
-    store.status.remember_first(spec.key, Memory(unflushed=applied, closure=closure))
+    store, closure = wiring.store(), applied.closure if applied.complete else None
+    store.memories.put_first(spec.key, Memory(unflushed=applied, closure=closure))
     store.closures.reopen(spec.key, spec.source.repo.subject)  # the next look compares what it read
 
 
@@ -185,13 +187,15 @@ def _tell_strays(report: ScanReport, known: Known) -> None:
     store = wiring.store()
     messages = _left(report, known.specs)
     store.status.amend(messages, lambda key, status: _as_left(status, messages[key]))
-    store.status.note_strays(report.cluster, messages)
-    told = store.status.strays(report.cluster)
+    store.looks.note_strays(report.cluster, messages)
+    told = store.looks.strays(report.cluster)
     gone = told - report.findings.keys() - known.specs.keys()
     gone -= store.specs.left() if gone else frozenset()
     for key in gone:
         store.status.forget(key)
-    store.status.forget_strays(report.cluster, gone | (told & known.specs.keys()))
+        store.approvals.drop(key)
+    store.memories.forget(gone)
+    store.looks.forget_strays(report.cluster, gone | (told & known.specs.keys()))
 
 
 def _left(report: ScanReport, specs: Mapping[InstanceKey, InstanceSpec]) -> Mapping[InstanceKey, str]:

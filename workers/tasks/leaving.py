@@ -58,6 +58,8 @@ def leave(brief: Brief, grant: Grant, guard: RedisGuard, results: Results) -> Ma
     results.specs.forget_left(key)
     results.tombstones.drop(key)
     results.status.forget(key)
+    results.memories.forget([key])
+    results.approvals.drop(key)
     message = {
         "Delete": _what_was_deleted(report),
         "Orphan": "released: its inventory is deleted, its objects stay",

@@ -58,12 +58,12 @@ def _refresh(url: str, grant: Grant, results: Results) -> Mark | None:
         wishes = (Mark(Work("sync", str(key)), Lane.COMMIT, reason) for key, reason in unjudged.items())
         found = store.results()
         found.mark(wishes, store.due.now_ms())
-        found.status.forget_unjudged(url, unjudged)
+        found.unjudged.forget(url, unjudged)
         _in_steps(grant, found)
         outcome: dict[str, object] = {"phase": "Failed", "reason": error.reason, "message": error.message}
     else:
         _spread(url, report, unjudged, known, partial(_in_steps, grant))
-        results.status.note_lookup(url, store.clock.now())
+        results.looks.note_lookup(url, store.clock.now())
         if not is_whole:
             results.closures.note_whole(url)
         outcome = {"phase": "Idle", "reason": "Looked", "changed": len(report.changed), "looked": report.looked}
@@ -75,7 +75,7 @@ def _unjudged(url: str) -> Mapping[InstanceKey, str]:
     """The instances of a repository that its look is to make due whatever it finds, and why. One that uses another by now,
     or not this one yet, is left to the scheduler."""
     store = wiring.store()
-    waiting = store.status.unjudged(url)
+    waiting = store.unjudged.at(url)
     return {key: waiting[key] for key in store.specs.refs(url, waiting)}
 
 
@@ -99,10 +99,10 @@ def _known(url: str, unjudged: Mapping[InstanceKey, str], results: Results) -> K
 
 def _all_open(url: str, unjudged: Mapping[InstanceKey, str]) -> Known:
     """Each instance of a repository is looked at, and what it reads is learnt anew: after a loss of Redis, and every few
-    hours."""
+    hours. Also where nothing is known of any: each of a thousand syncs would ask the Git host itself."""
     store = wiring.store()
     refs, opened = store.specs.refs(url), store.closures.open(url)
-    return Known(open=tuple(_open_ones(refs, opened, unjudged)))
+    return Known(refs=frozenset(refs.values()), open=tuple(_open_ones(refs, opened, unjudged)))
 
 
 def _open_ones(
@@ -111,7 +111,7 @@ def _open_ones(
     """Those that are judged singly. One of which nothing at all is known is left out: after a loss of Redis it is the scan
     that tells whether it needs a sync. One that waits to be synced at a commit is concerned by every other."""
     store = wiring.store()
-    closures = store.status.closures(refs)
+    closures = store.memories.closures(refs)
     strange = [key for key in refs if not (key in unjudged or opened.get(key) or key in closures)]
     never = {key for key, status in store.status.each(strange) if status.reason == NEVER_SYNCED}
     for key, ref in refs.items():
@@ -139,14 +139,14 @@ def _everyone(url: str) -> list[Watched]:
 
 def _with_closures(refs: Mapping[InstanceKey, Ref]) -> list[Watched]:
     """After a failure nothing is known of what a render reads, and any commit may mend it."""
-    closures = wiring.store().status.closures(refs)
+    closures = wiring.store().memories.closures(refs)
     return [Watched(key, ref, closure=closures.get(key)) for key, ref in refs.items()]
 
 
 def _note_failure(url: str, error: UndriftError, results: Results) -> None:
     store = wiring.store()
-    known = store.status.lookups().get(url, {}).get("error")
-    results.status.note_lookup(url, store.clock.now(), error.message, error.reason)
+    known = store.looks.lookups().get(url, {}).get("error")
+    results.looks.note_lookup(url, store.clock.now(), error.message, error.reason)
     if known != error.message:
         results.events.append(store.clock.now(), "repository", url, error.reason, error.message)
     log.warning("lookup_failed", url=url, reason=error.reason)
@@ -175,7 +175,7 @@ def _spread(
     )
     gone = (Mark(Work("sync", str(key)), Lane.COMMIT, "its ref is missing") for key in sorted(missing))
     begun.mark(gone, store.due.now_ms())
-    begun.status.forget_unjudged(url, unjudged)  # with the wishes: one that is changed again from now on waits anew
+    begun.unjudged.forget(url, unjudged)  # with the wishes: one that is changed again from now on waits anew
     mend(begun)
     still = store.closures.still_open(url, report.changed)  # one that was synced meanwhile stays known
     wished.closures.reopen_all(url, {key: report.changed[key] for key in report.changed if key in still})

@@ -45,17 +45,17 @@ def _scan(name: str, grant: Grant, guard: RedisGuard, results: Results) -> Mark 
         results.outcome = "Failed"
         if isinstance(error, ClusterIdentityChanged):
             store.pins.note_stranger(name, error.message)
-            store.status.forget_memories(specs)
+            store.memories.forget(specs)
     else:
         guard.remaining_s()  # what was seen long ago is told by nobody
-        if SILENT in grant.reasons or store.status.scan(name).get("error"):
+        if SILENT in grant.reasons or store.looks.scan(name).get("error"):
             store.due.open(name)  # what it asked for itself lasts
-        store.status.note_scan(name, report.began_at, requests=report.requests)
+        store.looks.note_scan(name, report.began_at, requests=report.requests)
         results.meters.count_answers(name, report.answers)
         applied = [one.applied for one in report.findings.values() if one.applied is not None]
-        store.status.note_kinds(name, (key for one in applied for key in one.proofs))
+        store.looks.note_kinds(name, (key for one in applied for key in one.proofs))
         judge_all(report, known)
-        if store.status.is_trash_day(name, store.clock.now()):
+        if store.looks.is_trash_day(name, store.clock.now()):
             _empty_old_trash(target, guard)
     results.requests.answer(grant.requests, name, {"phase": "Idle", "reason": "Scanned"})
     return Mark(Work("scan", name), Lane.DRIFT, "periodic", at_ms=store.due.now_ms() + _every_ms(target))
@@ -80,8 +80,8 @@ def _every_ms(target: ClusterTarget) -> int:
 
 def _note_failure(target: ClusterTarget, error: UndriftError) -> None:
     store = wiring.store()
-    known = store.status.scan(target.name).get("error")
-    store.status.note_scan(target.name, store.clock.now(), error=error.message, reason=error.reason)
+    known = store.looks.scan(target.name).get("error")
+    store.looks.note_scan(target.name, store.clock.now(), error=error.message, reason=error.reason)
     if known != error.message:
         store.events.append(store.clock.now(), "cluster", target.name, error.reason, error.message)
     log.warning("scan_failed", cluster=target.name, reason=error.reason)

@@ -22,11 +22,11 @@ from reconciler.source import folders_read
 from workers import pinning, wiring
 from workers.messages import Grant, Lane, Mark, Work
 from workers.scheduler import due_times
-from workers.store import status as statuses
 from workers.store.brief import Brief, Results
 from workers.store.guard import RedisGuard
 from workers.tasks.leased import run_leased
 from workers.tasks.leaving import leave
+from workers.tasks.recorded import from_record
 from workers.tasks.scanning import SILENT, spared_s
 
 log = structlog.get_logger()
@@ -115,14 +115,14 @@ def _order(brief: Brief, grant: Grant) -> Order:
 def _keep(spec: InstanceSpec, record: SyncRecord, brief: Brief, grant: Grant, results: Results) -> Mark:
     """Note what the pass found, tell who asked for it, and say when the next one is."""
     key, before = spec.key, brief.status
-    status = statuses.from_record(record, before)
+    status = from_record(record, before)
     again = due_times.next_sync(spec, record, status.failures, _dice)
-    results.status.remember(key, record.memory)
+    results.memories.put(key, record.memory)
     results.status.put(status)
     if brief.approval and record.phase is not Phase.FAILED:
-        results.status.drop_approval(key)
+        results.approvals.drop(key)
     if record.wrote and record.memory.unflushed is not None:
-        results.status.note_kinds(key.cluster, record.memory.unflushed.proofs)
+        results.looks.note_kinds(key.cluster, record.memory.unflushed.proofs)
     again = _note_closure(spec, record, again, results)
     if (status.phase, status.reason, status.message) != (before.phase, before.reason, before.message):
         results.events.append(record.finished_at, "instance", str(key), record.reason, record.message)

@@ -42,7 +42,7 @@ class ClusterWatch:
     def tend(self) -> None:
         """Watch the kinds that are new, and now and then those whose watch has ended, since only a kind that is refused or
         not served ends it. A scan looks at what was before the first."""
-        wanted, now_s = self._store.status.kinds(self._target.name), self._store.clock.boot_s()
+        wanted, now_s = self._store.looks.kinds(self._target.name), self._store.clock.boot_s()
         missing = {kind for kind in wanted if self._begun_s.get(kind, -AGAIN_S) + AGAIN_S <= now_s} - self._living()
         if not missing:
             return
@@ -101,7 +101,7 @@ class ClusterWatch:
                     by_instance.setdefault(instance, []).append(key)
             specs = self._store.specs.many(by_instance)
             meant = {key: by_instance[key] for key, spec in specs.items() if spec.drift.action != "Ignore"}
-            memories = self._store.status.memories(meant)
+            memories = self._store.memories.many(meant)
             now = self._store.clock.now()
             self._store.due.mark(
                 Mark(

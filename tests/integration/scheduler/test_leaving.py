@@ -158,9 +158,9 @@ def test_what_is_put_back_as_another_leaves_is_not_due_to_leave(two: Site) -> No
     look(two)
 
     assert set(two.store.tombstones.all()) == {A}
-    due = two.store.due.states()[Work("sync", str(A))][1]
+    due = two.store.queued.states()[Work("sync", str(A))][1]
     assert due == int(two.store.tombstones.all()[A].due.timestamp() * 1000)
-    assert Work("sync", str(B)) not in two.store.due.states()
+    assert Work("sync", str(B)) not in two.store.queued.states()
 
 
 def test_its_own_words_say_how_long_and_what_becomes_of_it(two: Site) -> None:

@@ -67,7 +67,7 @@ class Site:
         return sorted(str(one.work) for one in self.sent)
 
     def unjudged(self) -> dict[str, str]:
-        found = self.store.status.unjudged_anywhere()
+        found = self.store.unjudged.anywhere()
         return {str(key): reason for reasons in found.values() for key, reason in reasons.items()}
 
     def finish(self) -> None:
@@ -119,7 +119,7 @@ def test_an_empty_redis_grants_nothing_for_a_lease_length_and_then_looks_before_
     site.clock.advance(LEASE_S)
 
     assert site.turn() == ["refresh https://git.example.com/apps.git", "scan eu-1"]
-    assert site.store.due.states()[Work("sync", "default/a@eu-1")][0] == "due"
+    assert site.store.queued.states()[Work("sync", "default/a@eu-1")][0] == "due"
 
 
 def test_a_fleet_that_takes_longer_to_publish_than_the_lock_lasts_is_put_in_force(
@@ -180,7 +180,7 @@ def test_what_redis_took_without_an_answer_and_git_took_back_is_not_run_on(
     running.write("b.yaml", application("b"))
     running.clock.advance(POLL_S)
     with monkeypatch.context() as broken:
-        broken.setattr(running.store.specs, "note_fleet", lambda *_: raises(redis.ConnectionError("away")))
+        broken.setattr(running.store.fleet, "note", lambda *_: raises(redis.ConnectionError("away")))
         with pytest.raises(redis.ConnectionError):
             running.scheduler.turn()
     assert len(running.store.specs.instance_keys()) == 2
@@ -245,7 +245,7 @@ def test_a_new_leader_keeps_what_is_on_a_cluster_whose_document_broke(
 
     other.turn()
 
-    assert other.store.specs.fleet()["problems"]
+    assert other.store.fleet.told()["problems"]
     assert dict(other.store.specs.known()) == before
     assert len(before) == 3
     other.store.redis.close()
@@ -274,7 +274,7 @@ def test_a_changed_spec_is_due_by_a_look_and_a_broken_file_changes_nothing(runni
 
     assert "sync default/a@eu-1" not in running.turn()
     assert [str(key) for key in running.store.specs.instance_keys()] == ["default/a@eu-1"]
-    assert running.store.specs.fleet()["problems"]
+    assert running.store.fleet.told()["problems"]
 
 
 def test_an_application_that_left_the_fleet_says_so_and_is_not_due(running: Site) -> None:
@@ -284,7 +284,7 @@ def test_an_application_that_left_the_fleet_says_so_and_is_not_due(running: Site
     assert "sync default/a@eu-1" not in running.turn()
     (status,) = composed.statuses(running.store).values()
     assert status.reason == "LeftTheFleet"
-    assert Work("sync", "default/a@eu-1") not in running.store.due.states()
+    assert Work("sync", "default/a@eu-1") not in running.store.queued.states()
 
 
 def test_a_fleet_that_cannot_be_read_keeps_what_is_in_force(running: Site) -> None:
@@ -294,7 +294,7 @@ def test_a_fleet_that_cannot_be_read_keeps_what_is_in_force(running: Site) -> No
     running.turn()
 
     assert len(running.store.specs.instance_keys()) == 1
-    assert "does not exist" in running.store.specs.fleet()["problems"][0]
+    assert "does not exist" in running.store.fleet.told()["problems"][0]
 
 
 def test_a_wiped_redis_is_noticed_published_again_and_quarantined(running: Site) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
+import redis
 
 from reconciler.clock import ManualClock
 from reconciler.fleet import Expansion, expand
@@ -26,7 +29,7 @@ def test_what_nothing_makes_run_is_due_some_time_and_the_rest_stays_as_it_is(sto
     store.due.mark([Mark(A, Lane.COMMIT, "push", commit="new")])
     store.leader.leads()
     (url,) = expansion.repositories()
-    store.status.unjudge(url, {InstanceKey.parse("b@eu-1"): "new"})
+    store.unjudged.add(url, {InstanceKey.parse("b@eu-1"): "new"})
     going = Rounds(store)
 
     going.begin(expansion, tells=True)
@@ -34,7 +37,7 @@ def test_what_nothing_makes_run_is_due_some_time_and_the_rest_stays_as_it_is(sto
 
     assert going.is_over
     now_ms = store.due.now_ms()
-    states = store.due.states()
+    states = store.queued.states()
     assert {work: at <= now_ms for work, (_, at) in states.items() if work.kind != "refresh"} == {
         A: True,
         C: False,
@@ -55,7 +58,7 @@ def test_a_large_fleet_is_gone_through_in_several_turns(
     going.begin(expansion, tells=False)
     while not going.is_over:
         going.go_on()
-        seen.append(len(store.due.states()))
+        seen.append(len(store.queued.states()))
 
     assert seen == [2, 4, 5, 5]
 
@@ -68,7 +71,7 @@ def test_leased_and_parked_work_is_not_missing_and_an_entry_that_was_lost_is(sto
         clock.advance(LEASE_S + 1)
         store.due.expire(LEASE_S)
         clock.advance(LEASE_S * 16)
-    assert store.due.parked() == {A}
+    assert store.queued.parked() == {A}
     store.due.mark([Mark(B, Lane.COMMIT, "push")])
     store.due.grant(1, LEASE_S)
     store.due.mark([Mark(C, Lane.COMMIT, "push")])
@@ -78,3 +81,28 @@ def test_leased_and_parked_work_is_not_missing_and_an_entry_that_was_lost_is(sto
         store.redis.delete(name)
 
     assert store.due.missing([A, B, C, SCAN]) == {SCAN, C}
+
+
+def test_rounds_that_redis_left_in_the_middle_are_gone_again(
+    store: Store, expansion: Expansion, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(rounds, "WORKS_A_STEP", 2)
+    missing, asked = store.due.missing, []
+
+    def away_once(works: Iterable[Work]) -> frozenset[Work]:
+        asked.append(list(works))
+        if len(asked) == 2:
+            raise redis.ConnectionError("it went away")
+        return missing(asked[-1])
+
+    monkeypatch.setattr(store.due, "missing", away_once)
+    going = Rounds(store)
+
+    going.begin(expansion, tells=False)
+    with pytest.raises(redis.ConnectionError):
+        going.go_on()
+    assert not going.is_over
+    going.go_on()
+
+    assert going.is_over
+    assert {SCAN, A, B, C} <= store.queued.states().keys()

@@ -56,8 +56,8 @@ def test_a_delivery_that_killed_three_workers_is_not_parked(valkey: str, tmp_pat
         site.sent.clear()
         site.clock.advance(LEASE_S + 1)
         site.turn()
-    assert site.store.due.parked() == frozenset()
-    assert DELIVER in site.store.due.states()
+    assert site.store.queued.parked() == frozenset()
+    assert DELIVER in site.store.queued.states()
 
 
 def test_without_a_webhook_nothing_comes_around_and_what_was_kept_is_dropped(valkey: str, tmp_path: Path):
@@ -67,7 +67,7 @@ def test_without_a_webhook_nothing_comes_around_and_what_was_kept_is_dropped(val
 
     assert "deliver webhook" not in begun(site)
     assert site.store.notices.book() == {}
-    assert DELIVER not in site.store.due.states()
+    assert DELIVER not in site.store.queued.states()
 
 
 def test_the_book_is_read_as_it_was_written(valkey: str, tmp_path: Path):

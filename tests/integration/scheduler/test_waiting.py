@@ -22,44 +22,44 @@ A, B = InstanceKey.parse("default/a@eu-1"), InstanceKey.parse("default/b@eu-1")
 
 
 def test_what_comes_to_use_another_repository_waits_for_that_one_only(running: Site) -> None:
-    running.store.status.unjudge(APPS, {A: "new"})
+    running.store.unjudged.add(APPS, {A: "new"})
     running.write("a.yaml", application("a").replace("apps.git", "other.git"))
     running.clock.advance(POLL_S)
 
     assert f"refresh {OTHER}" in running.turn()
-    assert running.store.status.unjudged_anywhere() == {OTHER: {A: "fleet changed"}}
+    assert running.store.unjudged.anywhere() == {OTHER: {A: "fleet changed"}}
 
 
 def test_what_left_the_fleet_waits_for_no_look(running: Site) -> None:
-    running.store.status.unjudge(APPS, {A: "new", B: "new"})
+    running.store.unjudged.add(APPS, {A: "new", B: "new"})
 
     running.write("b.yaml", application("b"))
     (running.folder / "a.yaml").unlink()
     running.clock.advance(POLL_S)
     running.turn()
 
-    assert running.store.status.unjudged(APPS) == {B: "new"}
+    assert running.store.unjudged.at(APPS) == {B: "new"}
 
 
 def test_what_waits_for_a_look_that_is_called_otherwise_by_now_is_found_again(running: Site) -> None:
     """As one leaves it that dies between putting a fleet in force and saying who waits, where a second project came to use
     the repository in another way: nothing is wanted differently, so the next leader finds nothing that changed."""
-    running.store.status.unjudge(f"{APPS} (default)", {A: "new"})
+    running.store.unjudged.add(f"{APPS} (default)", {A: "new"})
     in_an_hour_ms = running.store.due.now_ms() + 3_600_000
     running.store.due.mark([Mark(Work("refresh", APPS), Lane.COMMIT, "periodic", at_ms=in_an_hour_ms)])
     running.clock.advance(CHECK_EVERY_S)
 
     assert f"refresh {APPS}" in running.turn()
-    assert running.store.status.unjudged_anywhere() == {APPS: {A: "new"}}
+    assert running.store.unjudged.anywhere() == {APPS: {A: "new"}}
 
 
 def test_who_does_not_lead_any_more_settles_nothing(running: Site) -> None:
     """What it has never heard of may be what another leader has just published."""
-    running.store.status.unjudge(OTHER, {A: "new", B: "new"})
+    running.store.unjudged.add(OTHER, {A: "new", B: "new"})
     idle = replace(running.store, leader=Leader(running.store.redis, running.store.prefix))
     expansion = expand(fleets.fleet(fleets.documents(fleets.application("a"), fleets.cluster("eu-1"))), previous={})
 
     with pytest.raises(NotLeading):
         waiting.settle(idle, expansion)
 
-    assert running.store.status.unjudged_anywhere() == {OTHER: {A: "new", B: "new"}}
+    assert running.store.unjudged.anywhere() == {OTHER: {A: "new", B: "new"}}

@@ -51,12 +51,12 @@ def test_the_states_of_some_works_are_as_among_all(store: Store) -> None:
     grants = [granted(store, work) for work in (waits, held)]
     store.due.claim(held, grants[1].fence, LEASE_S)
 
-    found = store.due.states_of([*works, waits, held, Work("scan", "unknown")])
+    found = store.queued.states_of([*works, waits, held, Work("scan", "unknown")])
 
-    assert found == store.due.states()
+    assert found == store.queued.states()
     assert len(found) == len(works) + 2
     assert (found[waits][0], found[held][0]) == ("granted", "claimed")
-    assert store.due.states_of([works[0]]) == {works[0]: ("due", later_ms)}
+    assert store.queued.states_of([works[0]]) == {works[0]: ("due", later_ms)}
 
 
 def test_what_waits_for_a_worker_is_counted_by_kind_and_what_waits_for_its_destination_is_not(store: Store) -> None:
@@ -66,16 +66,16 @@ def test_what_waits_for_a_worker_is_counted_by_kind_and_what_waits_for_its_desti
     for lane, at_ms in ((Lane.COMMIT, now_ms - 10), (Lane.DRIFT, now_ms), (Lane.DRIFT, now_ms + 1)):
         store.due.mark([Mark(Work("sync", f"shop/{lane}{at_ms}@eu-1"), lane, "more", at_ms=at_ms)])
 
-    assert store.due.waiting() == {
+    assert store.queued.waiting() == {
         "scan": (1, now_ms - 1000),
         "sync": (4, now_ms - 3000),
         "refresh": (1, now_ms - 4000),
     }
     for where in ("us-1", "git git.example.com:8443"):
         store.due.shut(where, 60)
-    assert store.due.waiting() == {"scan": (1, now_ms - 1000), "sync": (3, now_ms - 2000)}
-    assert store.due.leases() == 0
-    assert len(store.due.grant(2, LEASE_S)) == store.due.leases() == 2
+    assert store.queued.waiting() == {"scan": (1, now_ms - 1000), "sync": (3, now_ms - 2000)}
+    assert store.queued.leases() == 0
+    assert len(store.due.grant(2, LEASE_S)) == store.queued.leases() == 2
 
 
 def test_a_wish_during_a_run_makes_one_more_run_at_its_end(store: Store) -> None:
@@ -159,7 +159,7 @@ def test_a_scan_that_kills_its_workers_is_never_parked(store: Store, clock: Manu
         (grant,) = store.due.grant(1, LEASE_S)
         lost(store, clock, grant)
         store.due.expire(LEASE_S)
-        assert scan not in store.due.parked()
+        assert scan not in store.queued.parked()
         clock.advance(LEASE_S * 16)
 
 
@@ -247,7 +247,7 @@ def test_forgotten_work_is_gone(store: Store) -> None:
     store.due.mark([Mark(APP, Lane.COMMIT, "push")])
     store.due.forget([APP])
 
-    assert store.due.states() == {}
+    assert store.queued.states() == {}
     assert store.due.next_ms() is None
 
 
@@ -261,7 +261,7 @@ def test_of_many_no_script_forgets_more_than_it_would_mark(store: Store, monkeyp
     store.due.forget(works)
 
     assert store.redis.info("commandstats")["cmdstat_evalsha"]["calls"] - before >= 3
-    assert (store.due.states(), store.due.next_ms()) == ({}, None)
+    assert (store.queued.states(), store.due.next_ms()) == ({}, None)
 
 
 def test_a_holder_that_slept_through_its_lease_may_not_write(store: Store, clock: ManualClock) -> None:
@@ -344,7 +344,7 @@ def test_one_that_does_not_lead_publishes_nothing(store: Store, valkey: str) -> 
     assert other.leader.leads()
 
     with pytest.raises(NotLeading):
-        store.specs.publish({}, {}, {}, leader=store.leader)
+        store.fleet.publish({}, {}, {}, leader=store.leader)
     other.redis.close()
 
 

@@ -9,7 +9,7 @@ from workers.store import Store
 
 def put_in_force(store: Store, *names: str) -> None:
     found = expand(fleet(documents(*map(cluster, names))))
-    store.specs.publish({}, found.clusters, {})
+    store.fleet.publish({}, found.clusters, {})
 
 
 def test_a_name_is_pinned_once(store: Store) -> None:

@@ -9,7 +9,7 @@ from reconciler.fleet import expand
 from reconciler.model.instance import InstanceKey
 from tests.fleets import application, cluster, documents, fleet
 from workers.store import open_store, specs
-from workers.store.specs import Published
+from workers.store.fleet import Published
 
 KEY, US = InstanceKey.parse("web@eu-1"), InstanceKey.parse("web@us-1")
 
@@ -19,7 +19,7 @@ def test_a_label_of_a_cluster_is_seen_by_selectors_and_makes_nothing_due(valkey:
 
     def publish(**labels: str) -> Published:
         found = expand(fleet(documents(cluster("eu-1", **labels), cluster("us-1"), application("web"))))
-        return store.specs.publish(found.specs, found.clusters, found.repositories())
+        return store.fleet.publish(found.specs, found.clusters, found.repositories())
 
     publish(env="test")
     published = publish(env="prod")
@@ -35,7 +35,7 @@ def test_what_is_published_is_read_as_it_was_in_any_order(valkey: str, monkeypat
     store = open_store(valkey, SystemClock())
     names = ("web", "web-api", "web2", "web.old")  # as texts and as keys they have another order
     found = expand(fleet(documents(*map(cluster, "abc"), *map(application, names))))
-    store.specs.publish(found.specs, found.clusters, found.repositories())
+    store.fleet.publish(found.specs, found.clusters, found.repositories())
 
     known = store.specs.known()
 
@@ -47,7 +47,7 @@ def test_what_is_published_is_read_as_it_was_in_any_order(valkey: str, monkeypat
 def test_a_spec_that_is_lost_is_missing_and_the_others_are_read(valkey: str):
     store = open_store(valkey, SystemClock())
     found = expand(fleet(documents(cluster("eu-1"), cluster("us-1"), application("web"))))
-    store.specs.publish(found.specs, found.clusters, found.repositories())
+    store.fleet.publish(found.specs, found.clusters, found.repositories())
     known = store.specs.known()
     store.redis.hdel("undrift:specs", found.specs[KEY].digest.removeprefix("sha256:")[:32])
 

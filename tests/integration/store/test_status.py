@@ -22,8 +22,8 @@ from workers.messages import Lane, Mark, Work
 from workers.store import Store, composed
 from workers.store.batches import AT_ONCE
 from workers.store.packed import pack, unpack
-from workers.store.status import from_record
 from workers.store.tombstones import Tombstone, encode
+from workers.tasks.recorded import from_record
 
 MEMBERS = [worlds.key("web", kind) for kind in ("Deployment", "Service", "ConfigMap")]
 
@@ -32,7 +32,7 @@ MEMBERS = [worlds.key("web", kind) for kind in ("Deployment", "Service", "Config
 def spec(store: Store) -> InstanceSpec:
     """A published spec."""
     found = worlds.spec()
-    store.specs.publish(
+    store.fleet.publish(
         {found.key: found}, {found.cluster.name: found.cluster}, {found.source.repo.url: found.source.repo}
     )
     return found
@@ -74,11 +74,11 @@ def read(store: Store) -> InstanceStatus:
 
 
 def test_memory_is_read_back_as_it_was(store: Store, spec: InstanceSpec, clock: ManualClock) -> None:
-    store.status.remember(spec.key, memory(clock))
+    store.memories.put(spec.key, memory(clock))
 
-    assert store.status.memory(spec.key) == memory(clock)
-    assert store.status.memories([spec.key]) == {spec.key: memory(clock)}
-    assert store.status.memory(InstanceKey("default", "other", "eu")) == Memory()
+    assert store.memories.get(spec.key) == memory(clock)
+    assert store.memories.many([spec.key]) == {spec.key: memory(clock)}
+    assert store.memories.get(InstanceKey("default", "other", "eu")) == Memory()
 
 
 def test_what_a_render_read_is_one_object_where_it_is_equal(store: Store, clock: ManualClock) -> None:
@@ -91,13 +91,13 @@ def test_what_a_render_read_is_one_object_where_it_is_equal(store: Store, clock:
     keys = [InstanceKey("default", f"app-{n}", "eu") for n in range(len(memories))]
     for key, one in zip(keys, memories, strict=True):
         if one is not None:
-            store.status.remember(key, one)
+            store.memories.put(key, one)
 
-    found = store.status.closures(keys)
+    found = store.memories.closures(keys)
 
     assert found == dict(zip(keys, (read, read, swapped, None), strict=False))
     assert found[keys[0]] is found[keys[1]]
-    assert store.status.memory(keys[1]) == memories[1]
+    assert store.memories.get(keys[1]) == memories[1]
 
 
 def test_a_status_is_read_back_as_it_was(store: Store, spec: InstanceSpec, clock: ManualClock) -> None:
@@ -129,7 +129,7 @@ def test_synced_holds_for_three_intervals_after_the_last_look(
 
 def test_an_unreachable_cluster_never_reads_synced(store: Store, spec: InstanceSpec, clock: ManualClock) -> None:
     synced(store, spec, clock)
-    store.status.note_scan(spec.cluster.name, clock.now(), error="eu-1 did not answer")
+    store.looks.note_scan(spec.cluster.name, clock.now(), error="eu-1 did not answer")
 
     found = read(store)
 
@@ -182,7 +182,7 @@ def test_a_cluster_that_is_lost_while_statuses_are_read_does_not_read_synced(
     many = store.status.many
 
     def is_lost(keys: list[InstanceKey]) -> Mapping[InstanceKey, InstanceStatus]:
-        store.status.note_scan(spec.cluster.name, clock.now(), error="eu-1 did not answer")
+        store.looks.note_scan(spec.cluster.name, clock.now(), error="eu-1 did not answer")
         return many(keys)
 
     monkeypatch.setattr(store.status, "many", is_lost)
@@ -196,7 +196,7 @@ def test_some_instances_read_as_they_do_among_all(store: Store, clock: ManualClo
     specs = {one.key: one for one in (template.model_copy(update={"application": name}) for name in "abcdef")}
     a, b, c, d, e, f = specs
     source = template.source
-    publish = lambda now: store.specs.publish(now, {a.cluster: template.cluster}, {})  # noqa: E731
+    publish = lambda now: store.fleet.publish(now, {a.cluster: template.cluster}, {})  # noqa: E731
     publish(specs)
     publish({key: one for key, one in specs.items() if key != d})
     for key in specs:
@@ -240,7 +240,7 @@ def test_specs_are_found_by_cluster_and_by_repository(store: Store, spec: Instan
 
 
 def test_what_left_the_fleet_is_kept_until_it_is_forgotten(store: Store, spec: InstanceSpec) -> None:
-    store.specs.publish({}, {}, {})
+    store.fleet.publish({}, {}, {})
 
     assert dict(store.specs.known()) == {}
     assert store.specs.get(spec.key) == spec
@@ -289,9 +289,9 @@ def test_an_instance_takes_less_than_two_kilobytes(store: Store, clock: ManualCl
     before = store.redis.info("memory")["used_memory"]  # type: ignore[index]  # not the asynchronous client
     template = worlds.spec()
     specs = {one.key: one for one in (template.model_copy(update={"application": f"app-{n}"}) for n in range(500))}
-    store.specs.publish(specs, {template.cluster.name: template.cluster}, {})
+    store.fleet.publish(specs, {template.cluster.name: template.cluster}, {})
     for key in specs:
-        store.status.remember(key, memory(clock))
+        store.memories.put(key, memory(clock))
         store.status.put(from_record(record(key, clock), store.status.get(key)))
     store.due.mark([Mark(Work("sync", str(key)), Lane.PERIODIC, "periodic") for key in specs])
     after = store.redis.info("memory")["used_memory"]  # type: ignore[index]
@@ -321,10 +321,10 @@ def test_what_was_written_meanwhile_is_not_overwritten(store: Store, spec: Insta
 def test_a_proof_found_by_a_scan_does_not_replace_that_of_a_sync(store: Store, spec: InstanceSpec) -> None:
     first, second = memory(ManualClock()), Memory()
 
-    store.status.remember_first(spec.key, first)
-    store.status.remember_first(spec.key, second)
+    store.memories.put_first(spec.key, first)
+    store.memories.put_first(spec.key, second)
 
-    assert store.status.memory(spec.key) == first
+    assert store.memories.get(spec.key) == first
 
 
 def test_those_tombstones_are_read_that_are_asked_for(store: Store, spec: InstanceSpec, clock: ManualClock) -> None:

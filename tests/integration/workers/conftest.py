@@ -31,7 +31,7 @@ def store(valkey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         )
     )
     expansion = expand(found, previous={})
-    opened.specs.publish(expansion.specs, expansion.clusters, expansion.repositories())
+    opened.fleet.publish(expansion.specs, expansion.clusters, expansion.repositories())
     yield opened
     opened.redis.close()
     forget()

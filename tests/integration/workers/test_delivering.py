@@ -61,7 +61,7 @@ def deliver(store: Store, clock: ManualClock, after_s: float = 11.0) -> float:
     store.due.mark([Mark(DELIVER, Lane.COMMIT, "look")])
     (grant,) = [one for one in store.due.grant(100, 5.0) if one.work == DELIVER]
     tasks.deliver("webhook", "look", grant.fence)
-    state, at_ms = store.due.states()[DELIVER]
+    state, at_ms = store.queued.states()[DELIVER]
     assert state == "due"
     return (at_ms - store.due.now_ms()) / 1000
 
@@ -113,16 +113,16 @@ def test_a_notice_is_signed_with_the_secret_as_it_is_now(store: Store, clock, re
 
 def test_clusters_repositories_and_freezes_are_told(store: Store, clock, receiver):
     (url,) = store.specs.repositories()
-    store.status.note_scan("eu-1", clock.now(), error="no answer")
-    store.status.note_lookup(url, clock.now(), "refused", "GitDenied")
+    store.looks.note_scan("eu-1", clock.now(), error="no answer")
+    store.looks.note_lookup(url, clock.now(), "refused", "GitDenied")
     store.brakes.put(Brake("all", "incident", "ada", clock.now()))
     told(store, clock)
 
     assert sorted(brief(receiver)) == [
         ("Frozen", "Frozen", 3), ("Unreachable", "GitDenied", 3), ("Unreachable", "Unreachable", 2)
     ]  # fmt: skip
-    store.status.note_scan("eu-1", clock.now())
-    store.status.note_lookup(url, clock.now())
+    store.looks.note_scan("eu-1", clock.now())
+    store.looks.note_lookup(url, clock.now())
     store.brakes.lift("all")
     told(store, clock)
     assert sorted(brief(receiver)[3:]) == [
@@ -198,7 +198,7 @@ def test_an_emptied_redis_tells_again_what_still_holds_under_the_same_key(store:
 
     store.wipe()
     store.due.seen_before(quarantine_s=0.0)
-    store.specs.publish(*specs)
+    store.fleet.publish(*specs)
     told(store, clock)
     assert len(receiver.got) == 1, "nothing is known yet"
     become(store, [API], "Held", "TooManyDeletions")

@@ -104,7 +104,7 @@ def killed_sync(site: Site) -> None:
     assert spec is not None
     order = Order(reasons=("commit",), commit=site.repo.head())
     lease = Lease(int(time.time() * 1000))
-    record = sync(spec, order, site.store.status.memory(site.key), lease, wiring.rooms())
+    record = sync(spec, order, site.store.memories.get(site.key), lease, wiring.rooms())
     assert record.wrote, record.message
 
 
@@ -135,4 +135,4 @@ def test_what_a_killed_sync_has_applied_and_a_revert_takes_back_is_no_heal(site:
     status = site.store.status.get(site.key)
     assert site.live()["data"] == {"a": "1"}
     assert (status.sync, status.reason, status.drift) == ("Synced", "Synced", ())
-    assert site.store.status.memory(site.key).heals == {}
+    assert site.store.memories.get(site.key).heals == {}

@@ -27,7 +27,7 @@ def moved(store: Store) -> Store:
     store.tombstones.put(OLD, stone)
     seen = {"sync": "Synced", "health": "Healthy", "last_sync": now, "observed_at": now}
     store.status.put(store.status.get(HEIR).model_copy(update=seen))
-    store.status.note_scan("us-1", now)
+    store.looks.note_scan("us-1", now)
     return store
 
 
@@ -49,7 +49,7 @@ def test_it_goes_when_its_heir_stands(moved: Store):
 
 def test_it_stays_while_the_cluster_of_its_heir_does_not_answer(moved: Store):
     """The heir's own status is that of its last sync, which was well."""
-    moved.status.note_scan("us-1", datetime.now(UTC), error="no route to host")
+    moved.looks.note_scan("us-1", datetime.now(UTC), error="no route to host")
 
     assert leave(moved) == "WaitingForHeirs"
 
@@ -68,7 +68,7 @@ def test_an_heir_that_stood_before_the_time_was_over_is_looked_at_once_more(move
     heir(moved, last_sync=datetime.now(UTC) - timedelta(minutes=30))
 
     assert leave(moved) == "WaitingForHeirs"
-    assert Work("sync", str(HEIR)) in moved.due.states()
+    assert Work("sync", str(HEIR)) in moved.queued.states()
 
 
 @pytest.mark.cluster
@@ -77,13 +77,13 @@ def test_what_stands_makes_due_what_it_was_before_and_that_still_waits(site: Sit
     waiting, gone, stranger = (InstanceKey("default", name, "bare") for name in ("waiting", "gone", "stranger"))
     moved = spec.model_copy(update={"moved_from": (str(waiting), str(gone))})
     specs = {site.key: moved}
-    site.store.specs.publish(specs, site.store.specs.clusters(), lookups.repositories(specs))
+    site.store.fleet.publish(specs, site.store.specs.clusters(), lookups.repositories(specs))
     for key in (waiting, stranger):
         site.store.tombstones.put(key, Tombstone(later, later, "HandOver", (site.key,)))
 
     site.synced()
 
-    marked = {Work("sync", str(key)) for key in (waiting, gone, stranger)} & site.store.due.states().keys()
+    marked = {Work("sync", str(key)) for key in (waiting, gone, stranger)} & site.store.queued.states().keys()
     assert marked == {Work("sync", str(waiting))}
 
 
@@ -93,7 +93,7 @@ def test_the_end_of_what_left_is_journalled_and_its_tombstone_goes(site: Site):
     site.synced()
     now = datetime.now(UTC)
     site.store.tombstones.put(site.key, Tombstone(now, now, "Delete"))
-    site.store.specs.publish({}, site.store.specs.clusters(), {})
+    site.store.fleet.publish({}, site.store.specs.clusters(), {})
     before = site.store.outbox.length()
 
     site.run(Work("sync", str(site.key)))

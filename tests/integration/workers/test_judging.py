@@ -96,7 +96,7 @@ def test_what_no_fleet_file_defines_is_told_once_and_forgotten_when_it_is_gone(s
     assert (event.reason, store.status.get(GONE).reason) == ("LeftTheFleet", "LeftTheFleet")
     judge(store, Finding(applied=APPLIED))
     assert GONE not in store.status.known()
-    assert store.status.strays("eu-1") == frozenset()
+    assert store.looks.strays("eu-1") == frozenset()
 
 
 @pytest.mark.cluster
@@ -171,7 +171,7 @@ def test_what_a_scan_asks_of_redis_does_not_grow_with_the_fleet(site: Site) -> N
     clusters = (cluster("bare"), cluster("other"))
     mine |= {"spec": {**mine["spec"], "clusters": {"names": ["bare"]}}}
     expansion = expand(fleet(documents(mine, *others, *clusters)), previous={})
-    site.store.specs.publish(expansion.specs, expansion.clusters, expansion.repositories())
+    site.store.fleet.publish(expansion.specs, expansion.clusters, expansion.repositories())
 
     after = commands(site)
 

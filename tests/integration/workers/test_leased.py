@@ -24,7 +24,7 @@ def grant(store: Store) -> Grant:
 
 
 def state(store: Store) -> str:
-    return store.due.states().get(WORK, ("none", 0))[0]
+    return store.queued.states().get(WORK, ("none", 0))[0]
 
 
 def test_a_task_completes_its_work_and_says_when_it_is_due_next(store: Store, grant: Grant):
@@ -32,7 +32,7 @@ def test_a_task_completes_its_work_and_says_when_it_is_due_next(store: Store, gr
 
     run_leased(WORK, grant.fence, lambda *_: Mark(WORK, Lane.DRIFT, "periodic", at_ms=later))
 
-    assert store.due.states() == {WORK: ("due", later)}
+    assert store.queued.states() == {WORK: ("due", later)}
 
 
 def test_a_second_delivery_does_nothing(store: Store, grant: Grant):
@@ -86,7 +86,7 @@ def test_a_higher_fence_is_reported_so_that_the_next_grant_starts_above_it(store
 
     run_leased(WORK, grant.fence, meet)
 
-    kind, at_ms = store.due.states()[WORK]
+    kind, at_ms = store.queued.states()[WORK]
     assert kind == "due"
     assert at_ms > store.due.now_ms() + 3000
     store.due.mark([Mark(WORK, Lane.OPERATOR, "now")])
@@ -131,7 +131,7 @@ def test_a_mistake_of_ours_is_owned_up_to_and_tried_again_later(store: Store):
     status = store.status.get(key)
     assert (status.sync, status.phase, status.reason) == ("Unknown", "Failed", "InternalError")
     assert "ZeroDivisionError in " in status.message
-    kind, at_ms = store.due.states()[work]
+    kind, at_ms = store.queued.states()[work]
     assert kind == "due"
     assert at_ms > store.due.now_ms() + 50_000
 

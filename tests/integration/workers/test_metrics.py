@@ -89,7 +89,7 @@ def test_the_dead_man_s_switch_is_the_age_of_the_oldest(store: Store, address: s
     now = store.clock.now()
     for key in store.specs.instance_keys():
         store.status.put(store.status.get(key).model_copy(update={"sync": "Synced", "last_sync": now}))
-    store.due.forget(store.due.states())
+    store.due.forget(store.queued.states())
     assert scraped(address)["undrift_oldest_unreconciled_seconds", ()] == 0
 
     old = {"sync": "OutOfSync", "last_sync": now, "in_sync_at": now - timedelta(hours=2)}  # tried a moment ago
@@ -98,7 +98,7 @@ def test_the_dead_man_s_switch_is_the_age_of_the_oldest(store: Store, address: s
 
 
 def test_the_switch_counts_what_was_never_in_sync_and_what_nobody_even_tries(store: Store, address: str):
-    store.due.forget(store.due.states())
+    store.due.forget(store.queued.states())
     failing = {"sync": "OutOfSync", "behind_since": store.clock.now() - timedelta(hours=1)}
     store.status.put(store.status.get(WEB).model_copy(update=failing))
     assert scraped(address)["undrift_oldest_unreconciled_seconds", ()] == pytest.approx(3600, abs=60)

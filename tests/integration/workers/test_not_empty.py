@@ -21,7 +21,7 @@ def test_what_its_namespace_still_holds_is_told_and_nothing_is_hurried(site: Sit
     meta = {"name": "theirs", "namespace": f"{site.name}-own"}
     site.api.create(CONFIG_MAP, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta})
     without = expand(fleet(documents(cluster("bare"))), previous={})
-    site.store.specs.publish(without.specs, without.clusters, without.repositories())
+    site.store.fleet.publish(without.specs, without.clusters, without.repositories())
     site.store.specs.ask_teardown(site.key)
     work, before = Work("sync", str(site.key)), site.store.outbox.length()
 
@@ -36,5 +36,5 @@ def test_what_its_namespace_still_holds_is_told_and_nothing_is_hurried(site: Sit
     assert "undrift.dev/prune: disabled" in status.message
     assert site.live() == {}
     assert site.api.get(NAMESPACES, "", f"{site.name}-own") is not None
-    assert site.store.due.states()[work][1] > site.store.due.now_ms() + 50_000
+    assert site.store.queued.states()[work][1] > site.store.due.now_ms() + 50_000
     assert site.store.outbox.length() <= before + 1, "what was done is journalled once, not at each look"

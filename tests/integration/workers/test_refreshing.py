@@ -48,7 +48,9 @@ def look(store: Store, repo: Repo) -> Work:
 
 def publish(store: Store, *applications: Mapping[str, object]) -> None:
     expansion = expand(fleet(documents(*applications, cluster("eu-1"))), previous={})
-    store.specs.publish(expansion.specs, expansion.clusters, expansion.repositories())
+    store.fleet.publish(expansion.specs, expansion.clusters, expansion.repositories())
+    for url in expansion.repositories():  # each test says for itself what waits
+        store.unjudged.forget(url, expansion.specs)
 
 
 def refresh(store: Store, look: Work) -> dict[str, Grant]:
@@ -60,7 +62,7 @@ def refresh(store: Store, look: Work) -> dict[str, Grant]:
 
 
 def test_new_instances_are_due_at_the_newest_commit_by_one_look(store: Store, look: Work, repo: Repo):
-    store.status.unjudge(repo.url, {WEB: "new", API: "new"})
+    store.unjudged.add(repo.url, {WEB: "new", API: "new"})
 
     due = refresh(store, look)
 
@@ -68,35 +70,37 @@ def test_new_instances_are_due_at_the_newest_commit_by_one_look(store: Store, lo
         "default/web@eu-1": (repo.head(), ("new",)),
         "default/api@eu-1": (repo.head(), ("new",)),
     }
-    assert store.status.unjudged(repo.url) == {}
+    assert store.unjudged.at(repo.url) == {}
     assert refresh(store, look) == {}
 
 
 def test_a_changed_spec_is_due_though_the_commit_is_the_same(store: Store, look: Work, repo: Repo):
     store.closures.reopen(WEB, repo.url, repo.head())
     store.closures.reopen(API, repo.url, repo.head())
-    store.status.unjudge(repo.url, {WEB: "fleet changed"})
+    store.unjudged.add(repo.url, {WEB: "fleet changed"})
 
     assert {name: one.reasons for name, one in refresh(store, look).items()} == {"default/web@eu-1": ("fleet changed",)}
 
 
-def test_an_instance_of_which_nothing_is_known_is_left_to_the_scan(store: Store, look: Work):
+def test_an_instance_of_which_nothing_is_known_is_left_to_the_scan(store: Store, look: Work, repo: Repo):
     assert refresh(store, look) == {}
+    # So that its sync need not ask the Git host, nor those of all others.
+    assert store.closures.heads_of(repo.url) == {Ref(branch="main"): repo.head()}
 
 
 def test_a_host_that_is_away_is_told_by_each_instance_itself(store: Store, look: Work, repo: Repo):
-    store.status.unjudge(repo.url, {WEB: "new"})
+    store.unjudged.add(repo.url, {WEB: "new"})
     repo.path.rename(repo.path.with_name("moved.git"))
 
     due = refresh(store, look)
 
     assert {name: (one.commit, one.reasons) for name, one in due.items()} == {"default/web@eu-1": ("", ("new",))}
-    assert store.status.lookups()[repo.url]["reason"] == "GitDenied"
+    assert store.looks.lookups()[repo.url]["reason"] == "GitDenied"
 
 
 def test_a_missing_branch_is_told_by_those_that_name_it(store: Store, look: Work, repo: Repo):
     publish(store, application("web", source={"repo": repo.url, "path": "web", "ref": "gone"}))
-    store.status.unjudge(repo.url, {WEB: "new"})
+    store.unjudged.add(repo.url, {WEB: "new"})
 
     assert {name: one.reasons for name, one in refresh(store, look).items()} == {
         "default/web@eu-1": ("its ref is missing",)
@@ -111,14 +115,14 @@ def synced(store: Store, repo: Repo, *keys: InstanceKey) -> None:
             folder = tree.entry(key.application)
             assert folder is not None
             closure = Closure({f"{key.application}/": folder.oid})
-            store.status.remember(key, Memory(closure=closure))
+            store.memories.put(key, Memory(closure=closure))
             store.closures.know(key, repo.url, folders_read(closure))
 
 
 @pytest.fixture
 def known(store: Store, look: Work, repo: Repo) -> Work:
     """Both applications were looked at and synced."""
-    store.status.unjudge(repo.url, {WEB: "new", API: "new"})
+    store.unjudged.add(repo.url, {WEB: "new", API: "new"})
     refresh(store, look)
     synced(store, repo, WEB, API)
     for key in (WEB, API):
@@ -259,10 +263,10 @@ def test_what_moves_to_another_repository_is_not_looked_for_in_the_old_one(
 def test_who_waits_for_a_look_and_is_not_served_by_it_waits_on(store: Store, look: Work, repo: Repo):
     """It moved to another repository, or is not published to use this one yet: the scheduler tells which."""
     stranger = InstanceKey.parse("default/moved@eu-1")
-    store.status.unjudge(repo.url, {WEB: "new", stranger: "new"})
+    store.unjudged.add(repo.url, {WEB: "new", stranger: "new"})
 
     assert refresh(store, look).keys() == {"default/web@eu-1"}
-    assert store.status.unjudged(repo.url) == {stranger: "new"}
+    assert store.unjudged.at(repo.url) == {stranger: "new"}
 
 
 class Busy(BaseHTTPRequestHandler):
@@ -297,9 +301,9 @@ def test_a_host_that_asks_for_time_gets_it_for_all_its_repositories(store: Store
         server.shutdown()
 
     assert len(Busy.asked) == 1, "the second repository was not asked for at all"
-    assert store.status.lookups()[looks[0].subject]["reason"] == "GitBusy"
-    assert "come back in 120 s (429)" in store.status.lookups()[looks[0].subject]["error"]
-    assert store.due.shut_until()[looks[1].destination] > store.due.now_ms() + 100_000
+    assert store.looks.lookups()[looks[0].subject]["reason"] == "GitBusy"
+    assert "come back in 120 s (429)" in store.looks.lookups()[looks[0].subject]["error"]
+    assert store.queued.shut_until()[looks[1].destination] > store.due.now_ms() + 100_000
 
     store.due.mark([Mark(looks[1], Lane.OPERATOR, "operator")])
     assert looks[1] in {one.work for one in store.due.grant(10, 5.0)}, "a person's wish is tried all the same"
@@ -324,7 +328,7 @@ def ran(store: Store, look: Work, capsys: pytest.CaptureFixture[str], *words: st
 
 
 def test_repo_refresh_says_what_a_look_found(store: Store, look: Work, repo: Repo, capsys: pytest.CaptureFixture[str]):
-    store.status.unjudge(repo.url, {WEB: "new", API: "new"})
+    store.unjudged.add(repo.url, {WEB: "new", API: "new"})
 
     assert ran(store, look, capsys, look.subject) == f"{repo.url}: 2 instances to sync, 2 looked at"
     assert ran(store, look, capsys, "--all") == f"{repo.url}: 0 instances to sync, 0 looked at"
@@ -355,18 +359,18 @@ def test_projects_that_reach_one_repository_in_different_ways_share_no_look(
     store: Store, shared: dict[str, Work], repo: Repo
 ):
     """Before, one look served both, by the access of the one who looks more often: its credentials, limits and errors."""
-    store.status.unjudge(shared["default"].subject, {WEB: "new"})
-    store.status.unjudge(shared["shop"].subject, {SHOP: "new"})
+    store.unjudged.add(shared["default"].subject, {WEB: "new"})
+    store.unjudged.add(shared["shop"].subject, {SHOP: "new"})
 
     due = refresh(store, shared["default"])
 
     assert {name: one.commit for name, one in due.items()} == {"default/web@eu-1": repo.head()}
-    assert store.status.unjudged(shared["default"].subject) == {}
-    assert store.status.unjudged(shared["shop"].subject) == {SHOP: "new"}
+    assert store.unjudged.at(shared["default"].subject) == {}
+    assert store.unjudged.at(shared["shop"].subject) == {SHOP: "new"}
     assert store.closures.heads_of(shared["default"].subject) == {Ref(branch="main"): repo.head()}
     assert store.closures.heads_of(shared["shop"].subject) == {}
     assert refresh(store, shared["shop"])["shop/api@eu-1"].commit == repo.head()
-    assert store.status.lookups().keys() == {one.subject for one in shared.values()}
+    assert store.looks.lookups().keys() == {one.subject for one in shared.values()}
 
 
 def test_a_project_that_comes_to_reach_it_otherwise_leaves_the_others_as_they_were(

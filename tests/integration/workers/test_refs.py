@@ -56,7 +56,7 @@ def test_a_wish_for_a_commit_does_not_outlive_a_change_of_the_ref(site: Site) ->
     source = {"repo": site.repo.url, "path": site.name, "ref": "other"}
     app = application(site.name, source=source, namespace=site.name, sync={"createNamespace": True})
     expansion = expand(fleet(documents(app, cluster("bare"))), previous={})
-    site.store.specs.publish(expansion.specs, expansion.clusters, expansion.repositories())
+    site.store.fleet.publish(expansion.specs, expansion.clusters, expansion.repositories())
 
     site.run(Work("sync", str(site.key)))
 

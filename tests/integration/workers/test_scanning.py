@@ -68,7 +68,7 @@ class Site:
         tasks[work.kind](work.subject, mine.fence)
 
     def synced(self) -> None:
-        self.store.status.unjudge(self.repo.url, {self.key: "new"})
+        self.store.unjudged.add(self.repo.url, {self.key: "new"})
         self.run(Work("refresh", self.repo.url))
         for one in self.due():
             syncing.run(one.work.subject, one.fence)
@@ -108,7 +108,7 @@ def make_site(
     source = {"repo": git_repo.url, "path": made.name}
     app = application(made.name, source=source, namespace=made.name, sync={"createNamespace": True})
     expansion = expand(fleet(documents(app, cluster("bare"))), previous={})
-    store.specs.publish(expansion.specs, expansion.clusters, expansion.repositories())
+    store.fleet.publish(expansion.specs, expansion.clusters, expansion.repositories())
     yield made
     wiring.rooms().close()
     store.redis.close()
@@ -240,7 +240,7 @@ def test_a_chart_that_asked_for_a_kind_is_due_when_the_cluster_serves_it(site: S
     assert site.live()["data"] == {"has": "false"}
     site.scan()
     work = Work("sync", str(site.key))
-    before = site.store.due.states()[work]
+    before = site.store.queued.states()[work]
     version = {
         "name": "v1",
         "served": True,
@@ -267,8 +267,8 @@ def test_a_chart_that_asked_for_a_kind_is_due_when_the_cluster_serves_it(site: S
 
     site.scan()
 
-    assert site.store.due.states()[work][1] < before[1]
-    assert site.store.due.states()[work][1] <= site.store.due.now_ms() + judging.SPREAD_S * 1000
+    assert site.store.queued.states()[work][1] < before[1]
+    assert site.store.queued.states()[work][1] <= site.store.due.now_ms() + judging.SPREAD_S * 1000
     site.run(work)
     assert site.live()["data"] == {"has": "true"}
     site.api.delete(DEFINITIONS, "", f"widgets.{group}", uid=str(made["metadata"]["uid"]))

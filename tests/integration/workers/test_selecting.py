@@ -19,7 +19,7 @@ API, WEB = InstanceKey.parse("api@eu-1"), InstanceKey.parse("web@eu-1")
 def left(store: Store) -> InstanceKey:
     """An instance that left the fleet, and of which no status is known."""
     kept = {key: spec for key, spec in store.specs.known().items() if key != API}
-    store.specs.publish(kept, store.specs.clusters(), store.specs.repositories())
+    store.fleet.publish(kept, store.specs.clusters(), store.specs.repositories())
     return API
 
 
@@ -70,7 +70,7 @@ def test_nothing_is_deleted_that_is_not_known(store: Store, gone: InstanceKey, n
 def test_labels_mean_by_what_stands_in_the_file_and_else_by_the_cluster(store: Store):
     specs = dict(store.specs.known())
     specs[API] = specs[API].model_copy(update={"labels": {"env": "canary", "team": "web"}})
-    store.specs.publish(specs, store.specs.clusters(), store.specs.repositories())
+    store.fleet.publish(specs, store.specs.clusters(), store.specs.repositories())
 
     assert asking.selected(store, "env=canary,team=web") == [API]
     assert selecting.instances(store, "", selector="env=prod") == [WEB]

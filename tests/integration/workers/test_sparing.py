@@ -57,7 +57,7 @@ def site(valkey: str, git_repo: Repo, tmp_path: Path, monkeypatch: pytest.Monkey
     source = {"repo": git_repo.url, "path": "."}
     apps = [application(key.application, source=source, namespace="shop") for key in KEYS]
     expansion = expand(fleet(documents(*apps, cluster("eu-1"))), previous={})
-    store.specs.publish(expansion.specs, expansion.clusters, expansion.repositories())
+    store.fleet.publish(expansion.specs, expansion.clusters, expansion.repositories())
     yield Site(store)
     wiring.rooms().close()
     store.redis.close()
@@ -82,10 +82,10 @@ def test_what_does_not_answer_is_asked_by_scans_alone_until_it_does(site: Site, 
     site.run(work, Lane.PERIODIC)
 
     assert site.due(Lane.COMMIT) == set(), "syncs would wait for it in vain"
-    assert SCAN in site.store.due.states()
+    assert SCAN in site.store.queued.states()
     told = composed.statuses(site.store)[KEYS[2]]
     assert told.next_try is not None
-    assert told.next_try.timestamp() <= site.store.due.states()[SCAN][1] / 1000 + 1
+    assert told.next_try.timestamp() <= site.store.queued.states()[SCAN][1] / 1000 + 1
     assert site.due(Lane.OPERATOR) == {str(key) for key in KEYS}, "a person's wish is tried all the same"
 
 
@@ -119,7 +119,7 @@ def test_a_cluster_that_asks_for_a_minute_gets_it_from_all_its_instances(
         assert site.due(Lane.COMMIT) == set()
 
     assert asked == (1 if work == SCAN else 2), "a sync of a cluster that was never met asks who it is before"
-    left_s = site.store.due.shut_until()["eu-1"] / 1000 - time.time()
+    left_s = site.store.queued.shut_until()["eu-1"] / 1000 - time.time()
     assert 50 < left_s <= 60
     if work.kind == "sync":
         assert site.store.status.get(KEYS[0]).reason == "TooManyRequests"

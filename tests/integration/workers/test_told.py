@@ -20,7 +20,7 @@ from workers.cli import main as cli
 from workers.cli.output import Format
 from workers.store import Store, composed
 from workers.store.packed import pack
-from workers.store.status import from_record
+from workers.tasks.recorded import from_record
 
 API = InstanceKey("default", "api", "eu-1")
 ONE, OTHER = worlds.key("one"), worlds.key("other")
@@ -100,7 +100,7 @@ def test_while_all_is_frozen_nothing_is_promised(store: Store, capsys: pytest.Ca
 def test_what_is_damaged_of_one_instance_keeps_no_other_from_being_told(store: Store, command: str):
     """A command for one reads nothing of the others, however many there are."""
     keep(store, record(store))
-    store.due.forget(store.due.states())
+    store.due.forget(store.queued.states())
     store.redis.hset(f"{store.prefix}status", "default/web@us-1", pack(b"damaged"))
 
     with pytest.raises(SystemExit) as ended:
@@ -121,7 +121,7 @@ def test_the_commit_that_failed_is_named_beside_the_one_that_is_applied(
 
 def test_an_application_without_an_instance_is_explained_by_what_its_file_says(store: Store):
     note = "apps.yaml:24: Application kust: spec.clusters: selects no cluster of this fleet"
-    store.specs.note_fleet("f" * 40, [], [note])
+    store.fleet.note("f" * 40, [], [note])
 
     with pytest.raises(UndriftError, match="selects no cluster of this fleet"):
         app.explain("kust")

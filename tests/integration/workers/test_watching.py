@@ -60,7 +60,7 @@ def edit(site: Site, **data: str) -> None:
 
 
 def drifted(site: Site) -> bool:
-    state = site.store.due.states().get(Work("sync", str(site.key)))
+    state = site.store.queued.states().get(Work("sync", str(site.key)))
     return state is not None and state[0] == "due" and state[1] <= site.store.due.now_ms()
 
 

@@ -43,7 +43,7 @@ def clusters() -> Refusing:
 def test_a_kind_that_we_may_not_watch_is_tried_again_after_minutes(clusters: Refusing) -> None:
     """The watcher tends its clusters every five seconds, and would ask a thousand times in vain."""
     clock = ManualClock()
-    store: Any = SimpleNamespace(status=SimpleNamespace(kinds=lambda _: {KIND}), clock=clock)
+    store: Any = SimpleNamespace(looks=SimpleNamespace(kinds=lambda _: {KIND}), clock=clock)
     target = ClusterTarget(name="eu-1", access=ClusterAccess(in_cluster={}))
     watch = ClusterWatch(target, store, SimpleNamespace(clusters=clusters))  # type: ignore[arg-type]  # only its clusters
 
