@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from datetime import timedelta
 from typing import Annotated
@@ -10,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, Wi
 from pydantic.alias_generators import to_camel
 
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
+LONGEST_S = 100 * 365 * 86400.0
 _UNIT_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 
@@ -17,13 +19,22 @@ def parse_duration(value: object) -> object:
     """A Go duration (`1h30m`, `90s`, `250ms`, `0`) as a timedelta; anything else unchanged, for pydantic to refuse."""
     if isinstance(value, timedelta):
         return value
-    if isinstance(value, str):
-        if value in ("0", "0s"):
-            return timedelta(0)
-        parts = _DURATION_PART.findall(value)
-        if parts and "".join(number + unit for number, unit in parts) == value:
-            return timedelta(seconds=sum(float(number) * _UNIT_S[unit] for number, unit in parts))
-    raise ValueError("expected a duration such as 90s, 15m or 1h30m")
+    found = _of_go(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError("expected a duration such as 90s, 15m or 1h30m, of a hundred years at most")
+    return found
+
+
+@functools.lru_cache(maxsize=256)
+def _of_go(text: str) -> timedelta | None:
+    """A fleet has few different ones, each a thousand times."""
+    if text in ("0", "0s"):
+        return timedelta(0)
+    parts = _DURATION_PART.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        return None
+    seconds = sum(float(number) * _UNIT_S[unit] for number, unit in parts)
+    return timedelta(seconds=seconds) if seconds <= LONGEST_S else None
 
 
 def format_duration(value: timedelta) -> str:

@@ -106,7 +106,7 @@ def forget(
     store.pins.deactivate(name)
     mine = store.specs.on_cluster(name)
     store.memories.forget(mine)
-    store.status.amend(mine, _unknown)
+    store.status.amend(store.status.read(mine), _unknown)
     store.outbox.put(store.clock.now(), "forget", f"cluster:{name}", by=brakes.who(), reason=reason)
     if name in store.specs.clusters():
         store.due.mark([Mark(Work("scan", name), Lane.OPERATOR, "forgotten")])

@@ -146,5 +146,5 @@ def _hold(store: Store, held: Mapping[InstanceKey, str]) -> None:
         return status.model_copy(update={"phase": "Held", "reason": HELD, "message": messages[key]})
 
     for some in at_most(messages):
-        store.status.amend(some, change)
+        store.status.amend(store.status.read(some), change)
         store.events.append_all(Event(now.isoformat(), "instance", str(key), HELD, messages[key]) for key in some)

@@ -26,7 +26,7 @@ def _tell(store: Store, lost: Expired) -> None:
     phase, reason, message = _sentence(lost)
     # What it had written by then nobody knows, so it is not in sync as far as anybody knows.
     update = {"sync": "Unknown", "phase": phase, "reason": reason, "message": message}
-    store.status.amend([key], lambda _, status: status.model_copy(update=update))
+    store.status.amend(store.status.read([key]), lambda _, status: status.model_copy(update=update))
     store.events.append(store.clock.now(), "instance", str(key), reason, message)
     if lost.is_parked:
         store.requests.answer(lost.requests, str(key), {"phase": phase, "reason": reason, "message": message})

@@ -72,9 +72,10 @@ def memory_from_json(text: bytes) -> Memory:
     raw = orjson.loads(text)
     entry = raw["entry"]
     since = raw["waiting_since"]
+    unflushed = document.applied_from_json(raw["unflushed"])
     return Memory(
-        closure=_closure(raw),
-        unflushed=document.applied_from_json(raw["unflushed"]),
+        closure=unflushed.closure if unflushed is not None and raw["closure"] is True else _closure(raw),
+        unflushed=unflushed,
         unflushed_entry=HistoryEntry(
             datetime.fromisoformat(entry[0]), entry[1], entry[2], entry[3], entry[4], int(entry[5])
         )

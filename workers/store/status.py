@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import redis
 
@@ -12,6 +13,13 @@ from reconciler.model.status import InstanceStatus
 from workers.store.batches import at_most
 from workers.store.packed import pack, unpack
 from workers.store.scripts import script
+
+
+class Read(NamedTuple):
+    """A status beside the text that it was read from, None for none."""
+
+    text: bytes | None
+    status: InstanceStatus
 
 
 class StatusStore:
@@ -42,12 +50,15 @@ class StatusStore:
 
     def many(self, keys: Iterable[InstanceKey]) -> Mapping[InstanceKey, InstanceStatus]:
         """The stored statuses of these instances; the empty one of those of which nothing is known."""
+        return {key: one.status for key, one in self.read(keys).items()}
+
+    def read(
+        self, keys: Iterable[InstanceKey], earlier: Mapping[InstanceKey, Read] = MappingProxyType({})
+    ) -> Mapping[InstanceKey, Read]:
+        """The same for `amend`. What is as it was read `earlier` is not parsed again."""
         wanted = list(keys)
-        raw = self._redis.hmget(self._key, [str(key) for key in wanted]) if wanted else []
-        return {
-            key: InstanceStatus.model_validate_json(text) if text else blank(key)
-            for key, text in zip(wanted, map(unpack, raw), strict=True)
-        }
+        texts = self._redis.hmget(self._key, [str(key) for key in wanted]) if wanted else []
+        return {key: _read(key, text, earlier.get(key)) for key, text in zip(wanted, texts, strict=True)}
 
     def put(self, status: InstanceStatus) -> None:
         self.put_all([status])
@@ -58,24 +69,29 @@ class StatusStore:
             self._redis.hset(self._key, mapping=rows)
 
     def amend(
-        self, keys: Iterable[InstanceKey], change: Callable[[InstanceKey, InstanceStatus], InstanceStatus | None]
+        self,
+        read: Mapping[InstanceKey, Read],
+        change: Callable[[InstanceKey, InstanceStatus], InstanceStatus | None],
     ) -> None:
-        """Change statuses without holding the leases of their instances: each only if nobody wrote it since it was read
-        here, for then what was written is newer. `change` answers None for one that stays as it is."""
-        wanted = list(keys)
-        raw = self._redis.hmget(self._key, [str(key) for key in wanted]) if wanted else []
+        """Change statuses without holding the leases of their instances: each only if nobody wrote it since it was read, for
+        then what was written is newer. `change` answers None for one that stays as it is."""
         words: list[str | bytes] = []
-        for key, before in zip(wanted, raw, strict=True):
-            text = unpack(before)
-            status = InstanceStatus.model_validate_json(text) if text else blank(key)
+        for key, (text, status) in read.items():
             after = change(key, status)
             if after is not None and after != status:
-                words += [str(key), before or b"", _packed(after)]
+                words += [str(key), text or b"", _packed(after)]
         if words:
             self._amend(keys=[self._key], args=words)
 
     def forget(self, key: InstanceKey) -> None:
         self._redis.hdel(self._key, str(key))
+
+
+def _read(key: InstanceKey, text: bytes | None, earlier: Read | None) -> Read:
+    if earlier is not None and earlier.text == text:
+        return earlier
+    plain = unpack(text)
+    return Read(text, InstanceStatus.model_validate_json(plain) if plain else blank(key))
 
 
 def _packed(status: InstanceStatus) -> bytes:

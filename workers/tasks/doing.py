@@ -12,6 +12,7 @@ from reconciler.pipeline.scan import Finding
 
 SETTLED = frozenset({"Synced", "Healed", "Proven"})
 UNWELL = frozenset({"Degraded", "HealthTimeout"})
+_RANK = {str(one): rank for rank, one in enumerate(Health)}
 
 
 def with_health(status: InstanceStatus, finding: Finding) -> InstanceStatus:
@@ -21,7 +22,7 @@ def with_health(status: InstanceStatus, finding: Finding) -> InstanceStatus:
         return status
     found = {key.to_text(): one for key, one in finding.health.items()}
     objects = tuple(_with(one, found.get(one.key)) for one in status.objects or _listed(finding))
-    worst = max((one.health for one in objects), key=[str(one) for one in Health].index, default=str(Health.UNKNOWN))
+    worst = max((one.health for one in objects), key=_RANK.__getitem__, default=str(Health.UNKNOWN))
     status = status.model_copy(update={"objects": objects, "health": worst})
     if status.phase != "Idle":
         return status

@@ -22,6 +22,7 @@ from reconciler.model.status import DriftEntry, InstanceStatus
 from reconciler.pipeline.scan import Finding, ScanReport
 from workers import drifts, wiring
 from workers.messages import Lane, Mark, Work
+from workers.store.status import Read
 from workers.tasks import doing
 
 log = structlog.get_logger()
@@ -34,45 +35,44 @@ _dice = random.Random()
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What was known of a cluster's instances before it was looked at. `fences` are those of their last syncs."""
+    """What was known of a cluster's instances before it was looked at."""
 
     specs: Mapping[InstanceKey, InstanceSpec]
-    fences: Mapping[InstanceKey, int]
+    statuses: Mapping[InstanceKey, Read]
     memories: Mapping[InstanceKey, Memory]
 
     @classmethod
     def read(cls, specs: Mapping[InstanceKey, InstanceSpec]) -> Known:
-        """The fences before the memories: a sync that ends in between is then taken to have ended since."""
+        """The statuses before the memories: a sync that ends in between is then taken to have ended since."""
         store = wiring.store()
-        fences = {key: one.fence for key, one in store.status.many(specs).items()}
-        return cls(specs, fences, store.memories.many(specs))
+        statuses = store.status.read(specs)
+        return cls(specs, statuses, store.memories.many(specs))
 
     def is_passed(self, key: InstanceKey, status: InstanceStatus) -> bool:
         """Whether a sync of it has ended since."""
-        return status.fence != self.fences.get(key, 0)
+        return status.fence != self.statuses[key].status.fence
 
 
 def judge_all(report: ScanReport, known: Known) -> None:
     """Make due what drifted or has no proof, keep what was proven, and say what has left the fleet."""
     store = wiring.store()
     busy = store.queued.leased(Work("sync", str(key)) for key in known.specs)
-    statuses = store.status.many(known.specs)
-    free = [
-        key for key in known.specs if Work("sync", str(key)) not in busy and not known.is_passed(key, statuses[key])
-    ]
-    looked = {key: report.findings[key] for key in free if key in report.findings}
-    marks = list(_marks(free, statuses, report, known))
+    now = store.status.read(known.specs, known.statuses)
+    free = {
+        key: one
+        for key, one in now.items()
+        if Work("sync", str(key)) not in busy and not known.is_passed(key, one.status)
+    }
+    marks = list(_marks({key: one.status for key, one in free.items()}, report, known))
     news: dict[InstanceKey, InstanceStatus] = {}
 
     def change(key: InstanceKey, status: InstanceStatus) -> InstanceStatus | None:
-        if known.is_passed(key, status):
-            return None
-        after = _seen(status, looked[key], report.began_at)
+        after = _seen(status, report.findings[key], report.began_at)
         if after.reason != status.reason:
             news[key] = after
         return after
 
-    store.status.amend(looked, change)
+    store.status.amend({key: one for key, one in free.items() if key in report.findings}, change)
     for key, status in news.items():
         store.events.append(report.began_at, "instance", str(key), status.reason, status.message)
     _tell_strays(report, known)
@@ -80,16 +80,14 @@ def judge_all(report: ScanReport, known: Known) -> None:
     log.info("scanned", instances=len(report.findings), due=len(marks), requests=report.requests)
 
 
-def _marks(
-    keys: list[InstanceKey], statuses: Mapping[InstanceKey, InstanceStatus], report: ScanReport, known: Known
-) -> Iterator[Mark]:
+def _marks(statuses: Mapping[InstanceKey, InstanceStatus], report: ScanReport, known: Known) -> Iterator[Mark]:
     store, restored = wiring.store(), set[str]()
-    for key in keys:
+    for key, status in statuses.items():
         spec, finding, memory = known.specs[key], report.findings.get(key), known.memories.get(key)
         if finding is not None and finding.applied is not None and memory is None:
             _restore(spec, finding.applied)
             restored.add(spec.source.repo.subject)
-        if mark := _mark(spec, finding, statuses[key], memory, store.clock.now()):
+        if mark := _mark(spec, finding, status, memory, store.clock.now()):
             yield mark
         elif memory is not None and _asked_otherwise(memory, report):
             at_ms = store.due.now_ms() + int(_dice.uniform(0, SPREAD_S) * 1000)
@@ -133,7 +131,7 @@ def _mark(
     if finding is None or not finding.known:
         # Failed ones come due again by their own back-off; one that was never synced has none.
         return Mark(work, Lane.PERIODIC, "no proof") if never else None
-    if finding.applied is not None and finding.applied.spec_digest != spec.digest and never:
+    if never and finding.applied is not None and finding.applied.spec_digest != spec.digest:
         return Mark(work, Lane.COMMIT, "fleet changed")
     removable = [key for key, one in finding.foreign if one.action == "Remove"]
     if removable and spec.drift.action == "Heal":
@@ -186,7 +184,7 @@ def _tell_strays(report: ScanReport, known: Known) -> None:
     began before one was deleted may have told of it afterwards."""
     store = wiring.store()
     messages = _left(report, known.specs)
-    store.status.amend(messages, lambda key, status: _as_left(status, messages[key]))
+    store.status.amend(store.status.read(messages), lambda key, status: _as_left(status, messages[key]))
     store.looks.note_strays(report.cluster, messages)
     told = store.looks.strays(report.cluster)
     gone = told - report.findings.keys() - known.specs.keys()

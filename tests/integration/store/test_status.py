@@ -309,12 +309,12 @@ def test_what_was_written_meanwhile_is_not_overwritten(store: Store, spec: Insta
             store.status.put(blank.model_copy(update={"reason": "Synced"}))
         return status.model_copy(update={"reason": "Proven"})
 
-    store.status.amend([key, other], meanwhile)
+    store.status.amend(store.status.read([key, other]), meanwhile)
 
     assert (store.status.get(key).reason, store.status.get(other).reason) == ("Synced", "Proven")
-    store.status.amend([key], lambda _, status: status.model_copy(update={"phase": "Queued"}))
+    store.status.amend(store.status.read([key]), lambda _, status: status.model_copy(update={"phase": "Queued"}))
     assert (store.status.get(key).reason, store.status.get(key).phase) == ("Synced", "Queued")
-    store.status.amend([key], lambda *_: None)
+    store.status.amend(store.status.read([key]), lambda *_: None)
     assert store.status.get(key).phase == "Queued"
 
 
