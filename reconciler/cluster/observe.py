@@ -1,7 +1,8 @@
 """Looks at what is live: the objects of one instance, or everything that is ours on a cluster, most of it by metadata only.
 
 Both list by kind, with the part-of label as selector. A kind that could not be listed is `unseen`: nothing follows from
-the absence of its objects. A cluster that refuses cluster-wide lists is asked namespace by namespace.
+the absence of its objects. A list costs the API server a look at all objects in its scope, whatever the selector: what an
+instance has in one namespace is listed there. A cluster that refuses cluster-wide lists is asked namespace by namespace.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def observe(api: ClusterApi, inventory: Inventory, key: InstanceKey, clock: Cloc
     for member in inventory.members:
         places.setdefault(member.group_kind, set()).add(member.namespace)
     selector = f"{keys.PART_OF}={applyset.part_of(key)}"
-    live, unseen = _look(api, places, selector, by_metadata=lambda _: False)
+    live, unseen = _look(api, places, selector, by_metadata=lambda _: False, is_narrow=True)
     return Observation(at, live, unseen)
 
 
@@ -69,6 +70,7 @@ def _look(
     *,
     by_metadata: Callable[[GroupKind], bool],
     trim: Callable[[Raw], Raw] | None = None,
+    is_narrow: bool = False,
 ) -> tuple[dict[ObjectKey, Raw], frozenset[GroupKind]]:
     live: dict[ObjectKey, Raw] = {}
     unseen: set[GroupKind] = set()
@@ -81,7 +83,8 @@ def _look(
         try:
             is_enough = by_metadata(kind)
             given: Any = {"metadata_only": is_enough, "trim": None if is_enough else trim}
-            items = _list(api, resource, namespaces, selector, **given)
+            where = next(iter(namespaces)) if is_narrow and resource.namespaced and len(namespaces) == 1 else ""
+            items = _list(api, resource, namespaces, selector, where, **given)
         except (AccessDenied, UnknownKind):
             unseen.add(kind)
             continue
@@ -97,11 +100,13 @@ def _discovery(api: ClusterApi, kinds: Collection[GroupKind]) -> Discovery:
     return api.discovery(refresh=True)
 
 
-def _list(api: ClusterApi, resource: Resource, namespaces: Collection[str], selector: str, **how: Any) -> Iterable[Raw]:
+def _list(
+    api: ClusterApi, resource: Resource, namespaces: Collection[str], selector: str, where: str, **how: Any
+) -> Iterable[Raw]:
     try:
-        return _whole(api, resource, "", selector, **how)
+        return _whole(api, resource, where, selector, **how)
     except AccessDenied:
-        if not resource.namespaced or not namespaces:
+        if where or not resource.namespaced or not namespaces:
             raise
         found: list[Raw] = []
         for namespace in sorted(namespaces):

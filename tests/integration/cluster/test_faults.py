@@ -226,6 +226,29 @@ def test_a_refused_list_is_asked_namespace_by_namespace(tmp_path: Path, allowed:
     assert (kind in found.unseen) == unseen
 
 
+@pytest.mark.parametrize(
+    ("namespaces", "listed"),
+    [({"shop"}, "/api/v1/namespaces/shop/configmaps"), ({"shop", "web"}, "/api/v1/configmaps")],
+    ids=["one namespace", "two"],
+)
+def test_what_an_instance_has_in_one_namespace_is_listed_there(
+    tmp_path: Path, namespaces: set[str], listed: str
+) -> None:
+    known, asked = discovering(False), list[str]()
+
+    def script(method: str, path: str) -> Answer | None:
+        asked.append(path.partition("?")[0])
+        return known(method, path)
+
+    since = Member(datetime(2026, 1, 1, tzinfo=UTC))
+    inventory = Inventory("one", {ObjectKey("", "ConfigMap", name, "config"): since for name in namespaces})
+    with serving(script) as server, reaching(tmp_path, kubeconfig(server)) as api:
+        found = observe(api, inventory, KEY, ManualClock())
+
+    assert found.unseen == frozenset()
+    assert [path for path in asked if path.endswith("configmaps")] == [listed]
+
+
 def test_an_expired_list_begins_again_once(tmp_path: Path) -> None:
     page = {"kind": "PartialObjectMetadataList", "metadata": {"resourceVersion": "5"}, "items": []}
     first = {**page, "metadata": {"resourceVersion": "4", "continue": "more"}}

@@ -57,7 +57,7 @@ def test_a_quota_is_told_in_its_own_words(full_world: World) -> None:
         "spec": {"hard": {"configmaps": "2"}},
     }
     full_world.api.create(QUOTA, quota)
-    eventually(lambda: _is_counted(full_world), "the quota is counted")
+    eventually(lambda: _is_counted(full_world), "the quota is counted", 180)
     full_world.write({"b.yaml": config_map("two")})
 
     record = full_world.sync()
