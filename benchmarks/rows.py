@@ -85,12 +85,17 @@ def _edits(one: Found) -> Iterator[Row]:
     yield Row("edits", "the watcher, 1,000 updates of others", "–", f"{one['watcherCpuSecondsPer1000Updates']} CPU-s")
 
 
+SIDES = (("undrift", "Undrift"), ("cluster", "API server and etcd"))
+
+
 def _scans(one: Found) -> Iterator[Row]:
-    for side, name in (("undrift", "Undrift"), ("cluster", "API server and etcd")):
+    for side, name in SIDES:
         each = one[side]
         shown = f"{each['ratio']}× ({each['scanCpuSeconds']} against {each['reapplyCpuSeconds']} CPU-s)"
         what = f"full re-apply to a scan of {one['applications']:,}, CPU of {name}"
         yield Row("scans", what, "≥ 50×", shown, each["ratio"] >= 50)
+    sides = " and ".join(f"{one[side]['judgedCpuSeconds']} CPU-s of {name}" for side, name in SIDES)
+    yield Row("scans", f"a scan that judges each of {one['applications']:,} anew", "–", sides, None)
 
 
 def _idle(one: Found) -> Iterator[Row]:

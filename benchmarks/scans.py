@@ -1,4 +1,5 @@
-"""A scan that proves a cluster in sync, against one full re-apply of the same applications: the CPU of both sides."""
+"""Scans that prove a cluster in sync, by comparing and by judging anew, against one full re-apply of the same applications:
+the CPU of both sides."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from typing import Any
 
 from benchmarks.site import Site, until
 from benchmarks.workload import Workload
+from reconciler.pipeline.sight import Proven
 from workers.messages import Lane, Mark, Work
 
 APPLICATIONS, SCANS, QUIET_S = 1000, 5, 20.0
@@ -18,18 +20,21 @@ def run(site: Site, *, quick: bool, full: bool = False) -> dict[str, Any]:
     site.write_fleet(Workload("scan", count))
     site.start(workers=2, concurrency=2, UNDRIFT_FLEET_POLL="3600", UNDRIFT_REPOSITORY_POLL="3600")
     until(lambda: site.synced() == count)
-    _scan(site)  # the first writes the proofs into the inventories
+    _scan(site, 3)  # the first writes the proofs into the inventories, the second judges, the third compares
     idle = _measured(site, lambda: time.sleep(quiet_s))
     scan = _measured(site, lambda: _scan(site, scans))
+    judged = _measured(site, lambda: _judge(site, scans))
     again = _measured(site, lambda: _reapply(site, count))
     site.stop()
     found: dict[str, Any] = {"applications": count, "scans": scans}
     for side in ("undrift", "cluster"):
         share = idle[side] / idle["seconds"]
         each = max((scan[side] - share * scan["seconds"]) / scans, 0.001)
+        anew = (judged[side] - share * judged["seconds"]) / scans
         whole = again[side] - share * again["seconds"]
         found[side] = {
             "scanCpuSeconds": round(each, 3),
+            "judgedCpuSeconds": round(anew, 3),
             "reapplyCpuSeconds": round(whole, 2),
             "ratio": round(whole / each, 1),
         }
@@ -52,6 +57,13 @@ def _scan(site: Site, times: int = 1) -> None:
         site.store.due.mark([Mark(Work("scan", "bench"), Lane.OPERATOR, "bench")])
         while site.store.looks.scans().get("bench", {}).get("at") == before:
             time.sleep(0.05)
+
+
+def _judge(site: Site, times: int) -> None:
+    """Scans that know of no scan before, as the first, and one every six hours."""
+    for _ in range(times):
+        site.store.proven.put("bench", Proven(), site.store.proven.get("bench"))
+        _scan(site)
 
 
 def _reapply(site: Site, count: int) -> None:

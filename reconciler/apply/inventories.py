@@ -59,15 +59,25 @@ class Inventories:
         """The empty inventory of an instance that is taken to be new, without asking."""
         return Inventory(self.installation, is_presumed=True)
 
-    def read_all(self, api: ClusterApi) -> tuple[Mapping[InstanceKey, Inventory], Mapping[InstanceKey, InventoryError]]:
-        """Every inventory on a cluster, by one list: those of ours that can be read, and why the others can't be."""
+    def parents(self, api: ClusterApi) -> Mapping[InstanceKey, Raw]:
+        """The parent of every instance's inventory on a cluster, whosever it is, by one list."""
         listing = api.list(SECRETS, namespace=SYSTEM_NAMESPACE, selector=keys.APPLYSET_ID)
+        named = ((_key_of(parent, api.name), parent) for parent in listing.items)
+        return {
+            key: parent for key, parent in named if key is not None and key.inventory_name == parent["metadata"]["name"]
+        }
+
+    def read_all(self, api: ClusterApi) -> tuple[Mapping[InstanceKey, Inventory], Mapping[InstanceKey, InventoryError]]:
+        """Every inventory on a cluster: those of ours that can be read, and why the others can't be."""
+        return self.decoded_all(api, self.parents(api))
+
+    def decoded_all(
+        self, api: ClusterApi, parents: Mapping[InstanceKey, Raw]
+    ) -> tuple[Mapping[InstanceKey, Inventory], Mapping[InstanceKey, InventoryError]]:
+        """The inventories of some parents: those of ours that can be read, and why the others can't be."""
         found: dict[InstanceKey, Inventory] = {}
         unreadable: dict[InstanceKey, InventoryError] = {}
-        for parent in listing.items:
-            key = _key_of(parent, api.name)
-            if key is None or key.inventory_name != parent["metadata"]["name"]:
-                continue
+        for key, parent in parents.items():
             try:
                 found[key] = self._decoded(api, key, parent)
             except InventoryError as error:
@@ -191,7 +201,7 @@ class Inventories:
         if data is None:
             raise InventoryError(f"{subject}: it holds no inventory; nothing was changed", subject=subject)
         first = document.from_data(data, subject)
-        parts = (meta.get("annotations") or {}).get("undrift.dev/parts", "")
+        parts = (meta.get("annotations") or {}).get(keys.PARTS, "")
         rest = b"".join(self._part(api, name, subject) for name in parts.split(",") if name)
         found = document.decode(first + rest, resource_version=str(meta["resourceVersion"]), subject=subject)
         # Whose it is stands in the annotation, which a takeover changes; the document still names who wrote it last.
@@ -285,7 +295,7 @@ def _parent(key: InstanceKey, inventory: Inventory, first: bytes, parts: list[st
         keys.FENCE: str(inventory.fence),
     }
     if parts:
-        annotations["undrift.dev/parts"] = ",".join(parts)
+        annotations[keys.PARTS] = ",".join(parts)
     meta: dict[str, Any] = {
         "name": key.inventory_name,
         "namespace": SYSTEM_NAMESPACE,

@@ -44,7 +44,7 @@ def observe(api: ClusterApi, inventory: Inventory, key: InstanceKey, clock: Cloc
 
 def survey(
     api: ClusterApi,
-    kinds: Mapping[GroupKind, set[str]],
+    kinds: Mapping[GroupKind, Collection[str]],
     clock: Clock,
     *,
     by_metadata: Callable[[GroupKind], bool] = lambda _: True,
@@ -65,7 +65,7 @@ def survey(
 
 def _look(
     api: ClusterApi,
-    kinds: Mapping[GroupKind, set[str]],
+    kinds: Mapping[GroupKind, Collection[str]],
     selector: str,
     *,
     by_metadata: Callable[[GroupKind], bool],

@@ -13,6 +13,7 @@ ADDITIONAL_NAMESPACES = "applyset.kubernetes.io/additional-namespaces"
 FENCE = "undrift.dev/fence"
 INSTALLATION = "undrift.dev/installation"
 INSTANCE = "undrift.dev/instance"
+PARTS = "undrift.dev/parts"
 
 # Ours, read from manifests.
 PRUNE = "undrift.dev/prune"

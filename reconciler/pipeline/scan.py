@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from reconciler import cluster, health
+from reconciler import health
 from reconciler.apply import trash
 from reconciler.cluster import Survey
 from reconciler.errors import FencedOut, Frozen, PreconditionFailed
@@ -21,15 +21,15 @@ from reconciler.model.drift import DriftPolicy
 from reconciler.model.health import Health, ObjectHealth
 from reconciler.model.instance import InstanceKey
 from reconciler.model.inventory import Applied, Inventory, Proof
-from reconciler.model.manifest import GroupKind, ObjectKey, Raw
+from reconciler.model.manifest import ObjectKey, Raw
 from reconciler.model.record import Memory
 from reconciler.model.spec import ClusterTarget
 from reconciler.objects import foreign, managedfields
 from reconciler.objects.foreign import ForeignField
 from reconciler.objects.kinds import DEFINITION
 from reconciler.pipeline.rooms import Rooms
+from reconciler.pipeline.sight import HALF, Proven, Sight
 from reconciler.ports import ClusterApi, Guard
-from reconciler.render import capabilities_of
 
 DELETED = "(deleted)"
 
@@ -60,65 +60,70 @@ class Finding:
 @dataclass(frozen=True, slots=True)
 class ScanReport:
     """One scan of one cluster. `began_at` is before its first list: an instance that was synced later, or that holds a
-    lease, is not judged by it. `flushed` are the instances whose last results now stand in their inventory."""
+    lease, is not judged by it. `flushed` are the instances whose last results now stand in their inventory, `same` those of
+    which there is as little to tell as at the scan before; `proven` is for the next one."""
 
     cluster: str
     began_at: datetime
     findings: Mapping[InstanceKey, Finding] = field(default_factory=dict)
+    same: frozenset[InstanceKey] = frozenset()
+    proven: Proven = field(default_factory=Proven)
     flushed: frozenset[InstanceKey] = frozenset()
     answers: Mapping[str, int] = field(default_factory=dict)
     """Requests to the API server by the status of the answer."""
-    identity: str = ""
-    """Which cluster it was, by the uid of its `kube-system` namespace; empty when we may not read that."""
     capabilities: Mapping[str, str] = field(default_factory=dict)
-    """What a render may ask of it, as a closure keeps it; empty while a part of its discovery does not answer."""
+    """What a render may ask of the cluster, as a closure keeps it; empty while a part of its discovery does not answer."""
 
     @property
     def requests(self) -> int:
         return sum(self.answers.values())
 
 
-def scan(
-    target: ClusterTarget,
+def judge(
+    sight: Sight,
     known: Mapping[InstanceKey, Memory],
-    guard: Guard,
     rooms: Rooms,
     *,
-    pinned: str = "",
     policies: Mapping[InstanceKey, DriftPolicy] | None = None,
 ) -> ScanReport:
-    """Compare every inventory of a cluster with what is live. `pinned` is the identity it had at first contact,
-    `policies` say which fields of others are worth telling.
+    """Compare the inventories of a cluster with what was seen of it. `known` and `policies` are those of the instances that
+    are not the same as before; `policies` say which fields of others are worth telling.
 
     Raises the ClusterErrors: then nothing is concluded about any instance.
     """
-    began_at = rooms.clock.now()
-    api = rooms.clusters.api(target, guard, agent=f"scan {target.name} fence={guard.fence}")
-    identity = cluster.require_identity(api, pinned, refresh=True)
-    stored, unreadable = rooms.inventories.read_all(api)
-    newest = {key: _newest(inventory, known.get(key)) for key, inventory in stored.items()}
-    places: dict[GroupKind, set[str]] = {}
-    for inventory in newest.values():
-        for member in _proofs(inventory):
-            places.setdefault(member.group_kind, set()).add(member.namespace)
-    healths: dict[ObjectKey, ObjectHealth] = {}
-    survey = cluster.survey(
-        api,
-        places,
-        rooms.clock,
-        by_metadata=health.is_told_by_metadata,
-        judge=lambda live: healths.update({ObjectKey.of(live): health.assess(live, began_at)}),
-    )
-    findings = {
-        key: _judge(api, key, inventory, Sight(survey, healths), (policies or {}).get(key))
-        for key, inventory in newest.items()
+    mine = policies or {}
+    newest = {key: _newest(inventory, known.get(key)) for key, inventory in sight.inventories.items()}
+    findings = {key: _judge(key, inventory, sight, mine.get(key)) for key, inventory in newest.items()}
+    quiet = {
+        key
+        for key, finding in findings.items()
+        if key in mine and newest[key] is sight.inventories[key] and _is_quiet(finding, sight.survey)
     }
     # Of another installation's there is nothing to say, unless it stands where one of ours should.
-    findings |= {key: Finding(known=False, is_unreadable=True) for key in unreadable if key in (policies or {})}
-    flushed = {key for key, inventory in newest.items() if _flush(api, key, stored[key], inventory, rooms)}
-    discovery = api.discovery()
-    capabilities = {} if discovery.stale_groups else capabilities_of(discovery)
-    return ScanReport(target.name, began_at, findings, frozenset(flushed), api.codes, identity, capabilities)
+    findings |= {key: Finding(known=False, is_unreadable=True) for key in sight.unreadable if key in mine}
+    flushed = {
+        key for key, inventory in newest.items() if _flush(sight.api, key, sight.inventories[key], inventory, rooms)
+    }
+    marks = {key: sight.marks[key] for key in sight.same | quiet if len(sight.marks.get(key, b"")) == 2 * HALF}
+    return ScanReport(
+        cluster=sight.target.name,
+        began_at=sight.began_at,
+        findings=findings,
+        same=sight.same,
+        proven=Proven() if sight.survey.unseen else Proven(marks, sight.places),
+        flushed=frozenset(flushed),
+        answers=sight.api.codes,
+        capabilities=sight.capabilities,
+    )
+
+
+def _is_quiet(finding: Finding, survey: Survey) -> bool:
+    """Whether there is nothing to tell but that it stands as it should; whoever was looked up by name is not in the list, by
+    which the next look compares."""
+    if not finding.is_proven or finding.foreign or finding.unfinished or finding.applied is None:
+        return False
+    well = all(one.health is Health.HEALTHY for one in finding.health.values())
+    return well and finding.health.keys() == finding.applied.proofs.keys() <= survey.live.keys()
 
 
 def empty_old_trash(target: ClusterTarget, guard: Guard, rooms: Rooms) -> int:
@@ -135,18 +140,8 @@ def _proofs(inventory: Inventory) -> Mapping[ObjectKey, Proof]:
     return inventory.applied.proofs if inventory.applied else {}
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """What a cluster looked like: its objects' metadata, and how those do whose kind has rules for that."""
-
-    survey: Survey
-    healths: Mapping[ObjectKey, ObjectHealth]
-
-
-def _judge(
-    api: ClusterApi, key: InstanceKey, inventory: Inventory, sight: Sight, policy: DriftPolicy | None
-) -> Finding:
-    survey, applied = sight.survey, inventory.applied
+def _judge(key: InstanceKey, inventory: Inventory, sight: Sight, policy: DriftPolicy | None) -> Finding:
+    api, survey, applied = sight.api, sight.survey, inventory.applied
     if applied is None:
         return Finding(known=False)
     proofs = _proofs(inventory)

@@ -98,13 +98,13 @@ def forget(
     known = store.specs.clusters().keys() | store.pins.all().keys()
     if name not in known:
         raise selecting.NotFound(f"no cluster {name!r}; known are {', '.join(sorted(known)) or 'none'}")
-    count = len(store.specs.on_cluster(name))
+    count = len(store.specs.keys_on(name))
     if not yes:
         question = f"Is what answers under the name {name} now the cluster that {count} instances are meant for?"
         typer.confirm(question, abort=True)
     store.pins.drop(name)
     store.pins.deactivate(name)
-    mine = store.specs.on_cluster(name)
+    mine = store.specs.keys_on(name)
     store.memories.forget(mine)
     store.status.amend(store.status.read(mine), _unknown)
     store.outbox.put(store.clock.now(), "forget", f"cluster:{name}", by=brakes.who(), reason=reason)
@@ -148,7 +148,7 @@ def takeover(
     store.outbox.put(
         store.clock.now(), "takeover", f"cluster:{name}", by=brakes.who(), reason=reason, inventories=taken
     )
-    mine = [str(key) for key in store.specs.on_cluster(name)]
+    mine = [str(key) for key in store.specs.keys_on(name)]
     store.due.mark([Mark(Work("scan", name), Lane.OPERATOR, "taken over")])
     store.due.mark(Mark(Work("sync", key), Lane.COMMIT, "taken over") for key in mine)
     print(f"{name}: {len(taken)} of {len(found)} inventories are ours now; each instance is due")

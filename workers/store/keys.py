@@ -48,6 +48,7 @@ waited-for         set     look-ups that have or had such instances             
 scans              hash    cluster -> last scan                                            one a cluster
 fetching:<host>    zset    fetch -> when its place runs out, ms                               8 a Git host
 fetched:<host>     list    a place came free: who waits for one need not wait longer         1
+proven:<cluster>   hash    instance -> mark of what a scan had nothing to tell of; `places`: the kinds there  six hours
 lookups            hash    repository -> last look-up                                      one a repository
 approvals          hash    instance -> plan id                                             one an instance
 pins               hash    cluster -> uid of the cluster that its name was first used for    one a cluster

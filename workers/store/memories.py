@@ -32,7 +32,15 @@ class Memories:
         return memory_from_json(raw) if raw else Memory()
 
     def many(self, keys: Iterable[InstanceKey]) -> Mapping[InstanceKey, Memory]:
-        return {key: memory_from_json(text) for key, text in self._texts(keys)}
+        return parsed(self.stored(keys))
+
+    def stored(self, keys: Iterable[InstanceKey]) -> Mapping[InstanceKey, bytes]:
+        """The same as it is stored, for `parsed`."""
+        found = dict[InstanceKey, bytes]()
+        for some in at_most(keys):
+            raw = self._redis.hmget(self._key, [str(key) for key in some])
+            found |= {key: one for key, one in zip(some, raw, strict=True) if one is not None}
+        return found
 
     def closures(self, keys: Iterable[InstanceKey]) -> Mapping[InstanceKey, Closure | None]:
         """What the last complete render of instances read, of those that have a memory; None after a failure. Equal ones are
@@ -59,12 +67,17 @@ class Memories:
         self._redis.hset(self._key, str(key), pack(orjson.dumps(_memory_json(memory))))
 
     def _texts(self, keys: Iterable[InstanceKey]) -> Iterator[tuple[InstanceKey, bytes]]:
-        """The stored memories of those of these that have one."""
+        """The memories of those of these that have one, some at a time."""
         for some in at_most(keys):
-            raw = self._redis.hmget(self._key, [str(key) for key in some])
-            for key, text in zip(some, map(unpack, raw), strict=True):
-                if text is not None:
+            for key, stored in self.stored(some).items():
+                if (text := unpack(stored)) is not None:
                     yield key, text
+
+
+def parsed(stored: Mapping[InstanceKey, bytes]) -> Mapping[InstanceKey, Memory]:
+    """Memories as they are stored; one that another version wrote is missing."""
+    texts = ((key, unpack(one)) for key, one in stored.items())
+    return {key: memory_from_json(text) for key, text in texts if text is not None}
 
 
 def memory_from_json(text: bytes) -> Memory:

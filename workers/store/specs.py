@@ -67,9 +67,13 @@ class SpecStore:
 
     def many(self, keys: Iterable[InstanceKey]) -> Mapping[InstanceKey, InstanceSpec]:
         """The specs of these, as far as they are of the fleet."""
+        return self._read(self.names(keys))
+
+    def names(self, keys: Iterable[InstanceKey]) -> dict[InstanceKey, str]:
+        """What the specs of these are stored by: a name for all that is wanted of an instance."""
         wanted = list(keys)
         raw = self._redis.hmget(self._key("instances"), [str(key) for key in wanted]) if wanted else []
-        return self._read({key: one.decode() for key, one in zip(wanted, raw, strict=True) if one})
+        return {key: one.decode() for key, one in zip(wanted, raw, strict=True) if one}
 
     def sources(self) -> Mapping[InstanceKey, str]:
         """What the look-up of each instance's repository is called."""

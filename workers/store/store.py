@@ -24,6 +24,7 @@ from workers.store.meters import Meters
 from workers.store.notices import Notices
 from workers.store.outbox import Outbox
 from workers.store.pins import Pins
+from workers.store.proven import ProvenStore
 from workers.store.queued import Queued
 from workers.store.requests import Requests
 from workers.store.shares import Shares
@@ -58,6 +59,7 @@ class Store:
     status: StatusStore
     memories: Memories
     looks: Looks
+    proven: ProvenStore
     unjudged: Unjudged
     approvals: Approvals
     closures: Closures
@@ -102,6 +104,7 @@ def open_store(url: str, clock: Clock, *, prefix: str = PREFIX) -> Store:
         status=StatusStore(client, prefix),
         memories=Memories(client, prefix),
         looks=Looks(client, prefix),
+        proven=ProvenStore(client, prefix),
         unjudged=Unjudged(client, prefix),
         approvals=Approvals(client, prefix),
         closures=Closures(client, prefix),

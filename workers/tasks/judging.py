@@ -8,7 +8,7 @@ tell that, whatever the clocks of two workers say.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,10 +20,13 @@ from reconciler.model.record import Memory
 from reconciler.model.spec import InstanceSpec
 from reconciler.model.status import DriftEntry, InstanceStatus
 from reconciler.pipeline.scan import Finding, ScanReport
+from reconciler.pipeline.sight import Proven
 from workers import drifts, wiring
 from workers.messages import Lane, Mark, Work
+from workers.store.memories import parsed
 from workers.store.status import Read
 from workers.tasks import doing
+from workers.tasks.doing import SETTLED
 
 log = structlog.get_logger()
 LEFT = "LeftTheFleet"
@@ -34,50 +37,92 @@ _dice = random.Random()
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What was known of a cluster's instances before it was looked at."""
+class Before:
+    """What was known of a cluster's instances before it was looked at. `known` names what is wanted of each and what its
+    last sync left; `proven` are those of `stored` that have nothing to tell of themselves either."""
 
-    specs: Mapping[InstanceKey, InstanceSpec]
     statuses: Mapping[InstanceKey, Read]
+    memories: Mapping[InstanceKey, bytes]
+    known: Mapping[InstanceKey, bytes]
+    stored: Proven
+    proven: Proven
+
+    @classmethod
+    def read(cls, cluster: str, keys: Set[InstanceKey]) -> Before:
+        """The statuses before the memories: a sync that ends in between is then taken to have ended since."""
+        store = wiring.store()
+        statuses = store.status.read(keys)
+        memories = store.memories.stored(keys)
+        known = {key: f"{name} ".encode() + memories.get(key, b"") for key, name in store.specs.names(keys).items()}
+        stored = store.proven.get(cluster)
+        marks = {key: mark for key, mark in stored.marks.items() if key in known and _is_at_rest(statuses[key].status)}
+        return cls(statuses, memories, known, stored, Proven(marks, stored.places))
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of the instances of a cluster that are to be judged anew, and of all of them before the look."""
+
+    before: Before
+    specs: Mapping[InstanceKey, InstanceSpec]
     memories: Mapping[InstanceKey, Memory]
 
     @classmethod
-    def read(cls, specs: Mapping[InstanceKey, InstanceSpec]) -> Known:
-        """The statuses before the memories: a sync that ends in between is then taken to have ended since."""
-        store = wiring.store()
-        statuses = store.status.read(specs)
-        return cls(specs, statuses, store.memories.many(specs))
+    def read(cls, before: Before, keys: Set[InstanceKey]) -> Known:
+        memories = {key: before.memories[key] for key in keys if key in before.memories}
+        return cls(before, wiring.store().specs.many(keys), parsed(memories))
+
+    @property
+    def keys(self) -> Set[InstanceKey]:
+        """All of the cluster's instances."""
+        return self.before.statuses.keys()
 
     def is_passed(self, key: InstanceKey, status: InstanceStatus) -> bool:
         """Whether a sync of it has ended since."""
-        return status.fence != self.statuses[key].status.fence
+        return status.fence != self.before.statuses[key].status.fence
+
+
+def _is_at_rest(status: InstanceStatus) -> bool:
+    """Whether a look that finds all as before changes nothing in it but when that was."""
+    is_quiet = (status.sync, status.phase, status.health) == ("Synced", "Idle", "Healthy")
+    return (
+        is_quiet and status.reason in SETTLED and not (status.lags or status.foreign) and status.last_sync is not None
+    )
 
 
 def judge_all(report: ScanReport, known: Known) -> None:
     """Make due what drifted or has no proof, keep what was proven, and say what has left the fleet."""
     store = wiring.store()
-    busy = store.queued.leased(Work("sync", str(key)) for key in known.specs)
-    now = store.status.read(known.specs, known.statuses)
+    busy = store.queued.leased(Work("sync", str(key)) for key in known.keys)
+    now = store.status.read(known.keys, known.before.statuses)
     free = {
         key: one
         for key, one in now.items()
         if Work("sync", str(key)) not in busy and not known.is_passed(key, one.status)
     }
-    marks = list(_marks({key: one.status for key, one in free.items()}, report, known))
+    marks = list(_marks({key: one.status for key, one in free.items() if key in known.specs}, report, known))
     news: dict[InstanceKey, InstanceStatus] = {}
 
     def change(key: InstanceKey, status: InstanceStatus) -> InstanceStatus | None:
+        if key in report.same:
+            return _seen_again(status, report.began_at)
         after = _seen(status, report.findings[key], report.began_at)
         if after.reason != status.reason:
             news[key] = after
         return after
 
-    store.status.amend({key: one for key, one in free.items() if key in report.findings}, change)
+    store.status.amend({key: one for key, one in free.items() if key in report.findings or key in report.same}, change)
     for key, status in news.items():
         store.events.append(report.began_at, "instance", str(key), status.reason, status.message)
     _tell_strays(report, known)
     store.due.mark(marks)
-    log.info("scanned", instances=len(report.findings), due=len(marks), requests=report.requests)
+    log.info(
+        "scanned",
+        instances=len(report.findings) + len(report.same),
+        same=len(report.same),
+        due=len(marks),
+        requests=report.requests,
+    )
 
 
 def _marks(statuses: Mapping[InstanceKey, InstanceStatus], report: ScanReport, known: Known) -> Iterator[Mark]:
@@ -139,6 +184,11 @@ def _mark(
     return None
 
 
+def _seen_again(status: InstanceStatus, at: datetime) -> InstanceStatus | None:
+    """The status of one that is as the look before found it; one that is told otherwise since is for the next look."""
+    return status.model_copy(update={"observed_at": at, "in_sync_at": at}) if _is_at_rest(status) else None
+
+
 def _seen(status: InstanceStatus, finding: Finding, at: datetime) -> InstanceStatus:
     """The status after a look that changed nothing. What could not be looked at, or has no proof, was not seen; and what
     stands as it was applied is in sync only as far as that is what is wanted."""
@@ -183,25 +233,25 @@ def _tell_strays(report: ScanReport, known: Known) -> None:
     """Say what has an inventory in the cluster and no place in the fleet, and forget what has neither any more: a scan that
     began before one was deleted may have told of it afterwards."""
     store = wiring.store()
-    messages = _left(report, known.specs)
+    messages = _left(report, known.keys)
     store.status.amend(store.status.read(messages), lambda key, status: _as_left(status, messages[key]))
     store.looks.note_strays(report.cluster, messages)
     told = store.looks.strays(report.cluster)
-    gone = told - report.findings.keys() - known.specs.keys()
+    gone = told - report.findings.keys() - known.keys
     gone -= store.specs.left() if gone else frozenset()
     for key in gone:
         store.status.forget(key)
         store.approvals.drop(key)
     store.memories.forget(gone)
-    store.looks.forget_strays(report.cluster, gone | (told & known.specs.keys()))
+    store.looks.forget_strays(report.cluster, gone | (told & known.keys))
 
 
-def _left(report: ScanReport, specs: Mapping[InstanceKey, InstanceSpec]) -> Mapping[InstanceKey, str]:
+def _left(report: ScanReport, fleet: Set[InstanceKey]) -> Mapping[InstanceKey, str]:
     """Instances with an inventory in the cluster and no place in the fleet, and what to say of each. Of what is announced to
     be deleted or handed over its tombstone tells."""
     store = wiring.store()
     found = {}
-    strangers = store.status.many(report.findings.keys() - specs.keys())
+    strangers = store.status.many(report.findings.keys() - fleet)
     stones = store.tombstones.many(strangers)
     for key, status in sorted(strangers.items()):
         if key in stones or status.reason in (LEFT, "Deleting", "LeavingHeld"):

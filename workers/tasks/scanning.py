@@ -6,12 +6,13 @@ import structlog
 
 from reconciler.errors import ClusterIdentityChanged, Frozen, LeaseError, NoAnswer, TooManyRequests, UndriftError
 from reconciler.model.spec import ClusterTarget
-from reconciler.pipeline.scan import empty_old_trash, scan
+from reconciler.pipeline.scan import empty_old_trash, judge
+from reconciler.pipeline.sight import look
 from workers import pinning, wiring
 from workers.messages import Grant, Lane, Mark, Work
 from workers.store.brief import Results
 from workers.store.guard import RedisGuard
-from workers.tasks.judging import Known, judge_all
+from workers.tasks.judging import Before, Known, judge_all
 from workers.tasks.leased import run_leased
 
 log = structlog.get_logger()
@@ -28,14 +29,16 @@ def _scan(name: str, grant: Grant, guard: RedisGuard, results: Results) -> Mark 
     target = store.specs.cluster(name)
     if target is None:
         return None
-    specs = store.specs.on_cluster(name)
-    known = Known.read(specs)
+    keys = store.specs.keys_on(name)
+    before = Before.read(name, keys)
     try:
-        policies = {key: spec.drift for key, spec in specs.items()}
-        report = scan(target, known.memories, guard, wiring.rooms(), pinned=store.pins.get(name), policies=policies)
-        pinning.require_one_name(store, target, report.identity)
+        sight = look(target, before.known, guard, wiring.rooms(), pinned=store.pins.get(name), proven=before.proven)
+        pinning.require_one_name(store, target, sight.identity)
         if store.pins.clear_stranger(name):
-            store.due.mark(Mark(Work("sync", str(key)), Lane.COMMIT, "the right cluster is back") for key in specs)
+            store.due.mark(Mark(Work("sync", str(key)), Lane.COMMIT, "the right cluster is back") for key in keys)
+        known = Known.read(before, keys - sight.same)
+        policies = {key: spec.drift for key, spec in known.specs.items()}
+        report = judge(sight, known.memories, wiring.rooms(), policies=policies)
     except LeaseError:
         raise
     except UndriftError as error:
@@ -45,7 +48,7 @@ def _scan(name: str, grant: Grant, guard: RedisGuard, results: Results) -> Mark 
         results.outcome = "Failed"
         if isinstance(error, ClusterIdentityChanged):
             store.pins.note_stranger(name, error.message)
-            store.memories.forget(specs)
+            store.memories.forget(keys)
     else:
         guard.remaining_s()  # what was seen long ago is told by nobody
         if SILENT in grant.reasons or store.looks.scan(name).get("error"):
@@ -55,6 +58,7 @@ def _scan(name: str, grant: Grant, guard: RedisGuard, results: Results) -> Mark 
         applied = [one.applied for one in report.findings.values() if one.applied is not None]
         store.looks.note_kinds(name, (key for one in applied for key in one.proofs))
         judge_all(report, known)
+        store.proven.put(name, report.proven, before.stored)
         if store.looks.is_trash_day(name, store.clock.now()):
             _empty_old_trash(target, guard)
     results.requests.answer(grant.requests, name, {"phase": "Idle", "reason": "Scanned"})

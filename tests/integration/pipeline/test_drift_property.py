@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 
 from reconciler.apply import takeover
 from reconciler.apply.job import make_job
+from reconciler.model.drift import DriftPolicy
 from reconciler.model.plan import Action, Cause, Change
 from reconciler.objects import diff
 from reconciler.pipeline.contact import apply_options
-from reconciler.pipeline.scan import scan
+from reconciler.pipeline.scan import ScanReport, judge
+from reconciler.pipeline.sight import Proven, look
 from tests.integration.pipeline.conftest import CONFIG_MAP, DEPLOYMENT, OpenLease, World
 
 TEXT = """apiVersion: apps/v1
@@ -37,6 +39,7 @@ kind: ConfigMap
 metadata: {name: one}
 data: {a: '1', b: '2'}
 """
+CONFIG = TEXT.partition("---\n")[2]
 OURS = "undrift:default/{}"
 managers = st.sampled_from(["kubectl-edit", "tool", "ours"])
 values = st.sampled_from(["1", "2", "9"])
@@ -52,6 +55,8 @@ edits = st.one_of(
     st.tuples(st.just("anew"), managers, st.sampled_from(["a", "b"]), values),
     st.tuples(st.just("delete"), managers, st.just("one"), values),
 )
+
+on_configs = edits.filter(lambda edit: edit[0] not in ("image", "env", "scale", "status"))
 
 
 def carry_out(world: World, edit: tuple[str, str, str, str]) -> None:
@@ -127,6 +132,12 @@ def shown(world: World) -> list[Any]:
     return [world.config_map("one"), world.api.get(DEPLOYMENT, world.name, "web")]
 
 
+def scanned(world: World, proven: Proven) -> ScanReport:
+    known = {world.key: repr(world.memory).encode()}
+    sight = look(world.target, known, OpenLease(), world.rooms, proven=proven)
+    return judge(sight, {world.key: world.memory}, world.rooms, policies={world.key: DriftPolicy()})
+
+
 @settings(
     deadline=None,
     max_examples=25,
@@ -144,8 +155,7 @@ def test_an_instance_is_due_whenever_an_owned_value_differs(world: World, script
         carry_out(world, edit)
     differs, before = values_differ(world), shown(world)
 
-    report = scan(world.target, {world.key: world.memory}, OpenLease(), world.rooms)
-    finding = report.findings[world.key]
+    finding = scanned(world, Proven()).findings[world.key]
     event(f"differs: {bool(differs)}, due: {bool(finding.drift)}")
     if differs:
         assert finding.drift, (script, differs)
@@ -156,3 +166,32 @@ def test_an_instance_is_due_whenever_an_owned_value_differs(world: World, script
     assert not left, (script, record.message, left)
     if not changed:
         assert (record.drift, record.memory.heals) == ((), {}), (script, record.drift)
+
+
+@settings(
+    deadline=None,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(script=st.lists(on_configs, max_size=3))
+@pytest.mark.timeout(600)
+def test_a_look_that_only_compares_hides_nothing(world: World, script: list[Any]) -> None:
+    if world.repo.head() is None:
+        world.write({"all.yaml": CONFIG})
+    carry_out(world, ("delete", "tool", "one", ""))  # with what others left on it in the example before
+    world.sync(full=True)
+    world.memory = replace(world.memory, heals={})
+    scanned(world, Proven())  # writes what the sync left into the inventory, whose text is another then
+    quiet = scanned(world, Proven())
+    assert world.key in scanned(world, quiet.proven).same, "nothing happened in between"
+    for edit in script:
+        carry_out(world, edit)
+
+    compared, judged = scanned(world, quiet.proven), scanned(world, Proven()).findings[world.key]
+
+    event(f"same: {world.key in compared.same}")
+    if world.key in compared.same:
+        assert judged.is_proven, (script, judged)
+        assert judged.foreign == ()
+    else:
+        assert compared.findings[world.key] == judged

@@ -8,7 +8,8 @@ from reconciler.model.changeset import Drift
 from reconciler.model.drift import DriftPolicy, ForeignRule
 from reconciler.model.manifest import ObjectKey
 from reconciler.model.record import Sync
-from reconciler.pipeline.scan import ScanReport, scan
+from reconciler.pipeline.scan import ScanReport, judge
+from reconciler.pipeline.sight import look
 from tests.integration.pipeline.conftest import CONFIG_MAP, OpenLease, World, config_map
 
 REMOVE = DriftPolicy(foreign_fields=(ForeignRule(managers=("kubectl*",), action="Remove"),))
@@ -28,8 +29,8 @@ def annotations(world: World) -> dict[str, Any]:
 
 
 def scanned(world: World, policy: DriftPolicy) -> ScanReport:
-    known = {world.key: world.memory}
-    return scan(world.target, known, OpenLease(), world.rooms, policies={world.key: policy})
+    sight = look(world.target, {}, OpenLease(), world.rooms)
+    return judge(sight, {world.key: world.memory}, world.rooms, policies={world.key: policy})
 
 
 def test_what_a_person_added_is_told_and_stays(world: World) -> None:

@@ -31,7 +31,8 @@ APPLIED = Applied(7, "c" * 40, "sha256:d", THEN, {ONE: Proof("sha256:e", "f")})
 
 
 def judge(store: Store, finding: Finding, key: InstanceKey = WEB) -> None:
-    known = judging.Known.read(store.specs.on_cluster("eu-1"))
+    keys = store.specs.keys_on("eu-1")
+    known = judging.Known.read(judging.Before.read("eu-1", keys), keys)
     judging.judge_all(ScanReport("eu-1", NOW, {key: finding}), known)
 
 
@@ -105,9 +106,9 @@ def test_a_sync_that_ended_before_the_look_is_not_judged_by_the_proofs_of_before
 ) -> None:
     """Whatever the two workers' clocks say: the proofs were read, then a sync applied something else, then came the list."""
     site.synced()
-    look = scanning.scan
+    look = scanning.look
 
-    def scan(*given: Any, **options: Any) -> Any:
+    def looked(*given: Any, **options: Any) -> Any:
         site.write({"a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\ndata: {a: '2'}\n"})
         site.run(Work("refresh", site.repo.url))
         (due,) = site.due()
@@ -116,7 +117,7 @@ def test_a_sync_that_ended_before_the_look_is_not_judged_by_the_proofs_of_before
         site.store.status.put(status.model_copy(update={"last_sync": THEN}))  # its worker's clock is behind
         return look(*given, **options)
 
-    monkeypatch.setattr(scanning, "scan", scan)
+    monkeypatch.setattr(scanning, "look", looked)
 
     site.scan()
 
@@ -160,10 +161,14 @@ def commands(site: Site) -> list[tuple[str, ...]]:
 
 
 @pytest.mark.cluster
-def test_what_a_scan_asks_of_redis_does_not_grow_with_the_fleet(site: Site) -> None:
+@pytest.mark.parametrize("is_judged", [True, False], ids=["judged", "compared"])
+def test_what_a_scan_asks_of_redis_does_not_grow_with_the_fleet(site: Site, is_judged: bool) -> None:
     """Neither in commands, nor by commands whose answer grows: it reads no list of all instances."""
     site.synced()
-    site.scan()
+    for _ in range(3):
+        site.scan()
+    if is_judged:
+        site.store.redis.delete("undrift:proven:bare")
     before = commands(site)
     source = {"repo": site.repo.url, "path": site.name}
     mine = application(site.name, source=source, namespace=site.name, sync={"createNamespace": True})
@@ -172,6 +177,8 @@ def test_what_a_scan_asks_of_redis_does_not_grow_with_the_fleet(site: Site) -> N
     mine |= {"spec": {**mine["spec"], "clusters": {"names": ["bare"]}}}
     expansion = expand(fleet(documents(mine, *others, *clusters)), previous={})
     site.store.fleet.publish(expansion.specs, expansion.clusters, expansion.repositories())
+    if is_judged:
+        site.store.redis.delete("undrift:proven:bare")
 
     after = commands(site)
 

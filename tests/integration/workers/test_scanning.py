@@ -166,14 +166,14 @@ def test_what_waits_behind_a_freeze_is_not_told_as_synced(site: Site) -> None:
 def test_a_sync_that_ended_during_the_scan_is_not_overwritten(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.synced()
     site.api.patch_json(CONFIG_MAP, site.name, "one", [{"op": "replace", "path": "/data/a", "value": "by hand"}])
-    look = scanning.scan
+    judge = scanning.judge
 
-    def scan(*given: Any, **options: Any) -> Any:
-        report = look(*given, **options)
+    def judged(*given: Any, **options: Any) -> Any:
+        report = judge(*given, **options)
         site.run(Work("sync", str(site.key)))
         return report
 
-    monkeypatch.setattr(scanning, "scan", scan)
+    monkeypatch.setattr(scanning, "judge", judged)
 
     site.scan()
 
