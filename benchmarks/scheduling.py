@@ -30,6 +30,7 @@ from reconciler.model.inventory import Applied, HistoryEntry, Proof
 from reconciler.model.manifest import ObjectKey
 from reconciler.model.record import Memory
 from reconciler.model.revision import Closure
+from reconciler.pipeline.sight import HALF, Proven
 from workers.app import QUEUE
 from workers.messages import Lane, Mark, Work
 from workers.store import open_store
@@ -185,6 +186,11 @@ def _fill(site: Site, keys: list[InstanceKey]) -> None:
             )
             for key in some
         )
+    by_cluster = dict[str, dict[InstanceKey, bytes]]()
+    for key in keys:
+        by_cluster.setdefault(key.cluster, {})[key] = dice.randbytes(2 * HALF)
+    for cluster, marks in by_cluster.items():
+        site.store.proven.put(cluster, Proven(marks), Proven())
 
 
 def _memory(key: InstanceKey, dice: random.Random) -> Memory:
