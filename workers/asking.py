@@ -5,7 +5,8 @@ Writes to the due queue only. Its arguments come from outside: they are checked,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
 
 import structlog
 
@@ -90,6 +91,13 @@ def request(store: Store, keys: Iterable[InstanceKey], reason: str, *, full: boo
     lane = Lane.OPERATOR if len(works) <= MANY else Lane.PERIODIC
     store.due.mark(Mark(work, lane, reason, full=full, request=identity) for work in works)
     return identity
+
+
+def look(store: Store, urls: Collection[str], timeout_s: float) -> Iterator[Mapping[str, Any]]:
+    """Have repositories looked at now; each answer as it comes, fewer than `urls` when time ran out."""
+    identity = store.requests.open(urls)
+    store.due.mark(Mark(Work("refresh", one), Lane.OPERATOR, "operator", request=identity) for one in urls)
+    yield from store.requests.follow(identity, len(urls), timeout_s)
 
 
 def parse_selector(text: str) -> dict[str, str]:

@@ -50,7 +50,7 @@ class Finding:
     health: Mapping[ObjectKey, ObjectHealth] = field(default_factory=dict)
     """How its objects do; those are left out of which this look could not tell."""
     unfinished: bool = False
-    """Some objects differ by a sync of ours that began and left no proof: that is no drift."""
+    """A sync of ours began and left no proof: what differs by it is no drift."""
 
     @property
     def is_proven(self) -> bool:
@@ -149,7 +149,7 @@ def _judge(key: InstanceKey, inventory: Inventory, sight: Sight, policy: DriftPo
     own = {member for member in differs if inventory.is_unfinished and _may_be_own(key, member, survey)}
     return Finding(
         drift=tuple(found for member, found in differs.items() if member not in own),
-        unfinished=bool(own),
+        unfinished=inventory.is_unfinished,
         health=dict(_healths(api, proofs, differs, sight)),
         foreign=tuple(_foreign(key, proofs, survey, policy)) if policy else (),
         known=applied.complete and not inventory.is_unfinished,

@@ -189,7 +189,7 @@ def _drift_words(field: str, manager: str) -> str:
 
 def _done(notes: Notes, report: HealthReport, now: datetime) -> Told:
     waits = notes.seen is not None and report.worst in UNSETTLED
-    since = notes.memory.waiting_since or now
+    since = now if _is_another(notes) else notes.memory.waiting_since or now
     if waits and now - since < notes.spec.sync.health_timeout:
         message = f"{_what_was_done(notes)}; waiting for {_worst(report)}"
         return Told(Sync.SYNCED, Phase.WAITING, "WaitingForHealth", message, BACKOFF, since)
@@ -200,6 +200,13 @@ def _done(notes: Notes, report: HealthReport, now: datetime) -> Told:
         return Told(Sync.SYNCED, Phase.IDLE, "Degraded", f"{_what_was_done(notes)}; degraded: {_worst(report)}")
     healed = sum(outcome.result is Result.HEALED for outcome in notes.outcomes)
     return Told(Sync.SYNCED, Phase.IDLE, "Healed" if healed else "Synced", _what_was_done(notes))
+
+
+def _is_another(notes: Notes) -> bool:
+    """Whether this pass applied something else than the one before: it is waited for anew, whatever that one waited."""
+    if not notes.wrote or notes.desired is None or notes.inventory is None:
+        return False
+    return notes.inventory.applied is None or notes.inventory.applied.digest != notes.desired.digest
 
 
 def _worst(report: HealthReport) -> str:

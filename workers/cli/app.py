@@ -228,7 +228,8 @@ def wait(
     selector: Selector = "",
     timeout: Annotated[float, typer.Option(help="Seconds.")] = 300.0,
 ) -> None:
-    """Wait until instances are Synced and Healthy. Ends with 0, 4 when one is held, 5 timed out."""
+    """Look at their repositories, so that what was pushed before counts, and wait until instances are Synced and Healthy.
+    Ends with 0, 4 when one is held, 5 timed out."""
     store = wiring.store()
     keys = selecting.instances(store, name, everything=everything, selector=selector)
     sys.exit(looking.wait_for(store, keys, timeout))

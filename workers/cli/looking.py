@@ -18,10 +18,11 @@ from reconciler.model.record import Order
 from reconciler.model.spec import InstanceSpec
 from reconciler.objects import managedfields, mask
 from reconciler.pipeline.preview import ObjectDiff, Preview, diffs, preview
-from workers import wiring
+from workers import asking, wiring
 from workers.cli import output, selecting
 from workers.cli.output import Format
 from workers.store import Store, composed
+from workers.store.closures import url_in
 
 Name = Annotated[str, typer.Argument(metavar="INSTANCE", help="podinfo@eu-1, or podinfo when it runs on one cluster.")]
 Output = Annotated[Format, typer.Option("-o", "--output")]
@@ -229,8 +230,16 @@ def history_of(store: Store, key: InstanceKey, *, quiet: bool = False) -> list[d
 
 
 def wait_for(store: Store, keys: Collection[InstanceKey], timeout_s: float) -> int:
-    """Follow these instances until all is well; the exit code. Woken by events, and looks every two seconds besides."""
+    """Follow these instances from a look at their repositories until all is well; the exit code. Woken by events, and looks
+    every two seconds besides."""
     deadline = store.clock.boot_s() + timeout_s
+    urls = sorted({url_in(words) for words in store.specs.words_of(keys).values()})
+    answers = list(asking.look(store, urls, timeout_s))
+    for answer in (one for one in answers if one["phase"] == "Failed"):
+        print(f"{answer['subject']}: {answer['reason']}: {answer['message']}", file=sys.stderr)
+    if len(answers) < len(urls):
+        print("no worker has looked at the repositories in time; `undrift doctor` says why", file=sys.stderr)
+        return TIMED_OUT
     while True:
         waiting = [one for one in composed.statuses(store, keys).values() if not _is_well(one)]
         if not waiting:

@@ -13,10 +13,9 @@ import typer
 
 from reconciler.errors import UndriftError
 from reconciler.model.spec import RepositoryAccess
-from workers import wiring
+from workers import asking, wiring
 from workers.cli import output, selecting
 from workers.cli.output import Format
-from workers.messages import Lane, Mark, Work
 
 repo_app = typer.Typer(
     pretty_exceptions_enable=False, no_args_is_help=True, add_completion=False, rich_markup_mode=None
@@ -83,12 +82,10 @@ def refresh(
     store = wiring.store()
     known = store.specs.repositories()
     urls = list(known) if everything else meant(url, known)
-    identity = store.requests.open(urls)
     if everything:
         store.due.look_at_fleet()
-    store.due.mark(Mark(Work("refresh", one), Lane.OPERATOR, "operator", request=identity) for one in urls)
     came = 0
-    for answer in store.requests.follow(identity, len(urls), timeout):
+    for answer in asking.look(store, urls, timeout):
         came += 1
         if answer["phase"] == "Failed":
             print(f"{answer['subject']}: {answer['reason']}: {answer['message']}")

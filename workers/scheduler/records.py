@@ -11,6 +11,7 @@ from reconciler.errors import JournalBroken
 from reconciler.journal import Journal
 from reconciler.journal.compact import compact
 from reconciler.model.brake import Brake
+from reconciler.model.instance import InstanceKey
 from workers import braking
 from workers.copying import JournalCopy
 from workers.store import Store
@@ -53,6 +54,7 @@ class Records:
         self._store.brakes.restore(from_json(one) for one in found.get("brakes", ()))
         self._store.pins.restore(found.get("pins", {}))
         self._store.tombstones.restore(found.get("tombstones", {}))
+        self._store.specs.restore_left(map(InstanceKey.parse, found.get("tombstones", {})))
         for cluster in found.get("activated", ()):
             self._store.pins.activate(cluster)
 

@@ -64,8 +64,8 @@ class Closures:
                 self._drop(url, self._open(url).removeprefix(self._prefix), raw)
         return found
 
-    def open_of(self, urls: Mapping[InstanceKey, str]) -> frozenset[InstanceKey]:
-        """Those of a few that are open, each in the repository that stands beside it."""
+    def open_of(self, urls: Mapping[InstanceKey, str]) -> Mapping[InstanceKey, str]:
+        """Those of a few that are open, each in the repository that stands beside it, with the commit as `open` gives it."""
         by_url = dict[str, list[InstanceKey]]()
         for key, url in urls.items():
             by_url.setdefault(url, []).append(key)
@@ -73,9 +73,12 @@ class Closures:
         for url, keys in by_url.items():
             pipe.hmget(self._open(url), [str(key) for key in keys])
         found = zip(by_url.values(), pipe.execute(), strict=True)
-        return frozenset(
-            key for keys, raw in found for key, commit in zip(keys, raw, strict=True) if commit is not None
-        )
+        return {
+            key: commit.decode()
+            for keys, raw in found
+            for key, commit in zip(keys, raw, strict=True)
+            if commit is not None
+        }
 
     def reading(self, url: str, folders: Collection[str]) -> frozenset[InstanceKey]:
         """The instances that read in one of these folders, and some that did once."""

@@ -18,6 +18,7 @@ from reconciler.model.status import InstanceStatus
 from workers.messages import Work
 from workers.store.batches import AT_ONCE, at_most
 from workers.store.closures import url_in
+from workers.store.status import Read
 from workers.store.store import Store
 from workers.store.tombstones import Tombstone
 
@@ -35,7 +36,8 @@ class _Around:
     stones: Mapping[InstanceKey, Tombstone]
     heads: Mapping[InstanceKey, str]
     """The commits through which they were judged, of those that read another as applied."""
-    opened: Collection[InstanceKey]
+    pending: Collection[InstanceKey]
+    """Those that read Synced and of which something else may be wanted by now."""
     work: Mapping[Work, tuple[str, int]]
     reasons: Mapping[Work, tuple[str, ...]]
     opens_ms: Mapping[str, int]
@@ -66,16 +68,16 @@ def each(
         keys = store.specs.instance_keys() | store.specs.left() | store.status.known()
     targets = dict[str, ClusterTarget | None]()  # another one comes only with another fleet
     for some in at_most(sorted(keys)):
-        stored = store.status.many(some)
-        around = _around(store, stored, due, targets)
-        for key, status in stored.items():
+        read = store.status.read(some)
+        around = _around(store, read, due, targets)
+        for key, (_, status) in read.items():
             if key in around.fleet or key in around.left or status.reason == "LeftTheFleet":
                 yield key, _told(key, status, around)
 
 
 def _around(
     store: Store,
-    stored: Mapping[InstanceKey, InstanceStatus],
+    stored: Mapping[InstanceKey, Read],
     due: Mapping[Work, tuple[str, int]],
     targets: dict[str, ClusterTarget | None],
 ) -> _Around:
@@ -87,10 +89,11 @@ def _around(
     fleet, left = store.specs.standing(stored)
     # The heads before what is open: a commit opens what it concerns before it becomes a head.
     heads, sources = store.closures.heads(), store.specs.words_of(stored)
+    synced = {key: status for key, (_, status) in stored.items() if key in sources and status.sync == "Synced"}
     behind = {
         key: head
-        for key, words in sources.items()
-        if stored[key].sync == "Synced" and (head := heads.get(words)) and head != stored[key].applied_revision
+        for key, status in synced.items()
+        if (head := heads.get(sources[key])) and head != status.applied_revision
     }
     names = {key.cluster for key in stored}
     targets |= {name: store.specs.cluster(name) for name in names if name not in targets}
@@ -101,7 +104,7 @@ def _around(
         left=left,
         stones=store.tombstones.many(left),
         heads=behind,
-        opened=store.closures.open_of({key: url_in(sources[key]) for key in behind}),
+        pending=_pending(store, synced, {key: url_in(sources[key]) for key in synced}, works, stored),
         work=works,
         reasons=store.queued.reasons(work for work, (state, _) in works.items() if state == "claimed"),
         opens_ms={name: _opens_ms(shut[name], due.get(Work("scan", name))) for name in names & shut.keys()},
@@ -111,11 +114,30 @@ def _around(
     )
 
 
+def _pending(
+    store: Store,
+    synced: Mapping[InstanceKey, InstanceStatus],
+    urls: Mapping[InstanceKey, str],
+    works: Mapping[Work, tuple[str, int]],
+    stored: Mapping[InstanceKey, Read],
+) -> frozenset[InstanceKey]:
+    """Those that wait for a look at their repository, are open and not yet synced since, or were synced as this was read: a
+    sync that ended otherwise has closed what it found open."""
+    now_ms = store.due.now_ms()
+    found = set(store.unjudged.of(urls))
+    for key, commit in store.closures.open_of(urls).items():
+        state, at_ms = works.get(Work("sync", str(key)), ("due", now_ms + 1))
+        if commit != synced[key].applied_revision or state != "due" or at_ms <= now_ms:
+            found.add(key)
+    again = store.status.read(synced, stored)
+    return frozenset(found | {key for key, (_, status) in again.items() if status.fence != synced[key].fence})
+
+
 def _told(key: InstanceKey, status: InstanceStatus, around: _Around) -> InstanceStatus:
-    if key in around.heads:
-        # What later commits did not concern is as they say, too; one that does concern it is still to be applied.
-        update = {"sync": "Unknown"} if key in around.opened else {"applied_revision": around.heads[key]}
-        status = status.model_copy(update=update)
+    if key in around.pending:
+        status = status.model_copy(update={"sync": "Unknown"})
+    elif key in around.heads:  # what later commits did not concern is as they say, too
+        status = status.model_copy(update={"applied_revision": around.heads[key]})
     work = Work("sync", str(key))
     status = _with_work(status, around.work.get(work), around.now, around.opens_ms.get(key.cluster, 0))
     if reasons := around.reasons.get(work):

@@ -130,6 +130,14 @@ class SpecStore:
         """Instances that are gone from the fleet and not deleted."""
         return self._names("left")
 
+    def restore_left(self, keys: Iterable[InstanceKey]) -> None:
+        """Note again what is still to be deleted; its specs are lost."""
+        for some in at_most(keys):
+            pipe = self._redis.pipeline(transaction=False)
+            for key in some:
+                pipe.hsetnx(self._key("left"), str(key), "")
+            pipe.execute()
+
     def forget_left(self, key: InstanceKey) -> None:
         """Drop an instance that left and was deleted."""
         self._redis.hdel(self._key("left"), str(key))

@@ -30,6 +30,14 @@ class Unjudged:
         """The instances that wait for a look at a repository, and why."""
         return _reasons(self._redis.hgetall(self._at(url)))
 
+    def of(self, urls: Mapping[InstanceKey, str]) -> frozenset[InstanceKey]:
+        """Those of a few that wait, each for the look-up that stands beside it."""
+        wanted = list(urls.items())
+        pipe = self._redis.pipeline(transaction=False)
+        for key, url in wanted:
+            pipe.hexists(self._at(url), str(key))
+        return frozenset(key for (key, _), waits in zip(wanted, pipe.execute(), strict=True) if waits)
+
     def anywhere(self) -> Mapping[str, Mapping[InstanceKey, str]]:
         """The same of all look-ups for which instances wait or once did, whether or not they are in force."""
         urls = sorted(self._redis.smembers(self._urls))

@@ -106,16 +106,18 @@ def judge_all(report: ScanReport, known: Known) -> None:
     def change(key: InstanceKey, status: InstanceStatus) -> InstanceStatus | None:
         if key in report.same:
             return _seen_again(status, report.began_at)
-        after = _seen(status, report.findings[key], report.began_at)
+        finding, spec = report.findings[key], known.specs.get(key)
+        is_other = spec is not None and finding.applied is not None and finding.applied.spec_digest != spec.digest
+        after = _seen(status, finding, report.began_at, is_other=is_other)
         if after.reason != status.reason:
             news[key] = after
         return after
 
+    store.due.mark(marks)  # before statuses tell: killed in between, the next scan finds the same to do
     store.status.amend({key: one for key, one in free.items() if key in report.findings or key in report.same}, change)
     for key, status in news.items():
         store.events.append(report.began_at, "instance", str(key), status.reason, status.message)
     _tell_strays(report, known)
-    store.due.mark(marks)
     log.info(
         "scanned",
         instances=len(report.findings) + len(report.same),
@@ -189,20 +191,21 @@ def _seen_again(status: InstanceStatus, at: datetime) -> InstanceStatus | None:
     return status.model_copy(update={"observed_at": at, "in_sync_at": at}) if _is_at_rest(status) else None
 
 
-def _seen(status: InstanceStatus, finding: Finding, at: datetime) -> InstanceStatus:
+def _seen(status: InstanceStatus, finding: Finding, at: datetime, *, is_other: bool = False) -> InstanceStatus:
     """The status after a look that changed nothing. What could not be looked at, or has no proof, was not seen; and what
-    stands as it was applied is in sync only as far as that is what is wanted."""
+    stands as it was applied is in sync only as far as that is what is wanted: `is_other` when the fleet wants another."""
+    is_wanted = not (status.lags or is_other)
     update: dict[str, object] = {"foreign": _told(finding)}
     if finding.is_proven or finding.drift:
         update["observed_at"] = at
-    if finding.is_proven and not status.lags:
+    if finding.is_proven and is_wanted:
         update["in_sync_at"] = at
     if finding.drift:
         entries = tuple(
             DriftEntry(key=one.key.to_text(), field=one.field, manager=one.manager, at=at) for one in finding.drift
         )
         update |= {"sync": "OutOfSync", "drift": entries}
-    elif finding.is_proven and finding.applied is not None and not status.lags and status.reason != "Contested":
+    elif finding.is_proven and finding.applied is not None and is_wanted and status.reason != "Contested":
         update |= {"sync": "Synced"}
         if status.last_sync is None:
             update |= {
@@ -250,17 +253,24 @@ def _left(report: ScanReport, fleet: Set[InstanceKey]) -> Mapping[InstanceKey, s
     """Instances with an inventory in the cluster and no place in the fleet, and what to say of each. Of what is announced to
     be deleted or handed over its tombstone tells."""
     store = wiring.store()
-    found = {}
+    found, problems = {}, store.fleet.told()["problems"]
     strangers = store.status.many(report.findings.keys() - fleet)
     stones = store.tombstones.many(strangers)
     for key, status in sorted(strangers.items()):
         if key in stones or status.reason in (LEFT, "Deleting", "LeavingHeld"):
             continue
         applied = report.findings[key].applied
-        message = (
-            f"no fleet file defines it any more; its {len(applied.proofs) if applied else 0} objects are kept. Put its "
-            f"Application back, or run `undrift app delete {key.short} --yes`"
-        )
+        kept = f"its {len(applied.proofs) if applied else 0} objects are kept"
+        if problems:
+            message = (
+                f"no fleet file that can be read defines it; {kept}. The fleet's files have {len(problems)} problems, which "
+                "`undrift status` tells: mend those first"
+            )
+        else:
+            message = (
+                f"no fleet file defines it any more; {kept}. Put its Application back, or run "
+                f"`undrift app delete {key.short} --yes`"
+            )
         found[key] = message
         store.events.append(store.clock.now(), "instance", str(key), LEFT, message)
     return found

@@ -12,6 +12,7 @@ from tests.integration.scheduler.test_loop import CLUSTER, POLL_S, Site, applica
 from tests.integration.scheduler.test_loop import running as running
 from tests.integration.scheduler.test_loop import site as site
 from workers import braking
+from workers.cli import selecting
 from workers.messages import Work
 from workers.store import composed
 
@@ -80,6 +81,19 @@ def test_a_tombstone_does_not_come_back_with_a_loss_of_redis(two: Site) -> None:
     look(two)
 
     assert two.store.tombstones.all() == {}
+
+
+def test_what_is_to_be_deleted_can_still_be_stopped_after_a_loss_of_redis(two: Site) -> None:
+    remove(two, "b")
+    look(two)
+    before = composed.statuses(two.store)[B]
+
+    two.store.redis.flushall()
+    look(two)
+
+    after = composed.statuses(two.store)[B]
+    assert selecting.one(two.store, B.short) == B
+    assert (after.reason, after.message) == ("Leaving", before.message)
 
 
 def test_what_a_selector_no_longer_means_waits_for_a_person(two: Site) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -158,18 +158,18 @@ def test_a_sync_that_ends_while_statuses_are_read_is_told_as_it_ended(
     store: Store, spec: InstanceSpec, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced(store, spec, clock)
-    work, repo, many = Work("sync", str(spec.key)), spec.source.repo.url, store.status.many
+    work, repo, before = Work("sync", str(spec.key)), spec.source.repo.url, store.status.read
     store.closures.advance(repo, {spec.source.ref: "b" * 40})
     store.due.mark([Mark(work, Lane.COMMIT, "push")])
     (grant,) = store.due.grant(1, 30)
     store.due.claim(work, grant.fence, 30)
 
-    def ends_first(keys: list[InstanceKey]) -> Mapping[InstanceKey, InstanceStatus]:
+    def ends_first(*given: Any) -> Any:
         store.closures.advance(repo, {spec.source.ref: "c" * 40})
         store.due.complete(work, grant.fence)
-        return many(keys)
+        return before(*given)
 
-    monkeypatch.setattr(store.status, "many", ends_first)
+    monkeypatch.setattr(store.status, "read", ends_first)
     found = read(store)
 
     assert (found.phase, found.sync, found.applied_revision) == ("Idle", "Synced", "c" * 40)
@@ -179,15 +179,76 @@ def test_a_cluster_that_is_lost_while_statuses_are_read_does_not_read_synced(
     store: Store, spec: InstanceSpec, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced(store, spec, clock)
-    many = store.status.many
+    before = store.status.read
 
-    def is_lost(keys: list[InstanceKey]) -> Mapping[InstanceKey, InstanceStatus]:
+    def is_lost(*given: Any) -> Any:
         store.looks.note_scan(spec.cluster.name, clock.now(), error="eu-1 did not answer")
-        return many(keys)
+        return before(*given)
 
-    monkeypatch.setattr(store.status, "many", is_lost)
+    monkeypatch.setattr(store.status, "read", is_lost)
 
     assert read(store).sync == "Unknown"
+
+
+def test_a_sync_that_ends_otherwise_while_statuses_are_read_is_not_in_sync_at_its_commit(
+    store: Store, spec: InstanceSpec, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It closes what the commit had opened, so that what stood Synced before looks as if the commit did not concern it."""
+    synced(store, spec, clock)
+    repo, after = spec.source.repo.url, store.status.read
+    store.closures.reopen(spec.key, repo)
+    store.closures.advance(repo, {spec.source.ref: "d" * 40})
+
+    def ends_then(*given: Any) -> Any:
+        found = after(*given)
+        late = store.status.get(spec.key)
+        store.status.put(late.model_copy(update={"sync": "OutOfSync", "fence": late.fence + 1}))
+        store.closures.know(spec.key, repo, [])
+        return found
+
+    monkeypatch.setattr(store.status, "read", ends_then)
+
+    assert read(store).sync == "Unknown"
+
+
+def test_what_was_restored_is_not_in_sync_before_a_look_knows_what_git_says(
+    store: Store, spec: InstanceSpec, clock: ManualClock
+) -> None:
+    """As when Redis was lost while the Git host is away: there is no head to be behind of."""
+    synced(store, spec, clock)
+    store.closures.reopen(spec.key, spec.source.repo.url)
+
+    assert read(store).sync == "Unknown"
+
+
+def test_what_the_fleet_wants_otherwise_is_not_in_sync_until_it_was_synced(
+    store: Store, spec: InstanceSpec, clock: ManualClock
+) -> None:
+    synced(store, spec, clock)
+    repo = spec.source.repo.url
+    store.closures.advance(repo, {spec.source.ref: "c" * 40})
+    assert read(store).sync == "Synced"
+
+    store.unjudged.add(repo, {spec.key: "fleet changed"})
+    assert read(store).sync == "Unknown", "it waits for a look"
+    store.unjudged.forget(repo, [spec.key])
+    store.closures.reopen(spec.key, repo, "c" * 40)
+    store.due.mark([Mark(Work("sync", str(spec.key)), Lane.COMMIT, "fleet changed")])
+    assert read(store).sync == "Unknown", "it waits for a worker"
+
+
+def test_what_reads_anything_is_in_sync_at_the_commit_that_it_was_synced_at(
+    store: Store, spec: InstanceSpec, clock: ManualClock
+) -> None:
+    """An instance of which nobody knows what it reads stays open, with its next full pass in the queue."""
+    synced(store, spec, clock)
+    repo = spec.source.repo.url
+    store.closures.advance(repo, {spec.source.ref: "c" * 40})
+    store.closures.reopen(spec.key, repo, "c" * 40)
+    at_ms = store.due.now_ms() + 3_600_000
+    store.due.mark([Mark(Work("sync", str(spec.key)), Lane.PERIODIC, "periodic", at_ms=at_ms)])
+
+    assert read(store).sync == "Synced"
 
 
 def test_some_instances_read_as_they_do_among_all(store: Store, clock: ManualClock) -> None:

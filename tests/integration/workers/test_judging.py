@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -33,6 +34,8 @@ APPLIED = Applied(7, "c" * 40, "sha256:d", THEN, {ONE: Proof("sha256:e", "f")})
 def judge(store: Store, finding: Finding, key: InstanceKey = WEB) -> None:
     keys = store.specs.keys_on("eu-1")
     known = judging.Known.read(judging.Before.read("eu-1", keys), keys)
+    if finding.applied is APPLIED and key in known.specs:
+        finding = replace(finding, applied=replace(APPLIED, spec_digest=known.specs[key].digest))
     judging.judge_all(ScanReport("eu-1", NOW, {key: finding}), known)
 
 
@@ -50,6 +53,39 @@ def test_what_is_proven_was_observed_now(synced: Store):
 
     status = synced.status.get(WEB)
     assert (status.sync, status.observed_at, status.in_sync_at) == ("Synced", NOW, NOW)
+
+
+def test_what_is_proven_by_another_spec_is_as_it_was(synced: Store):
+    """The fleet wants it otherwise by now: it stands as it was applied, and that is not what is wanted."""
+    judge(synced, Finding(applied=replace(APPLIED, spec_digest="sha256:another")))
+
+    status = synced.status.get(WEB)
+    assert (status.observed_at, status.in_sync_at) == (NOW, THEN)
+
+
+def test_a_scan_that_is_killed_has_made_due_what_it_told(store: Store, monkeypatch: pytest.MonkeyPatch):
+    """The next one would take what was told for what was done."""
+    monkeypatch.setattr(store.status.__class__, "amend", lambda *_: raises(SystemExit()))
+
+    with pytest.raises(SystemExit):
+        judge(store, Finding(applied=replace(APPLIED, spec_digest="sha256:another")))
+
+    assert str(WEB) in [one.work.subject for one in store.due.grant(9, 30.0)]
+
+
+def test_a_fleet_that_can_not_be_read_is_no_reason_to_delete(store: Store):
+    store.fleet.note("f" * 40, ["apps.yaml:3: no YAML"])
+
+    judge(store, Finding(applied=APPLIED), GONE)
+
+    status = store.status.get(GONE)
+    assert status.reason == "LeftTheFleet"
+    assert "app delete" not in status.message
+    assert "mend those first" in status.message
+
+
+def raises(error: BaseException) -> None:
+    raise error
 
 
 def test_drift_was_observed_now(synced: Store):

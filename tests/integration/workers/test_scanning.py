@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +78,25 @@ class Site:
 
     def scan(self) -> None:
         self.run(Work("scan", "bare"))
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Do in the block whatever comes due, as a worker beside."""
+        stop = threading.Event()
+        tasks: dict[str, Any] = {"sync": syncing.run, "scan": scanning.run, "refresh": refreshing.run}
+
+        def work() -> None:
+            while not stop.wait(0.02):
+                for one in self.store.due.grant(5, 30.0):
+                    tasks[one.work.kind](one.work.subject, one.fence)
+
+        worker = threading.Thread(target=work)
+        worker.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            worker.join()
 
     def due(self) -> list[Grant]:
         return [one for one in self.store.due.grant(50, 30.0) if one.work.kind == "sync"]
