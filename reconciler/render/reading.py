@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from reconciler.errors import InvalidManifest, PathNotFound, RenderLimit
-from reconciler.model.revision import ABSENT
+from reconciler.model.revision import ABSENT, recorded
 from reconciler.objects.budget import Budget
 from reconciler.ports import SourceTree, TreeEntry
 
@@ -83,7 +83,7 @@ class Reading:
         if found is None:
             self._paths[self._missing(path)] = ABSENT
         elif found.kind != "folder":
-            self._paths[path] = found.oid
+            self._paths[path] = recorded(found)
         return found
 
     def read(self, path: str) -> bytes:
@@ -108,7 +108,7 @@ class Reading:
         found = self._tree.entry(real)
         if found is None or found.kind != "folder":
             raise PathNotFound(f"no folder {path or '/'}", subject=path)
-        self._paths[real] = found.oid
+        self._paths[real] = recorded(found)
         return list(self._walk(path, real, frozenset({real}), _Count(path)))
 
     def folder(self, path: str) -> dict[str, bytes]:
@@ -145,7 +145,7 @@ class Reading:
             raise InvalidManifest(
                 f"{link} is a symbolic link to {place}, which does not exist in the repository", subject=link
             )
-        self._paths[place] = found.oid
+        self._paths[place] = recorded(found)
         return found
 
     def _first_link(self, path: str) -> str | None:
@@ -160,7 +160,7 @@ class Reading:
             if found is None:
                 return None
             if found.kind == "link":
-                self._paths[leading] = found.oid
+                self._paths[leading] = recorded(found)
                 return leading
         return None
 

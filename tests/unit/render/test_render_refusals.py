@@ -430,7 +430,7 @@ def test_umlauts_in_names_are_taken(renderer):
 
 
 def test_a_submodule_is_refused_since_what_is_in_it_would_be_missing(renderer):
-    tree = MemoryTree({"app/a.yaml": config_map("a")}, submodules=["app/more"])
+    tree = MemoryTree({"app/a.yaml": config_map("a")}, submodules={"app/more": "1" * 40})
 
     with pytest.raises(InvalidManifest, match="app/more is a Git submodule, and submodules are not fetched"):
         renderer.render(checkout_of(tree, "app"), spec(), discovery())
