@@ -29,9 +29,43 @@ def test_folders_too_deep_are_a_limit_of_the_render(levels: int) -> None:
 
 
 def test_a_path_of_many_folders_is_found() -> None:
-    deep = "/".join(["d0"] * 1500)
+    deep = "/".join(["d0"] * 1300)
 
-    assert Reading(bombs.nested(1500, 1, leaf=b"x")).read(f"{deep}/a.yaml") == b"x"
+    assert Reading(bombs.nested(1300, 1, leaf=b"x")).read(f"{deep}/a.yaml") == b"x"
+
+
+def test_a_path_that_no_system_has_is_a_limit_of_the_render() -> None:
+    """Before, 20,000 files below 97 folders with names of 255 letters were paths of a gigabyte."""
+    names = ["d" * 255] * 16
+    tree = bombs.nested(1, 3, above=names, leaf=b"x")
+
+    for found in (lambda: Reading(tree).files(""), lambda: Reading(tree).read("/".join([*names, "d0", "a.yaml"]))):
+        with pytest.raises(RenderLimit, match=r"^d{80}…: the path has 4\d+ bytes, more than 4096; give its folders"):
+            found()
+    with pytest.raises(RenderLimit, match="more than 4096"):
+        Reading(MemoryTree({})).entry("a/" * 3000)
+
+
+def test_a_path_is_short_where_it_lies_too() -> None:
+    """Each link may lead further down from where the one before it led, by short paths as they are found."""
+    deep = "/".join(["d" * 255] * 14)
+    tree = MemoryTree({f"{deep}/{'e' * 255}/{'f' * 255}/a.yaml": "x"}, links={"app/l": f"../{deep}/{'e' * 255}"})
+
+    with pytest.raises(RenderLimit, match="more than 4096"):
+        Reading(tree).files("app")
+
+
+def test_paths_of_all_files_together_are_bounded() -> None:
+    with pytest.raises(RenderLimit, match="paths of more than 16 MiB in all"):
+        Reading(bombs.wide(5_000, above=["d" * 255] * 15)).files("")
+
+
+def test_lists_of_the_folders_above_are_counted_before_the_walk_goes_down() -> None:
+    """Each of them stays in memory until the walk is back: a hundred of the largest are 6 GB."""
+    tree = bombs.nested(1, 50_000, leaf=b"x")
+
+    with pytest.raises(RenderLimit, match="more than 40000 files and folders"):
+        Reading(tree).files("")
 
 
 def test_a_link_to_a_path_that_no_system_has_is_refused() -> None:

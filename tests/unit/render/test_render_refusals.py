@@ -132,6 +132,13 @@ FOLDERS = {
         "c",
         {**CHART, f"c/templates/{'/'.join(['a' * 200] * 30)}.yaml": ""},
         {},
+        RenderLimit,
+        r"^c/templates/a+…: the path has \d+ bytes, more than 4096; give its folders shorter names$",
+    ),
+    "a path that is too long below the folder of the render": (
+        "c",
+        {**CHART, f"c/templates/{'/'.join(['a' * 202] * 20)}.yaml": ""},
+        {},
         InvalidManifest,
         r"^chart/templates/a+.*…: the file's name is too long to be stored; shorten it$",
     ),
