@@ -123,6 +123,8 @@ def _message(one: ErrorDetails, model: type[BaseModel]) -> str:
         return f"expected {_PATTERNS.get(context['pattern'], context['pattern'])}{_found(one)}"
     if kind in ("string_too_short", "too_short"):
         return "is empty"
+    if kind == "string_too_long":
+        return f"expected at most {context['max_length']} characters{_found(one)}"
     if kind in ("greater_than", "greater_than_equal"):
         least = context.get("gt", context.get("ge"))
         least = format_duration(least) if isinstance(least, timedelta) else least

@@ -22,6 +22,8 @@ from reconciler.model.rules import Guards, ProjectRules
 from reconciler.model.shape import Duration, Spec
 
 LONGEST_FETCH = timedelta(minutes=3)
+LONGEST_REF = 255
+"""Characters of a branch's or tag's name: as many as a file's name has bytes, which is where Git itself keeps one."""
 FULL_COMMIT = r"^[0-9a-f]{40}([0-9a-f]{24})?$"
 
 
@@ -83,8 +85,8 @@ class RepositoryAccess(Spec):
 class Ref(Spec):
     """Which commit of a repository: exactly one of the three; a bare string is a branch."""
 
-    branch: str | None = Field(None, min_length=1)
-    tag: str | None = Field(None, min_length=1)
+    branch: str | None = Field(None, min_length=1, max_length=LONGEST_REF)
+    tag: str | None = Field(None, min_length=1, max_length=LONGEST_REF)
     commit: str | None = Field(None, pattern=FULL_COMMIT)
 
     @model_validator(mode="before")
@@ -95,7 +97,10 @@ class Ref(Spec):
     @classmethod
     def __get_pydantic_json_schema__(cls, core: Any, handler: Any) -> dict[str, Any]:
         whole: dict[str, Any] = handler.resolve_ref_schema(handler(core))
-        return {"anyOf": [{"type": "string", "minLength": 1}, whole], "description": whole.pop("description", "")}
+        return {
+            "anyOf": [{"type": "string", "minLength": 1, "maxLength": LONGEST_REF}, whole],
+            "description": whole.pop("description", ""),
+        }
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Ref:

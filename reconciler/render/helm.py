@@ -24,10 +24,16 @@ from reconciler.render import charts, documents, generated, hooks, semver
 from reconciler.render.helper_process import HelperProcess
 from reconciler.render.reading import Reading, join, leads_out
 
-_MAY_VARY = re.compile(
-    rb"\b(rand[A-Z]\w*|uuidv4|gen(CA|PrivateKey|SelfSignedCert|SignedCert)\w*|shuffle|bcrypt|htpasswd|encryptAES|now|ago)\b"
+# Sprig's functions that format a date take the time at hand for whatever is none, such as a text; durationRound tells how
+# long ago a date is. Those that calculate (dateModify, toDate, unixEpoch) are given a date by one of these, or a fixed one.
+# `date` is a common word, too, and a common name of a value: it counts where it is called, with its format after it.
+_TELLS_TIME = re.compile(
+    rb"\b(now|ago|htmlDate|htmlDateInZone|dateInZone|date_in_zone|durationRound)\b"
+    rb"|(?<![\w.$\"'`/-])date\s+[\"`.$(\\]"
 )
-_TELLS_TIME = re.compile(rb"\b(now|ago)\b")
+_IS_BY_CHANCE = re.compile(
+    rb"\b(rand[A-Z]\w*|uuidv4|gen(CA|PrivateKey|SelfSignedCert|SignedCert)\w*|shuffle|bcrypt|htpasswd|encryptAES)\b"
+)
 _LOOKS_AT_KINDS = re.compile(rb"APIVersions|Capabilities\s*(\||\}|\))")
 
 
@@ -44,6 +50,7 @@ def render(
     chart = charts.collect(path, reading)
     _require_kube_version(chart, discovery.server_version, path)
     _require_known_kinds(chart, discovery, path)
+    tells_time = _holds(chart, _TELLS_TIME)
     request = {
         "engine": "helm",
         "target": "chart",
@@ -53,8 +60,8 @@ def render(
         "kube_version": discovery.server_version,
         "api_versions": list(discovery.api_versions()),
         # Rendering twice shows at once what would otherwise look like a change at every sync; times tell seconds apart.
-        "twice": _holds(chart, _MAY_VARY),
-        "pause_s": 1.0 if _holds(chart, _TELLS_TIME) else 0.0,
+        "twice": tells_time or _holds(chart, _IS_BY_CHANCE),
+        "pause_s": 1.0 if tells_time else 0.0,
     }
     try:
         answer = helper.ask(request, {f"chart/{name}": data for name, data in chart.files.items()})

@@ -26,6 +26,7 @@ _INLINE = ("patches", "patchesJson6902", "patchesStrategicMerge", "generators", 
 _BLOCK = re.compile(
     r"^(?P<indent>[ \t]*)(?:- *)*[\"']?(?:data|stringData|literals|patch|value|jsonOp)[\"']?:(?P<rest>.*)$"
 )
+_KIND = re.compile(r"[A-Za-z0-9]+")
 _BETWEEN = re.compile(r"""[\s,{}\[\]"'|>]+""")
 _SCHEMA_ECHO = re.compile(r"'(?:[^'\\]|\\.)*' (?=does not match pattern|is not valid)")
 """Helm's validator repeats a value that a pattern or format refuses, be it a password's."""
@@ -124,12 +125,13 @@ def _of_operations(operations: Iterable[Any]) -> Iterator[str]:
 
 
 def _is_of_another_kind(target: Mapping[str, Any]) -> bool:
-    """Whether a patch's target, whose kind is a pattern, is no Secret."""
-    kind = target.get("kind")
-    try:
-        return bool(kind) and re.fullmatch(str(kind), SECRET.kind) is None
-    except re.error:
-        return False
+    """Whether a patch's target is surely no Secret: its kind is another word.
+
+    Kustomize takes the kind for a pattern. Whatever is more than a word may mean Secrets: it is not tried, as Python's
+    engine, unlike Go's, can take for ever over one.
+    """
+    kind = str(target.get("kind") or "")
+    return _KIND.fullmatch(kind) is not None and kind != SECRET.kind
 
 
 def _leaves(value: Any) -> Iterator[str]:

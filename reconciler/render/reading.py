@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from reconciler.errors import InvalidManifest, PathNotFound, RenderLimit
-from reconciler.model.revision import ABSENT
+from reconciler.model.revision import ABSENT, recorded
 from reconciler.objects.budget import Budget
 from reconciler.ports import SourceTree, TreeEntry
 
@@ -15,6 +16,9 @@ MOST_FILES = 20_000
 MOST_FOLDERS = 20_000
 MOST_DEEP = 100
 MOST_BYTES = 128 * 1024 * 1024
+MOST_PATHS = 16 * 1024 * 1024
+"""Characters of the paths of all files of a folder, each as it is found and as it lies."""
+_LONGEST_PATH = 4096  # as Linux has it
 _LONGEST_LINK = 4096  # as Linux has it
 _LONGEST_NAME = 255
 _MOST_HOPS = 40  # as Linux has it for one path
@@ -32,16 +36,26 @@ class _Count:
     """What a walk of a folder met so far. Raises RenderLimit where it is too much."""
 
     def __init__(self, path: str) -> None:
-        self._path, self._files, self._folders = path, 0, 0
+        self._path, self._files, self._folders, self._entries, self._characters = path, 0, 0, 0, 0
 
-    def file(self) -> None:
+    def file(self, found: File) -> None:
         self._files += 1
         self._require(self._files <= MOST_FILES, f"holds more than {MOST_FILES} files")
+        self._characters += len(found.path) + len(found.real)
+        self._require(
+            self._characters <= MOST_PATHS, f"holds files with paths of more than {MOST_PATHS // 1024**2} MiB in all"
+        )
 
     def folder(self, depth: int) -> None:
         self._folders += 1
         self._require(self._folders <= MOST_FOLDERS, f"holds more than {MOST_FOLDERS} folders")
         self._require(depth <= MOST_DEEP, f"holds folders more than {MOST_DEEP} deep")
+
+    def listed(self, entries: int) -> None:
+        """Of a folder, before the walk goes into the first of them: the lists of all folders above are held as long."""
+        self._entries += entries
+        most = MOST_FILES + MOST_FOLDERS
+        self._require(self._entries <= most, f"holds more than {most} files and folders")
 
     def _require(self, is_so: bool, otherwise: str) -> None:  # reads as a sentence
         if not is_so:
@@ -65,8 +79,10 @@ class Reading:
         return self._links
 
     def real(self, path: str) -> str:
-        """The path with every link in it followed. Raises InvalidManifest for one that leads out or round."""
+        """The path with every link in it followed. Raises InvalidManifest for one that leads out or round, RenderLimit for
+        one longer than paths are."""
         hops = 0
+        _require_short(path)
         while (link := self._first_link(path)) is not None:
             hops += 1
             if hops > _MOST_HOPS:
@@ -74,6 +90,7 @@ class Reading:
             rest = path[len(link) :].lstrip("/")
             path = posixpath.normpath(join(self._follow(link), rest))
             path = "" if path == "." else path
+            _require_short(path)
         return path
 
     def entry(self, path: str) -> TreeEntry | None:
@@ -83,7 +100,7 @@ class Reading:
         if found is None:
             self._paths[self._missing(path)] = ABSENT
         elif found.kind != "folder":
-            self._paths[path] = found.oid
+            self._paths[path] = recorded(found)
         return found
 
     def read(self, path: str) -> bytes:
@@ -108,7 +125,7 @@ class Reading:
         found = self._tree.entry(real)
         if found is None or found.kind != "folder":
             raise PathNotFound(f"no folder {path or '/'}", subject=path)
-        self._paths[real] = found.oid
+        self._paths[real] = recorded(found)
         return list(self._walk(path, real, frozenset({real}), _Count(path)))
 
     def folder(self, path: str) -> dict[str, bytes]:
@@ -123,9 +140,14 @@ class Reading:
 
     def _walk(self, path: str, real: str, above: frozenset[str], count: _Count) -> Iterator[File]:
         count.folder(len(above))
-        for entry in self._tree.list(real):
+        entries = self._tree.list(real)
+        count.listed(len(entries))
+        for entry in entries:
             _require_name(entry.name, path)
+        for entry in entries:
             below, place, found = join(path, entry.name), join(real, entry.name), entry
+            _require_short(below)
+            _require_short(place)
             if entry.kind == "link":
                 place = self.real(place)
                 found = self._target(below, place)
@@ -135,8 +157,9 @@ class Reading:
                 yield from self._walk(below, place, above | {place}, count)
             else:
                 self._refuse_submodule(below, found)
-                count.file()
-                yield File(below, place)
+                file = File(below, place)
+                count.file(file)
+                yield file
 
     def _target(self, link: str, place: str) -> TreeEntry:
         """What a link in a walked folder leads to. It may lie outside the folder, so it counts by itself."""
@@ -145,7 +168,7 @@ class Reading:
             raise InvalidManifest(
                 f"{link} is a symbolic link to {place}, which does not exist in the repository", subject=link
             )
-        self._paths[place] = found.oid
+        self._paths[place] = recorded(found)
         return found
 
     def _first_link(self, path: str) -> str | None:
@@ -154,21 +177,23 @@ class Reading:
         if found is not None and found.kind != "link":
             return None  # nothing is found through a link
         parts = path.split("/")
-        for count in range(1, len(parts) + 1):
-            leading = "/".join(parts[:count])
-            found = self._tree.entry(leading)
-            if found is None:
-                return None
-            if found.kind == "link":
-                self._paths[leading] = found.oid
-                return leading
-        return None
+        leading = "/".join(parts[: self._count_there(parts)])
+        found = self._tree.entry(leading)
+        if found is None or found.kind != "link":
+            return None
+        self._paths[leading] = recorded(found)
+        return leading
 
     def _missing(self, path: str) -> str:
         """The shortest leading part of a path that is not there: whatever comes to stand there may hold the rest."""
         parts = path.split("/")
-        leading = ("/".join(parts[:count]) for count in range(1, len(parts) + 1))
-        return next(one for one in leading if self._tree.entry(one) is None)
+        return "/".join(parts[: self._count_there(parts) + 1])
+
+    def _count_there(self, parts: Sequence[str]) -> int:
+        """How many leading parts of a path are there. Below one that is missing, a file or a link there is nothing, so half
+        of them are ruled out at each look; one look for each takes half a second for a path of 2,000 folders."""
+        counts = range(1, len(parts) + 1)
+        return bisect_left(counts, True, key=lambda count: self._tree.entry("/".join(parts[:count])) is None)
 
     def _follow(self, link: str) -> str:
         text = self._tree.read(link).decode(errors="replace")
@@ -206,6 +231,16 @@ def _require_name(name: str, folder: str) -> None:
         shown = data[:60].decode(errors="backslashreplace")
         what = f"no UTF-8 text of at most {_LONGEST_NAME} bytes"
         raise InvalidManifest(f"{folder or '/'}: the name {shown!r} is {what}; give that file another", subject=folder)
+
+
+def _require_short(path: str) -> None:
+    size = len(path.encode(errors="surrogatepass"))
+    if size > _LONGEST_PATH:
+        shown = path[:80].encode(errors="backslashreplace").decode()
+        raise RenderLimit(
+            f"{shown}…: the path has {size} bytes, more than {_LONGEST_PATH}; give its folders shorter names",
+            subject=shown,
+        )
 
 
 def join(folder: str, name: str) -> str:

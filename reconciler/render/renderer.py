@@ -21,8 +21,8 @@ from reconciler.render.cache import RenderCache
 from reconciler.render.helper_process import HelperProcess, RenderLimits
 from reconciler.render.reading import Reading, join
 
-VERSION = "1"
-"""Part of every closure: raise it when the same inputs would give other manifests."""
+VERSION = "2"
+"""Part of every closure: raise it when the same inputs would give other manifests, or closures say other things."""
 
 
 class Renderer:
@@ -98,11 +98,14 @@ def capabilities_of(discovery: Discovery) -> dict[str, str]:
 
 
 def _name(path: str, spec: InstanceSpec) -> str:
-    """By what a render is kept: all of its inputs but the files and the cluster."""
+    """By what a render is kept: all of its inputs but the files and the cluster.
+
+    The project is among them though no engine sees it: should a closure ever leave something out again, no tenant gets what
+    another tenant's files gave. It costs no sharing but that of applications of one name in two projects.
+    """
     options = spec.render.model_dump(mode="json")
-    return hashlib.sha256(
-        orjson.dumps([VERSION, path, options, spec.namespace, spec.release_name], option=orjson.OPT_SORT_KEYS)
-    ).hexdigest()
+    inputs = [VERSION, spec.project, path, options, spec.namespace, spec.release_name]
+    return hashlib.sha256(orjson.dumps(inputs, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def _inputs(spec: InstanceSpec, kind: str) -> str:

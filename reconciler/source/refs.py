@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import difflib
+import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from reconciler.errors import RefNotFound
-from reconciler.model.spec import Ref
+from reconciler.model.spec import LONGEST_REF, Ref
 
 PEELED = b"^{}"
+_MOST_COMPARED = 300
+_LONGEST_COMPARED = 100
+"""Names that are like one another are compared in the square of their length and more: at both bounds for 0.2 s in all,
+where 100,000 names of 180 characters took minutes after the look-up's time was over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +51,16 @@ class Refs:
         return frozenset(self.by_name.values())
 
     def _near(self, name: str) -> str:
+        """A hint for a message, for which few of what a host may tell are compared: those of about the same length."""
         kind = name.rpartition("/")[0].split("/")[1]
         prefix = f"refs/{kind}/"
         names = [one.removeprefix(prefix) for one in self.by_name if one.startswith(prefix)]
-        near = difflib.get_close_matches(name.removeprefix(prefix), names, n=3) or sorted(names)[:3]
-        return f"; there are {', '.join(near)}" if near else f"; it has no {kind} at all"
+        if not names:
+            return f"; it has no {kind} at all"
+        wanted = name.removeprefix(prefix)
+        near: list[str] = []
+        if len(wanted) <= _LONGEST_COMPARED:
+            like = heapq.nsmallest(_MOST_COMPARED, names, key=lambda one: abs(len(one) - len(wanted)))
+            near = difflib.get_close_matches(wanted, like, n=3)
+        told = near or heapq.nsmallest(3, names)
+        return f"; there are {', '.join(one[:LONGEST_REF] for one in told)}"

@@ -21,24 +21,29 @@ from reconciler.ports import TreeEntry
 READ_LIMIT = 64 * 1024 * 1024
 FOLDER_LIMIT = 8 * 1024 * 1024
 """Of one folder's tree object: some 200,000 entries, which take 60 MB once they are parsed."""
+ENTRY_BYTES = 300
+"""What one entry takes in memory once it is parsed, beside its name."""
 SUBMODULE_MODE = 0o160000
 
 
 class Folders:
-    """Parsed folders by their Git id, the newest ones: commits of one repository share nearly all of them."""
+    """Parsed folders by their Git id, the newest ones: commits of one repository share nearly all of them. Names count,
+    since Git sets no bound to their length."""
 
-    def __init__(self, most_entries: int = 100_000) -> None:
-        self._known: OrderedDict[str, Mapping[str, TreeEntry]] = OrderedDict()
-        self._room = most_entries
+    def __init__(self, most_bytes: int = 32 * 1024 * 1024) -> None:
+        self._known: OrderedDict[str, tuple[int, Mapping[str, TreeEntry]]] = OrderedDict()
+        self._room = most_bytes
 
     def get(self, oid: str) -> Mapping[str, TreeEntry] | None:
-        return self._known.get(oid)
+        found = self._known.get(oid)
+        return found[1] if found is not None else None
 
     def put(self, oid: str, entries: Mapping[str, TreeEntry]) -> None:
-        self._known[oid] = entries
-        self._room -= len(entries) + 1
+        size = ENTRY_BYTES + sum(ENTRY_BYTES + len(name) for name in entries)
+        self._known[oid] = size, entries
+        self._room -= size
         while self._room < 0 and len(self._known) > 1:
-            self._room += len(self._known.popitem(last=False)[1]) + 1
+            self._room += self._known.popitem(last=False)[1][0]
 
 
 class Sound:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from dulwich.objects import Blob, ObjectID, Tree
 
@@ -17,14 +17,14 @@ _MODES = {"file": 0o100644, "link": 0o120000, "folder": 0o040000, "submodule": 0
 
 
 class MemoryTree:
-    """`MemoryTree({"apps/web/a.yaml": "…"})`. `links` maps a path to where it points, `submodules` are paths."""
+    """`MemoryTree({"apps/web/a.yaml": "…"})`. `links` maps a path to where it points, `submodules` to a commit."""
 
     def __init__(
         self,
         files: Mapping[str, str | bytes],
         *,
         links: Mapping[str, str] | None = None,
-        submodules: Iterable[str] = (),
+        submodules: Mapping[str, str] | None = None,
     ) -> None:
         self._contents: dict[str, bytes] = {}
         self._folders: dict[str, dict[str, TreeEntry]] = {"": {}}
@@ -32,8 +32,8 @@ class MemoryTree:
             self._put(path, "file", text.encode() if isinstance(text, str) else text)
         for path, target in (links or {}).items():
             self._put(path, "link", target.encode())
-        for path in submodules:
-            self._enter(path, TreeEntry(posixpath.basename(path), "submodule", "1" * 40))
+        for path, commit in (submodules or {}).items():
+            self._enter(path, TreeEntry(posixpath.basename(path), "submodule", commit))
         self._root = self._seal("")
 
     def entry(self, path: str) -> TreeEntry | None:

@@ -220,6 +220,20 @@ def test_a_base_makes_due_those_that_use_it_and_asks_no_other(renderer: Renderer
     assert report.looked == 2
 
 
+def test_a_file_that_becomes_a_link_with_its_text_makes_due(renderer: Renderer) -> None:
+    """Git gives both one object id: before, such a commit was said to render the same, and never applied."""
+    generator = "configMapGenerator:\n- name: settings\n  files: [rules.conf]\n"
+    files = {**FILES, "overlays/one/kustomization.yaml": generator, "overlays/one/real.conf": "deny all\n"}
+    repository = Repository()
+    repository.commit(tree_of({**files, "overlays/one/rules.conf": "real.conf"}))
+    fleet = Fleet(repository, renderer)
+    fleet.look()
+
+    repository.commit(MemoryTree(files, links={"overlays/one/rules.conf": "real.conf"}))
+
+    assert fleet.look().changed.keys() == {key("one")}
+
+
 TREES = st.dictionaries(st.sampled_from(PATHS), st.sampled_from(["a", "b"]), min_size=1)
 
 

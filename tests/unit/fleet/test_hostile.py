@@ -24,6 +24,19 @@ def test_a_file_that_is_too_large_is_its_own_problem():
     assert [key.short for key in expand(found).specs] == ["web@eu-1"]
 
 
+@pytest.mark.parametrize("ref", ["x" * 256, {"branch": "x" * 256}, {"tag": "x" * 256}], ids=["bare", "branch", "tag"])
+def test_a_ref_that_no_host_has_is_a_problem_of_its_file(ref: object):
+    """What a look-up does with a name costs more than its length."""
+    source = {"repo": "https://git.example.com/apps.git", "ref": ref}
+    field = f"spec.source.ref.{next(iter(ref)) if isinstance(ref, dict) else 'branch'}"
+
+    found = fleet({**GOOD, "m.yaml": documents(application("long", source=source))})
+
+    [problem] = found.problems
+    assert (problem.file, problem.field) == ("m.yaml", field)
+    assert problem.message == "expected at most 255 characters, found a longer text"
+
+
 def test_many_large_files_take_no_room_from_small_ones(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(import_module("reconciler.fleet.load"), "MOST_BYTES_IN_ALL", 3 << 20)
     large = {f"b/{number}.yaml": b"# undrift\n" + b"#" * (1 << 20) for number in range(4)}

@@ -90,6 +90,33 @@ def test_other_inputs_are_rendered_anew(make: Callable[[], Counting], files: dic
     assert renderer.renders == 2
 
 
+@pytest.mark.parametrize("project", ["shop", "default"], ids=["another project", "the same project"])
+def test_a_file_with_the_text_of_a_link_does_not_answer_for_the_link(
+    make: Callable[[], Counting], project: str
+) -> None:
+    """Git gives both one object id: before, a tenant's file was rendered for another tenant, in place of what the link of
+    that one leads to."""
+    kustomization = {"web/kustomization.yaml": "configMapGenerator:\n- name: settings\n  files: [rules.conf]\n"}
+    renderer, link = make(), {"web/rules.conf": "../web/real.conf"}
+    own = checkout_of(MemoryTree({**kustomization, "web/real.conf": "deny all"}, links=link), "web")
+    copied = checkout_of(MemoryTree({**kustomization, **link}), "web")
+    renderer.render(copied, spec().model_copy(update={"project": project}), discovery())
+
+    [found] = renderer.render(own, spec(), discovery())
+
+    assert found.body["data"] == {"rules.conf": "deny all"}
+
+
+def test_clusters_of_one_project_share_a_render_and_projects_do_not(make: Callable[[], Counting]) -> None:
+    renderer, checkout, base = make(), checkout_of(MemoryTree(FILES), "web"), spec()
+    other = base.model_copy(update={"cluster": base.cluster.model_copy(update={"name": "us-1"})})
+
+    for one in (base, other, base.model_copy(update={"project": "shop"})):
+        renderer.render(checkout, one, discovery())
+
+    assert renderer.renders == 2
+
+
 def test_a_chart_is_rendered_anew_for_another_version_of_kubernetes(make: Callable[[], Counting]) -> None:
     renderer = make()
     files = {**CHART, "c/templates/a.yaml": config_map("a", v='"{{ .Capabilities.KubeVersion.Version }}"')}

@@ -10,7 +10,7 @@ import pytest
 from reconciler.errors import NotRepeatable
 from reconciler.model.manifest import ManifestSet
 from reconciler.model.revision import ABSENT
-from reconciler.render import Renderer
+from reconciler.render import Renderer, helm
 from reconciler.render.helm import merge
 from reconciler.testing.trees import MemoryTree, checkout_of
 from tests.renders import CHART, config_map, discovery, spec
@@ -161,6 +161,57 @@ def test_names_and_times_vary_too(render, line: str, path: str):
 
     with pytest.raises(NotRepeatable, match=path):
         render(MemoryTree({**CHART, "c/templates/a.yaml": text}), "c")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        'date "150405" "x"',
+        '"x" | date `150405`',
+        "date .Values.format nil",
+        '(date (print "150405") "x")',
+        'dateInZone "150405" "x" "UTC"',
+    ],
+)
+def test_a_date_of_what_is_no_date_is_the_time(render, call: str):
+    """Sprig takes the time at hand then; before, it passed for repeatable, and was kept by the cache."""
+    chart = {**CHART, "c/values.yaml": 'format: "150405"\n'}
+    text = config_map("a", t=f'"{{{{ {call} }}}}"')
+
+    with pytest.raises(NotRepeatable, match="ConfigMap a /data/t"):
+        render(MemoryTree({**chart, "c/templates/a.yaml": text}), "c")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        'htmlDate "x"',
+        'htmlDateInZone "x" "UTC"',
+        'date_in_zone "05" 1 "UTC"',
+        "durationRound .at",
+        'tpl "{{ date \\"05\\" 1 }}" .',
+    ],
+)
+def test_days_and_hours_are_the_time_too(call: str):
+    """They change too seldom for a test to see it, or in a text that becomes a template."""
+    assert helm._TELLS_TIME.search(b"{{ %s }}" % call.encode())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ .Values.date }}",
+        '{{ eq $date "x" }}',
+        "date: 2026-11-28",
+        '{"date": "2026-11-28"}',
+        "Keep it up to date with the chart, update (often), see to-date .",
+        '{{ dict "date" .Values.from }}',
+        '{{ toDate "2006-01-02" "2026-11-28" | unixEpoch }}',
+        '{{ .Values.date "x" }}',
+    ],
+)
+def test_a_date_that_is_only_called_so_costs_no_second_render(text: str):
+    assert not helm._TELLS_TIME.search(text.encode())
 
 
 def packed(**files: str) -> bytes:

@@ -92,6 +92,15 @@ def test_a_secret_is_hidden_wherever_it_is_written(files: dict[str, str]) -> Non
     assert not [one for one in held if one in said]
 
 
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("kind", ["Secret", "^Secret$", "Deployment|ConfigMap", "(" * 30 + r"\w?" + ")*" * 30 + "x"])
+def test_a_kind_that_is_more_than_another_word_may_mean_secrets(kind: str) -> None:
+    """Before, it was tried as a pattern, and the last of these took a worker for ever."""
+    patch = {"target": {"kind": kind}, "patch": '[{"op": "add", "path": "/a", "value": "hunter2-A"}]'}
+
+    assert hiding.safe("no hunter2-A here", encoded({K: json.dumps({"patches": [patch]})})) == "no (hidden) here"
+
+
 def encoded(files: dict[str, str]) -> dict[str, bytes]:
     return {path: text.encode() for path, text in files.items()}
 

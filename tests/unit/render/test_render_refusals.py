@@ -132,6 +132,13 @@ FOLDERS = {
         "c",
         {**CHART, f"c/templates/{'/'.join(['a' * 200] * 30)}.yaml": ""},
         {},
+        RenderLimit,
+        r"^c/templates/a+…: the path has \d+ bytes, more than 4096; give its folders shorter names$",
+    ),
+    "a path that is too long below the folder of the render": (
+        "c",
+        {**CHART, f"c/templates/{'/'.join(['a' * 202] * 20)}.yaml": ""},
+        {},
         InvalidManifest,
         r"^chart/templates/a+.*…: the file's name is too long to be stored; shorten it$",
     ),
@@ -430,7 +437,7 @@ def test_umlauts_in_names_are_taken(renderer):
 
 
 def test_a_submodule_is_refused_since_what_is_in_it_would_be_missing(renderer):
-    tree = MemoryTree({"app/a.yaml": config_map("a")}, submodules=["app/more"])
+    tree = MemoryTree({"app/a.yaml": config_map("a")}, submodules={"app/more": "1" * 40})
 
     with pytest.raises(InvalidManifest, match="app/more is a Git submodule, and submodules are not fetched"):
         renderer.render(checkout_of(tree, "app"), spec(), discovery())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from reconciler.errors import SourceTooLarge
@@ -23,6 +25,28 @@ def test_a_tree_without_end_is_given_up() -> None:
     """Before, it was a RecursionError."""
     with pytest.raises(SourceTooLarge, match="deep"):
         changed_folders(bombs.nested(1500, 1), EMPTY)
+
+
+def test_paths_that_multiply_by_long_names_are_given_up() -> None:
+    """Git sets no bound to a name's length: before, a commit of 160 KB took 2.9 GB, with fewer entries than the bound."""
+    long_names = bombs.nested(8, 500, name_bytes=4000)
+
+    with pytest.raises(SourceTooLarge, match="more than 32 million characters"):
+        changed_folders(EMPTY, long_names)
+
+
+def test_the_children_of_one_folder_are_counted_as_they_come() -> None:
+    """Each repeats the path above it, here of a million characters: all of them at once would be 400 MB."""
+    deep = bombs.nested(1, 400, above=["x" * 500_000] * 2)
+    tracemalloc.start()
+    try:
+        with pytest.raises(SourceTooLarge, match="more than 32 million characters"):
+            changed_folders(EMPTY, deep)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak_bytes < 100 * 1024**2
 
 
 def test_a_folder_of_a_hundred_thousand_files_is_compared() -> None:
