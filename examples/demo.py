@@ -117,6 +117,7 @@ class Demo:
         home = self.env["UNDRIFT_HOME"]
         step("6", "Yours now; Ctrl-C ends everything")
         say(f"  export UNDRIFT_HOME={home}")
+        say(f"  git clone {self.server.url(example_fleet.REPOSITORY)}   # commit, push, and look what it does")
         say("  .venv/bin/undrift app list -o wide")
         say("  .venv/bin/undrift app explain web")
         say("  .venv/bin/undrift events -f")

@@ -250,6 +250,8 @@ def _greet(chosen: Settings, wanted: Wanted) -> None:
     print(f"Flower   {wanted.flower_url}  (login {user}, password {password})")
     print(f"metrics  http://{wanted.metrics}/metrics")
     print(f"logs     {chosen.home / 'logs'}")
+    for name in wanted.dev_clusters:
+        print(f"cluster  {name}  (local; `undrift dev-cluster kubeconfig {name}` prints its kubeconfig)")
     for name in wanted.contexts:
         print(f"cluster  {name}  (of your kubeconfig; `undrift cluster activate {name}` lets it be written to)")
     print("ready", flush=True)
