@@ -129,3 +129,26 @@ def test_an_application_without_an_instance_is_explained_by_what_its_file_says(s
         app.explain("kus")
 
     assert "selects no cluster" not in other.value.message
+
+
+PROBLEM = "apps.yaml:7: spec.source: is missing"
+
+
+@pytest.mark.parametrize("name", ["second", "second@eu-1", "default/second@eu-1"])
+def test_an_application_whose_first_file_is_wrong_is_explained_by_its_problem(store: Store, name: str):
+    """Whatever its file is called, and however the application is named."""
+    store.fleet.note("f" * 40, ["z.yaml:1: other", PROBLEM], [], {"second": {"problems": [1], "kept": []}})
+
+    with pytest.raises(UndriftError, match=f"\n  {PROBLEM}$"):
+        app.explain(name)
+
+
+def test_an_instance_says_that_its_newest_definition_was_rejected(store: Store, capsys: pytest.CaptureFixture[str]):
+    store.fleet.note("f" * 40, [PROBLEM], [], {"web": {"problems": [0], "kept": ["us-1"]}})
+
+    app.explain("web@us-1")
+    told = capsys.readouterr().out
+    app.explain("web@eu-1")
+
+    assert f"newest definition was rejected, and the one before it holds:\n    {PROBLEM}\n" in told
+    assert "rejected" not in capsys.readouterr().out
