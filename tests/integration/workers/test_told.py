@@ -131,6 +131,32 @@ def test_an_application_without_an_instance_is_explained_by_what_its_file_says(s
     assert "selects no cluster" not in other.value.message
 
 
+def test_a_wait_that_runs_out_of_time_says_so_and_who_is_not_there(store: Store, capsys: pytest.CaptureFixture[str]):
+    keep(store, record(store))  # Synced, and its health not known
+    store.due.forget(store.queued.states())
+    late = store.status.get(API).model_copy(update={"health": "Progressing", "message": "1 of 2 replicas are updated"})
+    store.status.put(late)
+
+    with pytest.raises(SystemExit) as ended:
+        app.wait("api", timeout=0.0)
+
+    assert ended.value.code == 5
+    assert capsys.readouterr().err == (
+        "undrift: time ran out after 0 s: 1 of 1 instances are not there\n"
+        "  api@eu-1: Synced Idle Progressing: 1 of 2 replicas are updated\n"
+        "`undrift app explain api@eu-1` says more\n"
+    )
+
+
+def test_a_wait_for_many_names_some(store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("workers.cli.looking.LATE_SHOWN", 1)
+
+    with pytest.raises(SystemExit):
+        app.wait(everything=True, timeout=0.0)
+
+    assert capsys.readouterr().err.splitlines()[2] == "  and 2 more"
+
+
 PROBLEM = "apps.yaml:7: spec.source: is missing"
 
 
