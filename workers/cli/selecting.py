@@ -20,6 +20,8 @@ class NotFound(UndriftError):
 
 def instances(store: Store, name: str, *, everything: bool = False, selector: str = "") -> list[InstanceKey]:
     """The instances meant; exactly one of the three must be given. Raises NotFound with near names."""
+    if not (everything or selector or name):
+        raise NotFound("give a NAME or an INSTANCE, --selector LABELS, or --all")
     if everything:
         return sorted(store.specs.instance_keys())
     if selector:
