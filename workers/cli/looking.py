@@ -142,6 +142,9 @@ def _print_foreign(store: Store, key: InstanceKey, found: Preview, chosen: Forma
     ]
     if output.show_list("ForeignFieldList", items, chosen):
         return
+    if not items:
+        print(f"nobody else owns fields of the objects of {key.short}")
+        return
     now = store.clock.now()
     rows = []
     for item in items:

@@ -24,7 +24,6 @@ from tests.fixtures.installation import eventually
 from tests.fleets import application, cluster, documents, fleet
 from tests.integration.workers.conftest import forget
 from workers import wiring
-from workers.cli import looking
 from workers.messages import Grant, Lane, Mark, Work
 from workers.store import Store
 from workers.tasks import judging, refreshing, scanning, syncing
@@ -127,23 +126,6 @@ def test_what_is_as_it_was_applied_is_proven_and_nothing_is_due(site: Site) -> N
     assert status.last_sync is not None
     assert status.observed_at is not None
     assert status.observed_at > status.last_sync
-
-
-def test_a_plan_says_of_what_would_be_refused_why_and_not_of_what_the_sync_makes_first(
-    site: Site, capsys: pytest.CaptureFixture[str]
-) -> None:
-    elsewhere = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: two, namespace: scan-nowhere}\n"
-    site.write({"b.yaml": elsewhere})
-    site.run(Work("refresh", site.repo.url))
-
-    with pytest.raises(SystemExit) as ended:
-        looking.plan(site.key.short)
-
-    assert ended.value.code == 1
-    rows = [line.split(maxsplit=4) for line in capsys.readouterr().out.splitlines() if line.startswith("Create")]
-    assert [(row[2], row[4:]) for row in rows if row[2].endswith("/one")] == [(f"{site.name}/one", [])]
-    (refused,) = [row[4] for row in rows if row[2] == "scan-nowhere/two"]
-    assert "its namespace scan-nowhere does not exist" in refused
 
 
 def test_what_was_changed_by_hand_is_due_and_healed(site: Site) -> None:

@@ -178,3 +178,22 @@ def test_an_instance_says_that_its_newest_definition_was_rejected(store: Store, 
 
     assert f"newest definition was rejected, and the one before it holds:\n    {PROBLEM}\n" in told
     assert "rejected" not in capsys.readouterr().out
+
+
+def test_a_phase_that_does_not_exist_is_refused(store: Store, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(UndriftError, match=r"^--phase 'failed': expected one of Paused, Held, Failed, "):
+        app.list_(phase="failed")
+
+    app.list_(chosen=Format.NAME, phase="Queued")
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_what_no_application_uses_any_more_is_not_unreadable(store: Store, capsys: pytest.CaptureFixture[str]):
+    url, now = "https://git.example.com/apps.git", store.clock.now()
+    store.looks.note_lookup(url, now, f"{url}: no such repository", "GitDenied")
+    store.looks.note_lookup("https://git.example.com/old.git", now, "away", "GitUnreachable")
+
+    status.status(Format.TABLE)
+
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("unreadable")]
+    assert told == [f"unreadable {url}: no such repository"]
