@@ -171,9 +171,7 @@ def sync(
     store = wiring.store()
     keys = selecting.instances(store, name, everything=everything, selector=selector)
     if dry_run:
-        for key in keys:
-            looking.plan(str(key))
-        return
+        sys.exit(max((looking.show_plan(store, key) for key in keys), default=0))
     if asynchronous:
         print(asking.request(store, keys, "operator", full=full))
         return

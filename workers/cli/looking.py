@@ -36,16 +36,20 @@ LATE_SHOWN = 10
 def plan(name: Name, chosen: Output = Format.TABLE) -> None:
     """Show what a sync would do: each change, each deletion, and what is held. Ends with 0 nothing, 1 changes, 4 held."""
     store = wiring.store()
-    key = selecting.one(store, name)
+    sys.exit(show_plan(store, selecting.one(store, name), chosen))
+
+
+def show_plan(store: Store, key: InstanceKey, chosen: Format = Format.TABLE) -> int:
+    """Print one instance's plan; the exit code that it has."""
     spec = selecting.spec_of(store, key)
-    with closing(wiring.rooms()) as rooms:
+    with closing(wiring.open_rooms(wiring.settings(), visits=store.visits)) as rooms:
         found = preview(spec, _order(store, spec), store.memories.get(key), rooms)
         found = replace(found, refused={**planning.refusals(spec, found, rooms), **found.refused})
     if chosen in (Format.JSON, Format.YAML):
         (output.show_json if chosen is Format.JSON else output.show_yaml)(_plan_json(found))
     else:
         _print_plan(key, found)
-    sys.exit(HELD if found.plan.holds else 0 if found.plan.is_noop else DIFFERENT)
+    return HELD if found.plan.holds else 0 if found.plan.is_noop else DIFFERENT
 
 
 def _order(store: Store, spec: InstanceSpec) -> Order:

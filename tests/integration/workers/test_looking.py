@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from reconciler.fleet import expand
+from tests.fleets import application, cluster, documents, fleet
 from tests.integration.workers.test_scanning import Site, site
-from workers.cli import looking, restoring
+from workers.cli import app, looking, restoring
 from workers.messages import Work
 
 pytestmark = pytest.mark.cluster
@@ -42,3 +44,18 @@ def test_that_nobody_else_writes_and_nothing_was_deleted_is_said(
         f"nobody else owns fields of the objects of {site.key.short}",
         f"{site.key.short}: nothing in the trash",
     ]
+
+
+def test_a_dry_run_of_many_shows_the_plan_of_each(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    source = {"repo": site.repo.url, "path": site.name}
+    names = [site.name, f"{site.name}-b"]
+    apps = [application(name, source=source, namespace=name, sync={"createNamespace": True}) for name in names]
+    expansion = expand(fleet(documents(*apps, cluster("bare"))), previous={})
+    site.store.fleet.publish(expansion.specs, expansion.clusters, expansion.repositories())
+
+    with pytest.raises(SystemExit) as ended:
+        app.sync(everything=True, dry_run=True)
+
+    assert ended.value.code == 1
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("plan of ")]
+    assert [line.split()[2] for line in told] == [f"{name}@bare" for name in names]
