@@ -29,7 +29,7 @@ METRICS = {
     "undrift_held_plans": "Instances whose plan waits for a person",
     "undrift_contested_instances": "Instances with a field that another writer changes again and again",
     "undrift_unreachable_clusters": "Clusters that the last scan could not reach, or that are not who they were",
-    "undrift_failed_lookups": "Repositories that the last look-up could not read",
+    "undrift_failed_lookups": "Repositories in use that the last look-up could not read",
     "undrift_brakes": "Freezes and pauses in force",
     "undrift_queue_depth": "Work that waits for a worker, by kind; not what waits for its cluster or Git host to answer",
     "undrift_queue_wait_seconds": "How long the oldest due work of a kind has waited",

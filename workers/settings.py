@@ -109,9 +109,12 @@ class Settings:
         return self.home / "flower-login"
 
 
-def from_env(env: Mapping[str, str]) -> Settings:
-    """Settings of this process. Makes `home`. Raises BadSetting naming the variable."""
-    home = _private(Path(env.get("UNDRIFT_HOME") or default_home(env)).expanduser().resolve())
+def from_env(env: Mapping[str, str], *, makes_home: bool = True) -> Settings:
+    """Settings of this process. Makes `home`, unless only what stands there is asked for. Raises BadSetting naming the
+    variable."""
+    home = Path(env.get("UNDRIFT_HOME") or default_home(env)).expanduser().resolve()
+    if makes_home:
+        _private(home)
     credentials = env.get("UNDRIFT_CREDENTIALS")
     return Settings(
         home=home,
@@ -154,8 +157,8 @@ def _embedded_url(home: Path) -> str:
     return f"unix://{noted.read_text().strip()}" if noted.is_file() else "redis://127.0.0.1:6379/0"
 
 
-def _private(home: Path) -> Path:
-    """The home, made when missing, and closed to others when it is our own."""
+def _private(home: Path) -> None:
+    """Make the home when it is missing, and close it to others when it is our own."""
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         found = home.stat()
@@ -165,7 +168,6 @@ def _private(home: Path) -> Path:
             home.chmod(0o700)
     except OSError as error:
         raise BadSetting(f"UNDRIFT_HOME={home}: {error.strerror}", subject="UNDRIFT_HOME") from error
-    return home
 
 
 def _made_once(file: Path, text: str) -> str:

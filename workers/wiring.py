@@ -29,8 +29,8 @@ def settings() -> Settings:
 
 @cache
 def store() -> Store:
-    """This process's store."""
-    return open_store(settings().redis_url, SystemClock())
+    """This process's store. A command that only asks it must not make a home that is gone."""
+    return open_store(settings_module.from_env(os.environ, makes_home=False).redis_url, SystemClock())
 
 
 @cache

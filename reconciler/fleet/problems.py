@@ -34,6 +34,8 @@ _EXPECTED = {
     "tuple_type": "a list",
     "list_type": "a list",
 }
+_SLIP = 0.8
+"""How much alike a slip of the pen is: `cluster` to `clusters` is, `name` to `namespace` is not."""
 _NAME_WORDS = "1 to 63 lower-case letters, digits and `-`{}, beginning and ending with a letter or digit"
 NAMESPACE_WORDS = _NAME_WORDS.format("")
 _PATTERNS = {
@@ -103,10 +105,10 @@ def dotted(path: Sequence[str | int]) -> str:
     return text.lstrip(".")
 
 
-def near(name: str, known: Sequence[str]) -> str:
+def near(name: str, known: Sequence[str], *, cutoff: float = 0.6) -> str:
     """What was probably meant, or ""."""
     by_case = {one.lower(): one for one in known}
-    close = difflib.get_close_matches(name.lower(), by_case, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name.lower(), by_case, n=1, cutoff=cutoff)
     return by_case[close[0]] if close else ""
 
 
@@ -176,7 +178,9 @@ def _unknown(path: Path, model: type[BaseModel]) -> str:
         return f"{what} are not supported yet; remove the field"
     known = _fields_at(model, path[:-1])
     elsewhere = [place for place in _all_fields(model) if place.rpartition(".")[2] == name]
-    if hint := next(iter(elsewhere), "") or near(name, known):
+    # A slip of the pen is likelier than the right field in the wrong place, and what is only somewhat alike is less likely.
+    beside = near(name, known, cutoff=_SLIP) or ("" if elsewhere else near(name, known))
+    if hint := dotted((*path[:-1], beside)) if beside else next(iter(elsewhere), ""):
         return f"unknown field; did you mean {hint!r}?"
     return f"unknown field; expected one of {', '.join(sorted(known))}" if known else "unknown field; expected none"
 

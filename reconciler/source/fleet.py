@@ -22,6 +22,13 @@ def is_remote(location: str) -> bool:
     return "://" in location or location.startswith("git@")
 
 
+def why_no_folder(location: str) -> str:
+    """What is wrong with a fleet's location that is no folder."""
+    if Path(location).is_file():
+        return f"{location} is a file, and a fleet is a folder: give {Path(location).parent}"
+    return f"fleet folder {location} does not exist"
+
+
 @contextlib.contextmanager
 def open_fleet(
     location: str, room: SourceRoom, access: RepositoryAccess | None = None
@@ -41,7 +48,7 @@ def open_fleet(
         return
     folder = Path(location)
     if not folder.is_dir():
-        raise PathNotFound(f"fleet folder {location} does not exist", subject=location)
+        raise PathNotFound(why_no_folder(location), subject=location)
     if (folder / ".git").exists():
         with contextlib.closing(Repo(str(folder))) as repo:
             commit = repo.head().decode()

@@ -30,6 +30,8 @@ from reconciler.source.http import HostPool, HttpClient
 from reconciler.source.ssh import Place, ssh_client
 
 _SCP_LIKE = re.compile(r"^(?:(?P<user>[^@/]+)@)?(?P<host>[^:/]+):(?P<path>(?!//).+)$")
+_CONNECTION = re.compile(r"^<?[\w.]+\(host=[^)]*\)(?: at 0x\w+>)?: ")
+"""How urllib3 begins what it says: with the connection that said it."""
 _DENIED_BY_SSH = ("Permission denied", "Host key verification failed", "REMOTE HOST IDENTIFICATION HAS CHANGED")
 
 
@@ -87,7 +89,7 @@ def told(access: RepositoryAccess) -> Iterator[None]:
     except HTTPUnauthorized as error:
         raise GitDenied(f"{url}: the Git host wants other credentials (401)", subject=url) from error
     except NotGitRepository as error:
-        raise GitDenied(f"{url}: no such repository, or our credentials may not see it (404)", subject=url) from error
+        raise GitDenied(f"{url}: {_not_there(access)}", subject=url) from error
     except (HangupException, GitProtocolError) as error:
         raise _protocol_error(url, error) from error
     except (ValueError, AssertionError) as error:
@@ -98,6 +100,13 @@ def told(access: RepositoryAccess) -> Iterator[None]:
         ) from error
     except (OSError, urllib3.exceptions.HTTPError) as error:
         raise GitUnreachable(f"{url}: the Git host can't be reached: {_plain(error)}", subject=url) from error
+
+
+def _not_there(access: RepositoryAccess) -> str:
+    folder = folder_of(access)
+    if folder is None:
+        return "no such repository, or our credentials may not see it (404)"
+    return "this folder is no Git repository" if folder.is_dir() else "there is no such folder on this machine"
 
 
 def _remote(access: RepositoryAccess, credentials: Credentials, cleanup: contextlib.ExitStack) -> Remote:
@@ -178,7 +187,9 @@ def _trusting(ca: str) -> ssl.SSLContext:
 
 
 def _protocol_error(url: str, error: Exception) -> SourceError:
-    words = _plain(error)
+    words, cause = _plain(error), error.__cause__
+    if isinstance(cause, urllib3.exceptions.NewConnectionError):  # dulwich passes on its words only
+        return GitUnreachable(f"{url}: the Git host can't be reached: {_plain(cause)}", subject=url)
     if any(sign in words for sign in _DENIED_BY_SSH):
         what = (
             "its host key is not the known one"
@@ -194,5 +205,8 @@ def _protocol_error(url: str, error: Exception) -> SourceError:
 def _plain(error: BaseException) -> str:
     """An error's words on one line; HangupException keeps what ssh printed in `stderr_lines`."""
     lines = getattr(error, "stderr_lines", None)
+    if isinstance(error, urllib3.exceptions.NameResolutionError):
+        return "its name can't be resolved"
     text = " ".join(line.decode(errors="replace").strip() for line in lines) if lines else str(error)
+    text = _CONNECTION.sub("", text)
     return shown(" ".join(text.split()))[:500] or type(error).__name__

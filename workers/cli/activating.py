@@ -52,7 +52,8 @@ def activate(
     entry = store.outbox.put(now, "activate", f"cluster:{name}", by=who, reason=reason, counts=counts)
     store.due.look_at_fleet()
     brakes.await_kept(store, entry)
-    print(f"{name}: active; `undrift app list --cluster {name}` shows what happens, `undrift freeze` stops it")
+    stop = f"`undrift freeze --cluster {name} --reason WHY` stops it"
+    print(f"{name}: active; `undrift app list --cluster {name}` shows what happens, {stop}")
 
 
 def _require_waiting(store: Store, name: str) -> None:
@@ -63,8 +64,13 @@ def _require_waiting(store: Store, name: str) -> None:
         raise selecting.NotFound(f"no cluster {name!r} in the fleet{hint}")
     if name in store.pins.activated():
         raise selecting.NotFound(f"cluster {name} is active already")
-    kubeconfig = target.access.kubeconfig
-    if kubeconfig is None or not str(kubeconfig.file).startswith(f"{LOCAL}{FOLDER}/"):
+    file = str(target.access.kubeconfig.file) if target.access.kubeconfig is not None else ""
+    if file.startswith(LOCAL) and not file.startswith(f"{LOCAL}{FOLDER}/"):
+        raise selecting.NotFound(
+            f"cluster {name} is a local one of `up --dev-clusters`: it is written to from the start, unless a Cluster "
+            "document of that name has another `mode`"
+        )
+    if not file.startswith(LOCAL):
         raise selecting.NotFound(
             f"cluster {name} is defined in the fleet: `mode` in its Cluster document there says whether it is written to"
         )

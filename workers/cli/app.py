@@ -10,6 +10,7 @@ import typer
 
 from reconciler.model.instance import InstanceKey
 from reconciler.model.manifest import ObjectKey
+from reconciler.model.record import Phase
 from reconciler.model.status import InstanceStatus
 from workers import asking, wiring
 from workers.cli import brakes, explaining, looking, output, restoring, selecting
@@ -43,6 +44,8 @@ def list_(
     sort: Annotated[str, typer.Option(help="instance, cluster, phase, health or sync.")] = "instance",
 ) -> None:
     """List instances with what they are, and why."""
+    if phase and phase not in tuple(Phase):
+        raise selecting.NotFound(f"--phase {phase!r}: expected one of {', '.join(Phase)}")
     store = wiring.store()
     found = composed.statuses(store, selecting.instances(store, "", selector=selector) if selector else None)
     shown = [
@@ -168,9 +171,7 @@ def sync(
     store = wiring.store()
     keys = selecting.instances(store, name, everything=everything, selector=selector)
     if dry_run:
-        for key in keys:
-            looking.plan(str(key))
-        return
+        sys.exit(max((looking.show_plan(store, key) for key in keys), default=0))
     if asynchronous:
         print(asking.request(store, keys, "operator", full=full))
         return

@@ -42,6 +42,7 @@ def sentences(store: Store, key: InstanceKey, status: InstanceStatus) -> list[st
     if spec is not None:
         source = spec.source
         lines.append(f"  It comes from {source.repo.url}, {source.ref}, folder {source.path}.")
+    lines += _rejected(store, key)
     lines += _commits(store, key, status)
     for one in status.drift[:MOST_NAMED]:
         writer = one.manager or "somebody"
@@ -65,6 +66,16 @@ def sentences(store: Store, key: InstanceKey, status: InstanceStatus) -> list[st
     lines += [f"  {warning}." for warning in status.warnings[:5]]
     lines += _next(store, key, status)
     return lines
+
+
+def _rejected(store: Store, key: InstanceKey) -> list[str]:
+    """That its file's newest text is wrong, and that what it said before holds, when that is so."""
+    told = store.fleet.told()
+    about = told["rejected"].get(key.short.partition("@")[0], {})
+    if key.cluster not in about.get("kept", ()):
+        return []
+    problems = [f"    {told['problems'][place]}" for place in about["problems"]]
+    return ["  Its newest definition was rejected, and the one before it holds:", *problems]
 
 
 def _pods(store: Store, key: InstanceKey, unwell: Collection[ObjectKey]) -> Mapping[ObjectKey, str]:

@@ -33,7 +33,8 @@ USAGE = 2
 
 @fleet_app.command(epilog="Example: undrift fleet validate examples/fleet")
 def validate(location: Location = ".", chosen: Output = Format.TABLE) -> None:
-    """Read every document, and print all that is wrong with file, line and field. Ends with 0, or 2 for problems."""
+    """Read every document, and print all that is wrong with file, line and field. Ends with 0, 2 for problems, 3 when
+    there is no fleet to read, and 5 when its Git host can't be reached."""
     with closing(wiring.open_rooms(wiring.settings())) as rooms:
         fleet, expansion = offline.read(location, rooms)
     problems = [str(one) for one in expansion.problems]

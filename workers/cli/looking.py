@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -16,10 +17,11 @@ from reconciler.model.instance import InstanceKey
 from reconciler.model.plan import Change
 from reconciler.model.record import Order
 from reconciler.model.spec import InstanceSpec
+from reconciler.model.status import InstanceStatus
 from reconciler.objects import managedfields, mask
 from reconciler.pipeline.preview import ObjectDiff, Preview, diffs, preview
 from workers import asking, wiring
-from workers.cli import output, selecting
+from workers.cli import output, planning, selecting
 from workers.cli.output import Format
 from workers.store import Store, composed
 from workers.store.closures import url_in
@@ -29,20 +31,26 @@ Output = Annotated[Format, typer.Option("-o", "--output")]
 DIFFERENT, HELD, TIMED_OUT = 1, 4, 5
 WAIT_LOOK_S = 2.0
 FIELDS_SHOWN = 4
+LATE_SHOWN = 10
 
 
 def plan(name: Name, chosen: Output = Format.TABLE) -> None:
     """Show what a sync would do: each change, each deletion, and what is held. Ends with 0 nothing, 1 changes, 4 held."""
     store = wiring.store()
-    key = selecting.one(store, name)
+    sys.exit(show_plan(store, selecting.one(store, name), chosen))
+
+
+def show_plan(store: Store, key: InstanceKey, chosen: Format = Format.TABLE) -> int:
+    """Print one instance's plan; the exit code that it has."""
     spec = selecting.spec_of(store, key)
-    with closing(wiring.rooms()) as rooms:
+    with closing(wiring.open_rooms(wiring.settings(), visits=store.visits)) as rooms:
         found = preview(spec, _order(store, spec), store.memories.get(key), rooms)
+        found = replace(found, refused={**planning.refusals(spec, found, rooms), **found.refused})
     if chosen in (Format.JSON, Format.YAML):
         (output.show_json if chosen is Format.JSON else output.show_yaml)(_plan_json(found))
     else:
         _print_plan(key, found)
-    sys.exit(HELD if found.plan.holds else 0 if found.plan.is_noop else DIFFERENT)
+    return HELD if found.plan.holds else 0 if found.plan.is_noop else DIFFERENT
 
 
 def _order(store: Store, spec: InstanceSpec) -> Order:
@@ -138,6 +146,9 @@ def _print_foreign(store: Store, key: InstanceKey, found: Preview, chosen: Forma
         for one in managedfields.foreign(live, key.manager)
     ]
     if output.show_list("ForeignFieldList", items, chosen):
+        return
+    if not items:
+        print(f"nobody else owns fields of the objects of {key.short}")
         return
     now = store.clock.now()
     rows = []
@@ -250,11 +261,22 @@ def wait_for(store: Store, keys: Collection[InstanceKey], timeout_s: float) -> i
             print(f"{held[0].instance}: {held[0].message}", file=sys.stderr)
             return HELD
         if store.clock.boot_s() > deadline:
-            for one in waiting[:10]:
-                print(f"{one.instance}: {one.sync} {one.phase} {one.health}: {one.message}", file=sys.stderr)
+            _tell_late(waiting, len(keys), timeout_s)
             return TIMED_OUT
         store.events.wait(WAIT_LOOK_S)
 
 
-def _is_well(status: Any) -> bool:
+def _tell_late(waiting: list[InstanceStatus], count: int, timeout_s: float) -> None:
+    """Which instances are not there when the time is over, and why."""
+    said = [f"undrift: time ran out after {timeout_s:g} s: {len(waiting)} of {count} instances are not there"]
+    for one in waiting[:LATE_SHOWN]:
+        why = one.message or one.reason
+        said.append(f"  {InstanceKey.parse(one.instance).short}: {one.sync} {one.phase} {one.health}: {why}")
+    if len(waiting) > LATE_SHOWN:
+        said.append(f"  and {len(waiting) - LATE_SHOWN} more")
+    said.append(f"`undrift app explain {InstanceKey.parse(waiting[0].instance).short}` says more")
+    print("\n".join(said), file=sys.stderr)
+
+
+def _is_well(status: InstanceStatus) -> bool:
     return status.sync == "Synced" and status.health in ("Healthy", "Suspended") and status.phase == "Idle"

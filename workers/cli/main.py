@@ -69,7 +69,7 @@ def main(words: list[str] | None = None) -> None:
     except Exception as error:
         if not _is_of_redis(error):
             raise
-        print(f"undrift: Redis does not answer: {error}; is `undrift up` running? {NOT_HERE}", file=sys.stderr)
+        print(f"undrift: {_away(error)}; {NOT_HERE}", file=sys.stderr)
         sys.exit(UNREACHABLE)
 
 
@@ -92,6 +92,19 @@ def _is_of_redis(error: Exception) -> bool:
     """Whether it is Redis' error; a command that never loaded its client can't have met one."""
     client = sys.modules.get("redis")
     return client is not None and isinstance(error, client.RedisError)
+
+
+def _away(error: Exception) -> str:
+    """Why Redis does not answer, as far as this machine shows it: where nobody said which is meant, it is that of a home."""
+    from workers import settings
+
+    chosen = settings.from_env(os.environ, makes_home=False)
+    is_somewhere = os.environ.get("UNDRIFT_REDIS_URL") or chosen.embedded_socket.is_file()
+    if (
+        is_somewhere or type(error).__name__ != "ConnectionError"
+    ):  # one of its kinds is an answer, such as a refused login
+        return f"Redis does not answer: {error}; is `undrift up` running?"
+    return f"no `undrift up` runs in {chosen.home}, and no other Redis was named"
 
 
 def overview() -> str:

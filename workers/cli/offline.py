@@ -30,6 +30,11 @@ class Meant:
     application: str = ""
     clusters: tuple[str, ...] = ()
 
+    @property
+    def is_one_word(self) -> bool:
+        """Whether an application was named that a mistyped folder could have been."""
+        return bool(self.application) and self.location == "."
+
     @classmethod
     def by(cls, word: str, fleet: str, clusters: Iterable[str] = ()) -> Meant:
         """From the word and the options as they were typed."""
@@ -59,12 +64,10 @@ def local_clusters(settings: Settings) -> tuple[str, ...]:
 def chosen(meant: Meant, fleet: Fleet, expansion: Expansion) -> list[InstanceKey]:
     """The instances that are meant. Raises NotFound when something that was named is not among them, with near names."""
     if not fleet.entries and not fleet.problems:
-        raise NotFound(
-            f"{meant.location}: no fleet file; --fleet says where the fleet is, if that is an application's name"
-        )
+        raise NotFound(_no_fleet(meant))
     keys = [key for key in expansion.specs if _is_named(key, meant.application)]
     if meant.application and not keys:
-        raise NotFound(_no_instance(meant.application, expansion))
+        raise NotFound(_no_instance(meant, expansion))
     if meant.application and (ambiguous := in_several_projects(keys, meant.application)):
         raise NotFound(ambiguous)
     for cluster in meant.clusters:
@@ -103,8 +106,18 @@ def _is_named(key: InstanceKey, name: str) -> bool:
     return application in ("", key.application) and project in ("", key.project) and cluster in ("", key.cluster)
 
 
-def _no_instance(name: str, expansion: Expansion) -> str:
+def _no_fleet(meant: Meant) -> str:
+    if meant.is_one_word:
+        return f"{meant.application}: no such folder, and no fleet file here; --fleet says where the fleet is"
+    return f"{meant.location}: no fleet file; --fleet says where the fleet is, if that is an application's name"
+
+
+def _no_instance(meant: Meant, expansion: Expansion) -> str:
+    name = meant.application
     known = sorted({key.application for key in expansion.specs} | {key.short for key in expansion.specs})
+    if meant.is_one_word:
+        what = "it is a file" if Path(name).is_file() else "no such folder or application"
+        return f"{name}: {what}; the fleet here has no instance of {name!r}{_near(name, known)}"
     return f"the fleet has no instance of {name!r}{_near(name, known)}"
 
 

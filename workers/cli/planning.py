@@ -19,6 +19,7 @@ from reconciler.cluster import OpenGuard
 from reconciler.credentials import CredentialMissing
 from reconciler.errors import FirstContact, GitUnreachable, NamespaceMissing, UndriftError, Unreachable
 from reconciler.model.instance import InstanceKey
+from reconciler.model.manifest import ObjectKey
 from reconciler.model.plan import Action
 from reconciler.model.record import Memory, Order
 from reconciler.model.revision import Checkout
@@ -143,12 +144,27 @@ def _outcome(spec: InstanceSpec, commit: str, rooms: Rooms) -> Outcome:
     # Asked here, as the plan would ask while it holds the one checkout that there is.
     rooms.clusters.api(spec.cluster, OpenGuard(), agent=f"{spec.key} plan").discovery()
     found = preview(spec, Order(reasons=("preview",), commit=commit, by_operator=True), Memory(), rooms)
-    looked = [one for one in diffs(spec, found, rooms) if _is_seen(one)]
+    looked = [one for one in _looked(spec, found, rooms) if _is_seen(one)]
+    holds = [Held(one.reason, tuple(map(str, one.subjects))) for one in found.plan.holds]
+    return Outcome(spec.key, tuple(_changed(one, spec, found) for one in looked), tuple(holds))
+
+
+def refusals(spec: InstanceSpec, found: Preview, rooms: Rooms) -> dict[ObjectKey, UndriftError]:
+    """Why the API server would not take what a sync would apply, by the dry run of each."""
+    return {
+        one.key: one.error
+        for one in _looked(spec, found, rooms)
+        if one.error is not None and _is_refused(one, spec, found)
+    }
+
+
+def _looked(spec: InstanceSpec, found: Preview, rooms: Rooms) -> tuple[ObjectDiff, ...]:
+    """The difference of each change. Raises when the cluster went away meanwhile: then nothing is known."""
+    looked = diffs(spec, found, rooms)
     for one in looked:
         if isinstance(one.error, AWAY):
             raise one.error
-    holds = [Held(one.reason, tuple(map(str, one.subjects))) for one in found.plan.holds]
-    return Outcome(spec.key, tuple(_changed(one, spec, found) for one in looked), tuple(holds))
+    return looked
 
 
 def _is_seen(one: ObjectDiff) -> bool:
@@ -160,9 +176,13 @@ def _is_seen(one: ObjectDiff) -> bool:
 
 def _changed(one: ObjectDiff, spec: InstanceSpec, found: Preview) -> Changed:
     fields = tuple(each for each in one.differences if each.path)
-    is_refused = one.error is not None and not isinstance(one.error, FirstContact) and not _comes(one, spec, found)
-    refused = one.error.message if one.error is not None and is_refused else ""
+    refused = one.error.message if one.error is not None and _is_refused(one, spec, found) else ""
     return Changed(str(one.action), str(one.key), fields, refused)
+
+
+def _is_refused(one: ObjectDiff, spec: InstanceSpec, found: Preview) -> bool:
+    """Whether the sync would fail for an object; one that is held is not refused."""
+    return one.error is not None and not isinstance(one.error, FirstContact) and not _comes(one, spec, found)
 
 
 def _comes(one: ObjectDiff, spec: InstanceSpec, found: Preview) -> bool:

@@ -81,6 +81,8 @@ def refresh(
     """Look at refs now, and sync what a new commit concerns. Ends with 0 whenever all could answer."""
     store = wiring.store()
     known = store.specs.repositories()
+    if not (url or everything):
+        raise selecting.NotFound("give a URL, or --all")
     urls = list(known) if everything else meant(url, known)
     if everything:
         store.due.look_at_fleet()

@@ -42,6 +42,9 @@ def restore(
         api = rooms.clusters.api(target, guard, agent=f"{key} restore")
         found = trash.kept(api, key)
         if listed:
+            if not found:
+                print(f"{key.short}: nothing in the trash")
+                return
             rows = [[one.at.isoformat(timespec="seconds"), str(one.key)] for one in found]
             output.table(["DELETED", "OBJECT"], rows)
             return

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from reconciler.errors import UndriftError
-from reconciler.model.instance import InstanceKey
+from reconciler.model.instance import DEFAULT_PROJECT, InstanceKey
 from reconciler.model.spec import InstanceSpec
 from workers import asking
 from workers.store import Store
@@ -20,6 +20,8 @@ class NotFound(UndriftError):
 
 def instances(store: Store, name: str, *, everything: bool = False, selector: str = "") -> list[InstanceKey]:
     """The instances meant; exactly one of the three must be given. Raises NotFound with near names."""
+    if not (everything or selector or name):
+        raise NotFound("give a NAME or an INSTANCE, --selector LABELS, or --all")
     if everything:
         return sorted(store.specs.instance_keys())
     if selector:
@@ -49,7 +51,7 @@ def one(store: Store, name: str) -> InstanceKey:
     if any(store.specs.standing([key])) or store.status.has(key):
         return key
     known = store.specs.instance_keys() | store.specs.left() | store.status.known()
-    raise NotFound(f"no instance {key.short}{_near(name, known)}")
+    raise NotFound(f"no instance {key.short}{_told_of(store, name) or _near(name, known)}")
 
 
 def of_trash(store: Store, name: str) -> InstanceKey:
@@ -107,9 +109,14 @@ def _is_named(key: InstanceKey, name: str) -> bool:
 def _told_of(store: Store, name: str) -> str:
     """What the fleet's files say of an application that has no instance: its problems, and that it selects nothing."""
     known = store.fleet.told()
-    word = re.compile(rf"(?<![\w-]){re.escape(name.rpartition('/')[2].partition('@')[0])}(?![\w-])")
-    told = [one for one in (*known["problems"], *known["notes"]) if name and word.search(one)]
-    return "".join(f"\n  {one}" for one in told)
+    project, _, application = name.partition("@")[0].rpartition("/")
+    word = re.compile(rf"(?<![\w-]){re.escape(application)}(?![\w-])")
+    told = [one for one in (*known["problems"], *known["notes"]) if application and word.search(one)]
+    for full, about in known["rejected"].items():
+        of_project, _, of_application = full.rpartition("/")
+        if application == of_application and project in ("", of_project or DEFAULT_PROJECT):
+            told += [known["problems"][place] for place in about["problems"]]
+    return "".join(f"\n  {one}" for one in dict.fromkeys(told))
 
 
 def _near(name: str, known: Iterable[InstanceKey]) -> str:

@@ -58,7 +58,7 @@ def status(chosen: Annotated[Format, typer.Option("-o", "--output")] = Format.TA
     for name in document["unreachable"]:
         print(f"unreachable {name}: {errors[name]}")
     for url, error in document["unreadable"].items():
-        print(f"unreadable {url}: {error}")
+        print(f"unreadable {url}: {error.removeprefix(url.partition(' ')[0] + ': ')}")
     for word in ("problem", "note"):
         for sentence in fleet[f"{word}s"]:
             print(f"{word:<10} {sentence}")

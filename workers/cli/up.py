@@ -22,7 +22,7 @@ from rich.console import Console
 
 from reconciler import devcluster
 from reconciler.errors import UndriftError
-from reconciler.source import is_remote
+from reconciler.source import is_remote, why_no_folder
 from workers import embedded, logs
 from workers import settings as settings_module
 from workers.cli.contexts import add as add_contexts
@@ -83,7 +83,7 @@ def up(
     if not location:
         raise BadSetting("no fleet: give --fleet DIR|URL; for a first try run `make demo` in a checkout")
     if not is_remote(location) and not Path(location).is_dir():
-        raise BadSetting(f"--fleet {location}: there is no such folder", subject="UNDRIFT_FLEET")
+        raise BadSetting(f"--fleet: {why_no_folder(location)}", subject="UNDRIFT_FLEET")
     names = tuple(f"dev-{number}" for number in range(1, dev_clusters + 1))
     with only_one(chosen.home):
         contexts = add_contexts(chosen, context or [])

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from reconciler.errors import UndriftError
 from reconciler.fleet import Expansion, Fleet, Problem, expand, load, with_contexts, with_dev_clusters
@@ -79,3 +79,15 @@ def beside(do: Callable[[], T]) -> Future[T]:
 
 def sentences(problems: tuple[Problem, ...]) -> list[str]:
     return [str(problem) for problem in problems]
+
+
+def rejected(expansion: Expansion) -> dict[str, dict[str, list[Any]]]:
+    """What `Fleet.note` keeps of applications whose files are wrong."""
+    found: dict[str, dict[str, list[Any]]] = {}
+    for place, problem in enumerate(expansion.problems):
+        if problem.subject is not None and problem.subject[0] == "Application":
+            found.setdefault(problem.subject[1], {"problems": [], "kept": []})["problems"].append(place)
+    for key in sorted(expansion.kept):
+        if about := found.get(key.short.partition("@")[0]):
+            about["kept"].append(key.cluster)
+    return found

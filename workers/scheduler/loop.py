@@ -23,7 +23,7 @@ from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import InstanceSpec
 from workers.messages import DELIVER, Grant, Work
 from workers.scheduler import leaving, rounds
-from workers.scheduler.fleet import FleetKeeper, beside, sentences
+from workers.scheduler.fleet import FleetKeeper, beside, rejected, sentences
 from workers.scheduler.records import Records
 from workers.scheduler.rescue import rescue
 from workers.store import Store
@@ -253,7 +253,9 @@ class Scheduler:
             names=names,
         )
         self._expansion, self._token = expansion, stored.token
-        self._store.fleet.note(self._revision, sentences(expansion.problems), sentences(expansion.notes))
+        self._store.fleet.note(
+            self._revision, sentences(expansion.problems), sentences(expansion.notes), rejected(expansion)
+        )
         self._store.due.forget(Work("sync", str(key)) for key in stored.left - expansion.left)
         self._rounds.begin(expansion, tells=self._pace.tells, is_first=True)
         for problem in expansion.problems:

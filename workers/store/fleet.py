@@ -94,14 +94,21 @@ class FleetStore:
         pipe.hlen(self._key("instances"))
         return bool(pipe.execute() == [token.encode(), count])
 
-    def note(self, revision: str, problems: Iterable[str], notes: Iterable[str] = ()) -> None:
-        """Keep which revision of the fleet is in force, what is wrong with it, and what is worth knowing."""
-        row = {"revision": revision, "problems": list(problems), "notes": list(notes)}
+    def note(
+        self,
+        revision: str,
+        problems: Iterable[str],
+        notes: Iterable[str] = (),
+        rejected: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Keep which revision of the fleet is in force, what is wrong with it, and what is worth knowing; `rejected` is by
+        application: the places of its own `problems`, and the clusters on which what it said before holds (`kept`)."""
+        row = {"revision": revision, "problems": list(problems), "notes": list(notes), "rejected": dict(rejected or {})}
         self._redis.set(self._key("fleet"), orjson.dumps(row))
 
     def told(self) -> Mapping[str, Any]:
         raw = self._redis.get(self._key("fleet"))
-        return {"revision": "", "problems": [], "notes": [], **(orjson.loads(raw) if raw else {})}
+        return {"revision": "", "problems": [], "notes": [], "rejected": {}, **(orjson.loads(raw) if raw else {})}
 
     def _add(self, pipe: Any, new: Collection[InstanceKey]) -> None:
         """What came back is wanted again, whatever was asked while it was away."""

@@ -50,7 +50,10 @@ class Looks:
         self._redis.hset(self._key("lookups"), url, orjson.dumps(row))
 
     def lookups(self) -> Mapping[str, Mapping[str, Any]]:
-        return {url.decode(): orjson.loads(raw) for url, raw in self._redis.hgetall(self._key("lookups")).items()}
+        """The last look at each repository that an application uses; what was seen of others is over."""
+        used = set(self._redis.hkeys(self._key("repositories")))
+        rows = self._redis.hgetall(self._key("lookups"))
+        return {url.decode(): orjson.loads(raw) for url, raw in rows.items() if url in used}
 
     def note_kinds(self, cluster: str, objects: Iterable[ObjectKey]) -> None:
         """Note which kinds of objects instances own on a cluster: what there is to watch."""

@@ -277,6 +277,18 @@ def test_a_changed_spec_is_due_by_a_look_and_a_broken_file_changes_nothing(runni
     assert running.store.fleet.told()["problems"]
 
 
+def test_an_application_whose_file_is_wrong_is_told_with_where_it_runs_on_as_before(running: Site) -> None:
+    running.write("a.yaml", application("a").replace("ref:", "rev:"))
+    running.write("apps.yaml", application("new").replace("ref:", "rev:"))
+    running.clock.advance(POLL_S)
+
+    running.turn()
+
+    told = running.store.fleet.told()
+    assert told["rejected"] == {"a": {"problems": [0], "kept": ["eu-1"]}, "new": {"problems": [1], "kept": []}}
+    assert [one.partition(":")[0] for one in told["problems"]] == ["a.yaml", "apps.yaml"]
+
+
 def test_an_application_that_left_the_fleet_says_so_and_is_not_due(running: Site) -> None:
     (running.folder / "a.yaml").unlink()
     running.clock.advance(POLL_S)

@@ -246,6 +246,27 @@ def test_a_host_that_is_away_is_unreachable(room: SourceRoom, git_root: Path, gi
         room.refs(access(url))
 
 
+def test_a_folder_that_is_no_repository_is_told_as_a_folder(room: SourceRoom, tmp_path: Path) -> None:
+    """Nobody looks for credentials there."""
+    (tmp_path / "plain").mkdir()
+
+    for name, says in (("nope.git", "there is no such folder on this machine"), ("plain", "is no Git repository")):
+        with pytest.raises(GitDenied, match=rf"{name}: (this folder )?{says}$"):
+            room.refs(access((tmp_path / name).as_uri()))
+
+
+def test_a_name_that_nobody_knows_is_told_without_words_of_the_client(room: SourceRoom) -> None:
+    with pytest.raises(GitUnreachable) as away:
+        room.refs(access("https://git.undrift.invalid/apps.git"))
+
+    assert away.value.message.endswith("the Git host can't be reached: its name can't be resolved")
+
+
+def test_a_port_where_nobody_listens_is_told_without_words_of_the_client(room: SourceRoom) -> None:
+    with pytest.raises(GitUnreachable, match="the Git host can't be reached: Failed to establish a new connection"):
+        room.refs(access("https://127.0.0.1:1/apps.git"))
+
+
 def test_a_redirect_to_another_host_carries_no_credentials(
     room: SourceRoom, git_server: GitServer, git_root: Path, git_repo: Repo
 ) -> None:

@@ -104,7 +104,11 @@ def test_what_does_not_render_is_told_and_the_others_are_shown(render: Render) -
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["wbe", "--cluster", "eu-1"], "the fleet has no instance of 'wbe'; did you mean web?"),
+        (["wbe", "--cluster", "eu-1"], "the fleet here has no instance of 'wbe'; did you mean web?"),
+        (["wbe"], "wbe: no such folder or application; the fleet here"),
+        (["fleet.yaml"], "fleet.yaml: it is a file; the fleet here"),
+        (["wbe", "--fleet", "../fleet"], "undrift: the fleet has no instance of 'wbe'; did you mean web?"),
+        (["wbe", "--fleet", "../git"], "../git: no fleet file; --fleet says where the fleet is"),
         (["web", "--cluster", "eu-2"], "does not run on cluster 'eu-2'; did you mean eu-1?"),
         (["--cluster", "mars"], "nothing in the fleet runs on cluster 'mars'"),
         (["../git"], "../git: no fleet file; --fleet says where the fleet is"),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from reconciler.errors import UndriftError
 from reconciler.model.instance import InstanceKey
-from reconciler.model.spec import InstanceSpec
+from reconciler.model.spec import LOCAL, ClusterAccess, InstanceSpec, KubeconfigRef
 from workers import asking
-from workers.cli import app, cluster, selecting
+from workers.cli import activating, app, brakes, cluster, repo, selecting
 from workers.cli.output import Format
 from workers.store import Store
 
@@ -92,3 +94,43 @@ def test_each_cluster_is_told_with_its_own_instances(store: Store, capsys: pytes
 
     rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
     assert [(row[0], row[3]) for row in rows] == [("eu-1", "1/2"), ("us-1", "0/1")]
+
+
+@pytest.mark.parametrize("command", [app.sync, app.wait], ids=["sync", "wait"])
+def test_a_command_for_nothing_says_what_may_be_given(store: Store, command: Callable[[], None]):
+    with pytest.raises(selecting.NotFound, match=r"^give a NAME or an INSTANCE, --selector LABELS, or --all$"):
+        command()
+
+
+def test_a_look_at_no_repository_says_what_may_be_given(store: Store):
+    with pytest.raises(selecting.NotFound, match=r"^give a URL, or --all$"):
+        repo.refresh()
+
+
+def local(store: Store, file: str) -> None:
+    """Reach cluster eu-1 by this kubeconfig of Undrift's own."""
+    clusters = dict(store.specs.clusters())
+    access = ClusterAccess(kubeconfig=KubeconfigRef(file=LOCAL + file))
+    clusters["eu-1"] = clusters["eu-1"].model_copy(update={"access": access})
+    store.fleet.publish(store.specs.known(), clusters, store.specs.repositories())
+
+
+def test_what_is_no_cluster_of_a_context_is_not_activated_and_told_as_what_it_is(store: Store):
+    with pytest.raises(selecting.NotFound, match="is defined in the fleet: `mode` in its Cluster document"):
+        activating.activate("eu-1")
+
+    local(store, "eu-1/kubeconfig")
+    with pytest.raises(selecting.NotFound, match="is a local one of `up --dev-clusters`: it is written to from the"):
+        activating.activate("eu-1")
+
+
+def test_what_was_activated_says_how_all_of_it_is_stopped(
+    store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    local(store, "contexts/eu-1.yaml")
+    monkeypatch.setattr(brakes, "KEPT_WITHIN_S", 0.1)
+
+    activating.activate("eu-1", yes=True)
+
+    assert "`undrift freeze --cluster eu-1 --reason WHY` stops it" in capsys.readouterr().out
+    assert store.pins.activated() == {"eu-1"}

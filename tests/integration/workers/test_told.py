@@ -134,3 +134,71 @@ def test_an_application_without_an_instance_is_explained_by_what_its_file_says(s
         app.explain("kus")
 
     assert "selects no cluster" not in other.value.message
+
+
+def test_a_wait_that_runs_out_of_time_says_so_and_who_is_not_there(store: Store, capsys: pytest.CaptureFixture[str]):
+    keep(store, record(store))  # Synced, and its health not known
+    store.due.forget(store.queued.states())
+    late = store.status.get(API).model_copy(update={"health": "Progressing", "message": "1 of 2 replicas are updated"})
+    store.status.put(late)
+
+    with pytest.raises(SystemExit) as ended:
+        app.wait("api", timeout=0.0)
+
+    assert ended.value.code == 5
+    assert capsys.readouterr().err == (
+        "undrift: time ran out after 0 s: 1 of 1 instances are not there\n"
+        "  api@eu-1: Synced Idle Progressing: 1 of 2 replicas are updated\n"
+        "`undrift app explain api@eu-1` says more\n"
+    )
+
+
+def test_a_wait_for_many_names_some(store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("workers.cli.looking.LATE_SHOWN", 1)
+
+    with pytest.raises(SystemExit):
+        app.wait(everything=True, timeout=0.0)
+
+    assert capsys.readouterr().err.splitlines()[2] == "  and 2 more"
+
+
+PROBLEM = "apps.yaml:7: spec.source: is missing"
+
+
+@pytest.mark.parametrize("name", ["second", "second@eu-1", "default/second@eu-1"])
+def test_an_application_whose_first_file_is_wrong_is_explained_by_its_problem(store: Store, name: str):
+    """Whatever its file is called, and however the application is named."""
+    store.fleet.note("f" * 40, ["z.yaml:1: other", PROBLEM], [], {"second": {"problems": [1], "kept": []}})
+
+    with pytest.raises(UndriftError, match=f"\n  {PROBLEM}$"):
+        app.explain(name)
+
+
+def test_an_instance_says_that_its_newest_definition_was_rejected(store: Store, capsys: pytest.CaptureFixture[str]):
+    store.fleet.note("f" * 40, [PROBLEM], [], {"web": {"problems": [0], "kept": ["us-1"]}})
+
+    app.explain("web@us-1")
+    told = capsys.readouterr().out
+    app.explain("web@eu-1")
+
+    assert f"newest definition was rejected, and the one before it holds:\n    {PROBLEM}\n" in told
+    assert "rejected" not in capsys.readouterr().out
+
+
+def test_a_phase_that_does_not_exist_is_refused(store: Store, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(UndriftError, match=r"^--phase 'failed': expected one of Paused, Held, Failed, "):
+        app.list_(phase="failed")
+
+    app.list_(chosen=Format.NAME, phase="Queued")
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_what_no_application_uses_any_more_is_not_unreadable(store: Store, capsys: pytest.CaptureFixture[str]):
+    url, now = "https://git.example.com/apps.git", store.clock.now()
+    store.looks.note_lookup(url, now, f"{url}: no such repository", "GitDenied")
+    store.looks.note_lookup("https://git.example.com/old.git", now, "away", "GitUnreachable")
+
+    status.status(Format.TABLE)
+
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("unreadable")]
+    assert told == [f"unreadable {url}: no such repository"]

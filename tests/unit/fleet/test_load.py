@@ -50,6 +50,18 @@ def test_what_is_wrong_with_another_projects_document_is_its_own(theirs):
 
 
 @pytest.mark.parametrize(
+    ("field", "meant"),
+    [("cluster", "spec.clusters"), ("name", "metadata.name"), ("createNamespace", "spec.sync.createNamespace")],
+)
+def test_a_field_of_the_same_place_is_meant_before_one_elsewhere_when_it_is_much_alike(field: str, meant: str):
+    made = application("web")
+
+    (problem,) = fleet(documents({**made, "spec": {**made["spec"], field: "x"}})).problems
+
+    assert problem.message == f"unknown field; did you mean {meant!r}?"
+
+
+@pytest.mark.parametrize(
     "spec",
     ["spec: {project: team, a: [", "spec:\n  project: team\n  project: us\n  a: [", "spec:\n  project: [team\n  a: ["],
     ids=["in braces", "twice", "as a list"],

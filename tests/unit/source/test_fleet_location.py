@@ -56,3 +56,14 @@ def test_a_location_may_name_a_branch(location: str, url: str, branch: str) -> N
         pass
 
     assert asked == [(url, branch)]
+
+
+def test_a_file_is_told_apart_from_what_is_not_there(tmp_path: Path) -> None:
+    room: Any = None  # it is not asked
+    file = tmp_path / "fleet.yaml"
+    file.touch()
+
+    with pytest.raises(PathNotFound, match=f"is a file, and a fleet is a folder: give {tmp_path}$"):
+        open_fleet(str(file), room).__enter__()
+    with pytest.raises(PathNotFound, match=r"none does not exist$"):
+        open_fleet(str(tmp_path / "none"), room).__enter__()

@@ -80,3 +80,35 @@ def test_a_redis_that_is_away_is_one_line_and_5(tmp_path: Path):
     assert done.returncode == 5
     assert done.stderr.startswith("undrift: Redis does not answer:")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_home_that_is_gone_is_told_and_not_made_anew(tmp_path: Path):
+    home = tmp_path / "gone"
+
+    done = subprocess.run(
+        [sys.executable, "-m", "workers.cli.main", "status"],
+        env={"UNDRIFT_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 5
+    assert done.stderr.startswith(
+        f"undrift: no `undrift up` runs in {home}, and no other Redis was named; UNDRIFT_HOME"
+    )
+    assert not home.exists()
+
+
+def test_a_fleet_that_is_a_file_is_told_with_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("UNDRIFT_HOME", str(tmp_path / "home"))
+    file = tmp_path / "fleet.yaml"
+    file.touch()
+
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["up", "--fleet", str(file)])
+
+    assert ended.value.code == 2
+    assert f"{file} is a file, and a fleet is a folder: give {tmp_path}\n" in capsys.readouterr().err
