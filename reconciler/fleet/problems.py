@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 from reconciler.fleet import documents, later
 from reconciler.model.shape import format_duration
 from reconciler.model.spec import FULL_COMMIT
+from reconciler.text import printable
 
 Path = tuple[str | int, ...]
 _PRIVATE = frozenset({"credentials", "access", "values", "annotations"})
@@ -58,8 +59,10 @@ class Problem:
     subject: tuple[str, str] | None = None
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{place}: {self.field}: {self.message}" if self.field else f"{place}: {self.message}"
+        """As it is told and stored: whoever names a file or a field also chooses its characters, which may be no text."""
+        file = printable(self.file).replace("\n", "\\n")
+        place = f"{file}:{self.line}" if self.line else file
+        return printable(f"{place}: {self.field}: {self.message}" if self.field else f"{place}: {self.message}")
 
 
 def of_validation(

@@ -25,6 +25,7 @@ from reconciler.fleet.values import is_over
 from reconciler.model.instance import DEFAULT_PROJECT
 from reconciler.objects import yaml
 from reconciler.objects.budget import Budget
+from reconciler.text import printable
 
 GROUP = "undrift.dev"
 MOST_REPEATED = 10_000
@@ -131,7 +132,7 @@ def _read_pieces(whole: str, place: _Place, found: Reading, budget: Budget) -> N
 
 def _note_unreadable(piece: str, line: int, error: Exception, place: _Place, found: Reading) -> None:
     message = error.message if isinstance(error, InvalidManifest) else "nested too deeply"
-    message = message.removeprefix(f"{place.file}: ")
+    message = message.removeprefix(f"{printable(place.file)}: ")
     if match := re.match(r"line (\d+): ", message):
         line, message = int(match[1]), message[match.end() :]
     if not place.is_ours:

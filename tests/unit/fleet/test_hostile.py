@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib import import_module
 
+import orjson
 import pytest
 
 from reconciler.clock import SystemClock
@@ -112,3 +114,17 @@ def test_a_clusters_value_does_not_multiply_in_an_application():
     assert [key.short for key in found.specs] == ["web@eu-1"]
     assert "the values have over 512 KiB once they are filled in" in str(found.problems[0])
     assert found.problems[0].field == "spec.render.helm.values"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("\udcff.yaml", "\\udcff.yaml"), ("\x1b[2J.yaml", "\\x1b[2J.yaml"), ("a\nb.yaml", "a\\nb.yaml")],
+    ids=["no UTF-8", "obeyed by terminals", "two lines"],
+)
+@pytest.mark.parametrize("text", ["kind: [ # undrift", "apiVersion: undrift.dev/v1alpha1\nkind: Application\n"])
+def test_the_problems_of_a_file_can_be_stored_and_shown_whatever_its_name(name: str, told: str, text: str):
+    """The leader stores them at each look: one that it could not store ended it."""
+    found = messages(fleet({**GOOD, name: text}))
+
+    assert re.match(re.escape(told) + r":\d: ", found[0])
+    assert orjson.dumps(found)
