@@ -20,6 +20,8 @@ from reconciler.model.spec import FULL_COMMIT
 from reconciler.text import printable
 
 Path = tuple[str | int, ...]
+MOST_NAMED = 3
+"""Places that one problem names."""
 _PRIVATE = frozenset({"credentials", "access", "values", "annotations"})
 _EXPECTED = {
     "string_type": "text",
@@ -104,6 +106,11 @@ def dotted(path: Sequence[str | int]) -> str:
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}"
     return text.lstrip(".")
+
+
+def named(some: Sequence[str], of: int) -> str:
+    """`a, b, c and 4 more`, where `some` are the first of so many."""
+    return ", ".join(some) + (f" and {of - len(some)} more" if of > len(some) else "")
 
 
 def near(name: str, known: Sequence[str]) -> str:

@@ -28,7 +28,7 @@ from workers.scheduler.records import Records
 from workers.scheduler.rescue import rescue
 from workers.store import Store
 from workers.store.due import Most
-from workers.store.fleet import names_of
+from workers.store.fleet import first_of, names_of
 from workers.store.leader import NotLeading
 
 log = structlog.get_logger()
@@ -223,7 +223,7 @@ class Scheduler:
 
     def _note_fleet_error(self, error: UndriftError) -> None:
         known = self._store.fleet.told()
-        if [error.message] != known["problems"]:
+        if first_of([error.message]) != known["problems"]:
             self._store.fleet.note(str(known["revision"]), [error.message])
             self._store.events.append(self._clock.now(), "fleet", "fleet", error.reason, error.message)
             log.warning("fleet_unreadable", error=error.message)
@@ -253,11 +253,12 @@ class Scheduler:
             names=names,
         )
         self._expansion, self._token = expansion, stored.token
-        self._store.fleet.note(self._revision, sentences(expansion.problems), sentences(expansion.notes))
+        problems = sentences(expansion.problems)
+        self._store.fleet.note(self._revision, problems, sentences(expansion.notes))
         self._store.due.forget(Work("sync", str(key)) for key in stored.left - expansion.left)
         self._rounds.begin(expansion, tells=self._pace.tells, is_first=True)
-        for problem in expansion.problems:
-            log.warning("fleet_problem", problem=str(problem))
+        for problem in first_of(problems):
+            log.warning("fleet_problem", problem=problem)
         log.info(
             "fleet_published",
             revision=self._revision[:12],

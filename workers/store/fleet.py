@@ -13,12 +13,16 @@ import redis
 
 from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import ClusterTarget, InstanceSpec, RepositoryAccess
+from reconciler.text import bounded, printable
 from workers.store.batches import at_most
 from workers.store.closures import Closures, source_words, url_in
 from workers.store.leader import Leader, NotLeading
 from workers.store.packed import pack
 from workers.store.specs import SpecStore
 from workers.store.unjudged import Unjudged
+
+MOST_SENTENCES, MOST_OF_SENTENCE = 200, 1000
+"""Of the fleet's problems, and as many of its notes, and characters of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +99,9 @@ class FleetStore:
         return bool(pipe.execute() == [token.encode(), count])
 
     def note(self, revision: str, problems: Iterable[str], notes: Iterable[str] = ()) -> None:
-        """Keep which revision of the fleet is in force, what is wrong with it, and what is worth knowing."""
-        row = {"revision": revision, "problems": list(problems), "notes": list(notes)}
+        """Keep which revision of the fleet is in force, what is wrong with it, and what is worth knowing: the first of it,
+        as `first_of` says."""
+        row = {"revision": revision, "problems": first_of(problems), "notes": first_of(notes)}
         self._redis.set(self._key("fleet"), orjson.dumps(row))
 
     def told(self) -> Mapping[str, Any]:
@@ -187,6 +192,15 @@ class FleetStore:
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}{name}"
+
+
+def first_of(sentences: Iterable[str]) -> list[str]:
+    """What is kept and logged of many, and how many more there are: everybody who shows the fleet reads all of it."""
+    told = list(sentences)
+    first = [bounded(printable(one), MOST_OF_SENTENCE) for one in told[:MOST_SENTENCES]]
+    if len(told) > MOST_SENTENCES:
+        first.append(f"and {len(told) - MOST_SENTENCES} more: `undrift fleet validate` prints all of them")
+    return first
 
 
 def names_of(specs: Mapping[InstanceKey, InstanceSpec]) -> Mapping[InstanceKey, str]:

@@ -128,3 +128,21 @@ def test_the_problems_of_a_file_can_be_stored_and_shown_whatever_its_name(name: 
 
     assert re.match(re.escape(told) + r":\d: ", found[0])
     assert orjson.dumps(found)
+
+
+def test_a_name_that_is_defined_often_is_told_with_a_few_places_and_a_count():
+    """2 MB of one name made problems of more than a gigabyte."""
+    found = messages(fleet({**GOOD, "m.yaml": documents(*[application("a")] * 300)}))
+
+    assert len(found) == 300
+    assert "is defined 300 times, here and in m.yaml:12, m.yaml:23, m.yaml:34 and 296 more; " in found[0]
+    assert "here and in m.yaml:1, m.yaml:12, m.yaml:23 and 296 more; " in found[-1]
+    assert max(map(len, found)) < 200
+
+
+def test_what_is_kept_while_many_files_are_in_doubt_names_a_few_of_them():
+    before = fleet(GOOD)
+
+    found = fleet({f"d{number}.yaml": "# undrift\n- a" for number in range(9)}, previous=before)
+
+    assert "is kept: d0.yaml, d1.yaml, d2.yaml and 6 more can't be read" in str(found.notes[0])
