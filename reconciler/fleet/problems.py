@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import islice
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -22,6 +23,9 @@ from reconciler.text import printable
 Path = tuple[str | int, ...]
 MOST_NAMED = 3
 """Places that one problem names."""
+MOST_HINTS, MOST_COMPARED, MOST_LISTED = 10, 1000, 10
+"""Of one look at a fleet: wrong names for which one is looked for that is near, and names that each is compared with. Names
+that are listed where none is near."""
 _PRIVATE = frozenset({"credentials", "access", "values", "annotations"})
 _EXPECTED = {
     "string_type": "text",
@@ -118,6 +122,21 @@ def near(name: str, known: Sequence[str]) -> str:
     by_case = {one.lower(): one for one in known}
     close = difflib.get_close_matches(name.lower(), by_case, n=1, cutoff=0.6)
     return by_case[close[0]] if close else ""
+
+
+class Hints:
+    """What was meant by names that do not exist. Each is compared with many, at 20 us each, so only the first of a fleet's
+    wrong names are; the others are told a few names that there are, as those are that look like none."""
+
+    def __init__(self) -> None:
+        self._left = MOST_HINTS
+
+    def instead(self, name: str, known: Iterable[str]) -> str:
+        """What stands behind `no Cluster 'eu-2'; `."""
+        self._left -= 1
+        some = list(islice(known, MOST_COMPARED if self._left >= 0 else MOST_LISTED))
+        hint = near(name, some) if self._left >= 0 else ""
+        return f"did you mean {hint!r}?" if hint else f"the fleet has {', '.join(some[:MOST_LISTED]) or 'none'}"
 
 
 def _message(one: ErrorDetails, model: type[BaseModel]) -> str:

@@ -94,8 +94,8 @@ def read(file: str, text: bytes, known: Collection[Name] = ()) -> Reading:
     return found
 
 
-def _documents(text: bytes | str, file: str, budget: Budget) -> list[tuple[Node, Any]]:
-    return [(node, yaml.build(node, file, budget)) for node in yaml.compose_all(text, file, budget)]
+def _documents(text: bytes | str, file: str, budget: Budget, above: int = 0) -> list[tuple[Node, Any]]:
+    return [(node, yaml.build(node, file, budget)) for node in yaml.compose_all(text, file, budget, above=above)]
 
 
 def _budget(text: bytes) -> Budget:
@@ -119,10 +119,12 @@ def _read_in_pieces(text: bytes, place: _Place, found: Reading, error: Exception
 
 def _read_pieces(whole: str, place: _Place, found: Reading, budget: Budget) -> None:
     starts = [0, *(match.start() for match in _SEPARATOR.finditer(whole)), len(whole)]
+    begins = 0
     for start, end in itertools.pairwise(starts):
-        piece, above = whole[start:end], whole.count("\n", 0, start)
+        piece, above = whole[start:end], begins
+        begins += piece.count("\n")
         try:
-            documents = _documents("\n" * above + piece, place.file, budget)
+            documents = _documents(piece, place.file, budget, above)
         except (InvalidManifest, RecursionError) as wrong:
             _note_unreadable(piece, above + 1, wrong, place, found)
             continue
