@@ -16,6 +16,7 @@ from reconciler.model.spec import ClusterTarget, InstanceSpec, RepositoryAccess
 from reconciler.text import bounded, printable
 from workers.store.batches import at_most
 from workers.store.closures import Closures, source_words, url_in
+from workers.store.damaged import readable
 from workers.store.leader import Leader, NotLeading
 from workers.store.packed import pack
 from workers.store.specs import SpecStore
@@ -106,7 +107,8 @@ class FleetStore:
 
     def told(self) -> Mapping[str, Any]:
         raw = self._redis.get(self._key("fleet"))
-        return {"revision": "", "problems": [], "notes": [], **(orjson.loads(raw) if raw else {})}
+        known = readable(self._key("fleet"), [raw] if raw else [], lambda one: dict(orjson.loads(one)), lambda _: None)
+        return {"revision": "", "problems": [], "notes": [], **(known[0] if known else {})}
 
     def _add(self, pipe: Any, new: Collection[InstanceKey]) -> None:
         """What came back is wanted again, whatever was asked while it was away."""
