@@ -88,7 +88,7 @@ class Scheduler:
         self._token = self._revision = ""
         self._looking: futures.Future[tuple[Expansion, Mapping[InstanceKey, str]] | None] | None = None
         self._rounds = rounds.Rounds(store)
-        self._leads = False
+        self._leads = self._is_unread = False
         self._problem = ""
         self._mistakes = set[str]()
 
@@ -218,6 +218,8 @@ class Scheduler:
         elif (found := looked.result()) is not None:
             self._revision = self._fleet.revision
             self._publish(*found)
+        elif self._is_unread and self._expansion is not None:
+            self._tell_of_fleet(self._expansion)
         if self._clock.boot_s() >= self._check_at_s:
             self._check()
 
@@ -260,6 +262,7 @@ class Scheduler:
 
     def _note_fleet_error(self, reason: str, message: str) -> None:
         """Once for each."""
+        self._is_unread = True
         known = self._store.fleet.told()
         if first_of([message]) != known["problems"]:
             self._store.fleet.note(str(known["revision"]), [message])
@@ -291,11 +294,10 @@ class Scheduler:
             names=names,
         )
         self._expansion, self._token = expansion, stored.token
-        problems = sentences(expansion.problems)
-        self._store.fleet.note(self._revision, problems, sentences(expansion.notes))
+        self._tell_of_fleet(expansion)
         self._store.due.forget(Work("sync", str(key)) for key in stored.left - expansion.left)
         self._rounds.begin(expansion, tells=self._pace.tells, is_first=True)
-        for problem in first_of(problems):
+        for problem in first_of(sentences(expansion.problems)):
             log.warning("fleet_problem", problem=problem)
         log.info(
             "fleet_published",
@@ -305,6 +307,11 @@ class Scheduler:
             changed=len(stored.changed),
             left=len(stored.left),
         )
+
+    def _tell_of_fleet(self, expansion: Expansion) -> None:
+        """What is wrong in the files that are in force; that they can't be read is over."""
+        self._store.fleet.note(self._revision, sentences(expansion.problems), sentences(expansion.notes))
+        self._is_unread = False
 
     def _check(self) -> None:
         """Now and then, and when a worker met something unknown: whether all that should be there is there."""

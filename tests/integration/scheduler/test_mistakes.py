@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -123,3 +124,30 @@ def test_what_a_turn_expects_is_no_mistake(running: Site, error: Exception, monk
         eventually(lambda: len(met) > 1, "turns go on", 20)
 
     assert "InternalError" not in reasons(running)
+
+
+def test_a_file_whose_name_is_no_text_is_a_problem_like_any_other(running: Site) -> None:
+    with open(os.fsencode(running.folder) + b"/\xff.yaml", "w") as file:
+        file.write(application("b").replace("namespace: a", "namespaces: a"))
+    running.clock.advance(POLL_S)
+
+    running.turn()
+
+    (problem,) = running.store.fleet.told()["problems"]
+    assert problem.startswith("\\udcff.yaml:4: spec.namespaces: unknown field")
+
+
+def test_a_fleet_that_can_be_read_again_is_no_longer_told_as_one_that_cannot(running: Site) -> None:
+    """Also where it is as it was before, so that nothing is put in force."""
+    running.write("c.yaml", "kind: [ # undrift")
+    away = running.folder.with_name("gone")
+    told = []
+    for move in (None, (running.folder, away), (away, running.folder)):
+        if move is not None:
+            move[0].rename(move[1])
+        running.clock.advance(POLL_S)
+        running.turn()
+        told.append(running.store.fleet.told()["problems"])
+
+    assert "does not exist" in told[1][0]
+    assert told[0] == told[2] != told[1]
