@@ -7,11 +7,11 @@ tools wrote is left alone, with a note.
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby, pairwise
 from typing import Any
 
 from pydantic import ValidationError
@@ -76,6 +76,8 @@ class _Place:
     file: str
     known: Collection[Name]
     """What this file defined when it was last read well."""
+    known_as: Mapping[Name, Collection[Name]]
+    """The same by their names without projects: a file may have many that are broken now."""
     is_ours: bool
     """Whether anything in the file is, or was, Undrift's: then text that can't be read may be, too."""
 
@@ -83,7 +85,8 @@ class _Place:
 def read(file: str, text: bytes, known: Collection[Name] = ()) -> Reading:
     """The definitions of a file. `known` is what it defined before: such a file can't have become another tool's."""
     found = Reading()
-    place = _Place(file, known, bool(known) or b"undrift" in text)
+    by_name = {bare: tuple(some) for bare, some in groupby(sorted(known, key=_bare), key=_bare)}
+    place = _Place(file, known, by_name, bool(known) or b"undrift" in text)
     try:
         documents = _documents(text, file, _budget(text))
     except (InvalidManifest, RecursionError) as error:
@@ -120,7 +123,7 @@ def _read_in_pieces(text: bytes, place: _Place, found: Reading, error: Exception
 def _read_pieces(whole: str, place: _Place, found: Reading, budget: Budget) -> None:
     starts = [0, *(match.start() for match in _SEPARATOR.finditer(whole)), len(whole)]
     begins = 0
-    for start, end in itertools.pairwise(starts):
+    for start, end in pairwise(starts):
         piece, above = whole[start:end], begins
         begins += piece.count("\n")
         try:
@@ -151,8 +154,12 @@ def _note_unreadable(piece: str, line: int, error: Exception, place: _Place, fou
 def _note_broken(name: Name, line: int, place: _Place, found: Reading) -> None:
     """A definition that is wrong. It may be its project that is: what this file defined by that name before is meant."""
     found.definitions.append(Definition(name, place.file, line))
-    bare = name[1].rpartition("/")[2]
-    found.suspects.update(one for one in place.known if one[0] == name[0] and one[1].rpartition("/")[2] == bare)
+    found.suspects.update(place.known_as.get(_bare(name), ()))
+
+
+def _bare(name: Name) -> Name:
+    """A name without its project."""
+    return name[0], name[1].rpartition("/")[2]
 
 
 def _scanned_name(piece: str) -> Name | None:
