@@ -20,7 +20,7 @@ from reconciler.fleet.fill import Wrong, fill, never, told
 from reconciler.fleet.load import Entry, Fleet
 from reconciler.fleet.options import Options, make_options, matching
 from reconciler.fleet.placeholders import Names
-from reconciler.fleet.problems import Path, Problem, in_order, near
+from reconciler.fleet.problems import Hints, Path, Problem, in_order
 from reconciler.model.instance import DEFAULT_PROJECT, InstanceKey
 from reconciler.model.rules import ProjectRules
 from reconciler.model.spec import ClusterTarget, InstanceSpec, RepositoryAccess
@@ -60,6 +60,7 @@ class _Work:
     kept: set[InstanceKey] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
     notes: list[Problem] = field(default_factory=list)
+    hints: Hints = field(default_factory=Hints)
     _names: dict[str, Names] = field(default_factory=dict)
     _rules: dict[str, ProjectRules | None] = field(default_factory=dict)
 
@@ -266,7 +267,7 @@ def _is_in_doubt(key: InstanceKey, fleet: Fleet) -> bool:
 
 def _wrong_references(application: Application, entry: Entry, work: _Work) -> Iterator[Problem]:
     """Names that an application uses and the fleet does not have, or has in two ways."""
-    if why := projects.unknown(application, work.fleet, was_limited=lambda: work.default_was_limited):
+    if why := projects.unknown(application, work.fleet, work.hints, was_limited=lambda: work.default_was_limited):
         yield entry.problem(why, "spec", "project")
     selectors: list[tuple[Path, tuple[str, ...]]] = [(("spec", "clusters"), application.spec.clusters.names)]
     for index, override in enumerate(application.spec.overrides):
@@ -274,16 +275,11 @@ def _wrong_references(application: Application, entry: Entry, work: _Work) -> It
     for path, names in selectors:
         for index, name in enumerate(names):
             if name not in work.fleet.clusters and not work.fleet.is_lost("Cluster", name):
-                yield entry.problem(_no_cluster(name, work.fleet), *path, "names", index)
+                instead = work.hints.instead(name, work.fleet.clusters)
+                yield entry.problem(f"no Cluster {name!r}; {instead}", *path, "names", index)
     if len(same := nearest(application, work.fleet)) > 1:
         both = " and ".join(f"{one.metadata.name!r}" for one in same)
         yield entry.problem(f"Repositories {both} have one URL; remove one", *application.spec.source_path, "repo")
-
-
-def _no_cluster(name: str, fleet: Fleet) -> str:
-    hint = near(name, list(fleet.clusters))
-    known = ", ".join(list(fleet.clusters)[:10]) or "none"
-    return f"no Cluster {name!r}; " + (f"did you mean {hint!r}?" if hint else f"the fleet has {known}")
 
 
 def _selects(application: Application, cluster: Cluster) -> bool:

@@ -20,7 +20,7 @@ from typing import TypeVar
 from reconciler.errors import PathNotFound, SourceTooLarge
 from reconciler.fleet import reading
 from reconciler.fleet.documents import API_VERSION, Application, Cluster, Document, Project, Repository, full_name
-from reconciler.fleet.problems import Path, Problem, dotted, in_order, line_of
+from reconciler.fleet.problems import MOST_NAMED, Path, Problem, dotted, in_order, line_of, named
 from reconciler.fleet.reading import Definition, Name, Reading
 from reconciler.model.instance import DEFAULT_PROJECT
 from reconciler.model.spec import LOCAL
@@ -256,10 +256,11 @@ def _settle(found: Mapping[str, Reading], before: Fleet) -> Fleet:
         else:
             entries[name] = Entry(only.document, only.file, only.lines)
     broken |= {name for one in found.values() for name in one.suspects if name not in entries}
+    unread = named(doubtful[:MOST_NAMED], len(doubtful))
     for name, entry in before.entries.items():
         if name not in entries and (name in broken or doubtful):
             if name not in broken:
-                notes.append(entry.problem(f"is kept: {', '.join(doubtful)} can't be read and may define it"))
+                notes.append(entry.problem(f"is kept: {unread} can't be read and may define it"))
             entries[name] = entry
             broken.add(name)
     return Fleet(dict(sorted(entries.items())), in_order(problems), in_order(notes), frozenset(broken), doubtful)
@@ -269,10 +270,7 @@ def _why_not(name: Name, defined: list[Definition], before: Fleet, doubtful: tup
     """Why definitions that may each be good can't come into force."""
     kind, text = name
     if len(defined) > 1:
-        for one in defined:
-            others = ", ".join(sorted(f"{it.file}:{it.line}" for it in defined if it is not one))
-            message = f"{kind} {text!r} is defined twice, here and in {others}; nothing is changed, remove one"
-            yield Problem(one.file, one.line, "metadata.name", message, name)
+        yield from _defined_often(name, defined)
         return
     old, only = before.entries.get(name), defined[0]
     if isinstance(only.document, Cluster):
@@ -280,6 +278,18 @@ def _why_not(name: Name, defined: list[Definition], before: Fleet, doubtful: tup
     if only.document is not None and old is not None and old.file != only.file and old.file in doubtful:
         message = f"{kind} {text!r} was defined in {old.file}, which can't be read now; nothing is changed until it can"
         yield Problem(only.file, only.line, "metadata.name", message, name)
+
+
+def _defined_often(name: Name, defined: list[Definition]) -> Iterator[Problem]:
+    """Each place is told of a few others: a file may define one name 40,000 times."""
+    kind, text = name
+    first = sorted(defined, key=lambda one: (one.file, one.line))[: MOST_NAMED + 1]
+    often, few = ("twice", "one") if len(defined) == 2 else (f"{len(defined)} times", "all but one")
+    for one in defined:
+        others = [f"{it.file}:{it.line}" for it in first if it is not one][:MOST_NAMED]
+        where = named(others, len(defined) - 1)
+        message = f"{kind} {text!r} is defined {often}, here and in {where}; nothing is changed, remove {few}"
+        yield Problem(one.file, one.line, "metadata.name", message, name)
 
 
 def _reserved(cluster: Cluster, at: Definition) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import islice
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -17,8 +18,14 @@ from pydantic_core import ErrorDetails
 from reconciler.fleet import documents, later
 from reconciler.model.shape import format_duration
 from reconciler.model.spec import FULL_COMMIT
+from reconciler.text import printable
 
 Path = tuple[str | int, ...]
+MOST_NAMED = 3
+"""Places that one problem names."""
+MOST_HINTS, MOST_COMPARED, MOST_LISTED = 10, 1000, 10
+"""Of one look at a fleet: wrong names for which one is looked for that is near, and names that each is compared with. Names
+that are listed where none is near."""
 _PRIVATE = frozenset({"credentials", "access", "values", "annotations"})
 _EXPECTED = {
     "string_type": "text",
@@ -60,8 +67,10 @@ class Problem:
     subject: tuple[str, str] | None = None
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{place}: {self.field}: {self.message}" if self.field else f"{place}: {self.message}"
+        """As it is told and stored: whoever names a file or a field also chooses its characters, which may be no text."""
+        file = printable(self.file).replace("\n", "\\n")
+        place = f"{file}:{self.line}" if self.line else file
+        return printable(f"{place}: {self.field}: {self.message}" if self.field else f"{place}: {self.message}")
 
 
 def of_validation(
@@ -105,11 +114,31 @@ def dotted(path: Sequence[str | int]) -> str:
     return text.lstrip(".")
 
 
+def named(some: Sequence[str], of: int) -> str:
+    """`a, b, c and 4 more`, where `some` are the first of so many."""
+    return ", ".join(some) + (f" and {of - len(some)} more" if of > len(some) else "")
+
+
 def near(name: str, known: Sequence[str], *, cutoff: float = 0.6) -> str:
     """What was probably meant, or ""."""
     by_case = {one.lower(): one for one in known}
     close = difflib.get_close_matches(name.lower(), by_case, n=1, cutoff=cutoff)
     return by_case[close[0]] if close else ""
+
+
+class Hints:
+    """What was meant by names that do not exist. Each is compared with many, at 20 us each, so only the first of a fleet's
+    wrong names are; the others are told a few names that there are, as those are that look like none."""
+
+    def __init__(self) -> None:
+        self._left = MOST_HINTS
+
+    def instead(self, name: str, known: Iterable[str]) -> str:
+        """What stands behind `no Cluster 'eu-2'; `."""
+        self._left -= 1
+        some = list(islice(known, MOST_COMPARED if self._left >= 0 else MOST_LISTED))
+        hint = near(name, some) if self._left >= 0 else ""
+        return f"did you mean {hint!r}?" if hint else f"the fleet has {', '.join(some[:MOST_LISTED]) or 'none'}"
 
 
 def _message(one: ErrorDetails, model: type[BaseModel]) -> str:

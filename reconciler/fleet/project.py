@@ -10,11 +10,12 @@ import fnmatch
 import posixpath
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from reconciler.fleet import urls
 from reconciler.fleet.documents import Application, Cluster, Project, Repository
 from reconciler.fleet.load import Fleet
-from reconciler.fleet.problems import near
+from reconciler.fleet.problems import Hints
 from reconciler.model.instance import DEFAULT_PROJECT
 from reconciler.model.rules import ProjectRules
 from reconciler.model.spec import CredentialRef, RepositoryCredentials
@@ -28,7 +29,7 @@ class Refusal:
     message: str
 
 
-def unknown(application: Application, fleet: Fleet, *, was_limited: Callable[[], bool]) -> str:
+def unknown(application: Application, fleet: Fleet, hints: Hints, *, was_limited: Callable[[], bool]) -> str:
     """Why nobody can say what an application's project allows, or "". `was_limited`: `default` was defined before."""
     name = application.spec.project
     if name in fleet.projects:
@@ -36,9 +37,8 @@ def unknown(application: Application, fleet: Fleet, *, was_limited: Callable[[],
     if name != DEFAULT_PROJECT:
         if fleet.is_lost("Project", name):
             return f"Project {name!r} can't be read now; nothing is changed until it can"
-        known = sorted({DEFAULT_PROJECT, *fleet.projects})
-        hint = near(name, known)
-        return f"no Project {name!r}; " + (f"did you mean {hint!r}?" if hint else f"the fleet has {', '.join(known)}")
+        others = (one for one in fleet.projects if one != DEFAULT_PROJECT)
+        return f"no Project {name!r}; {hints.instead(name, chain([DEFAULT_PROJECT], others))}"
     if ("Project", name) in fleet.broken or (fleet.doubtful and was_limited()):
         return "Project 'default' can't be read now; nothing is changed until it can"
     return ""

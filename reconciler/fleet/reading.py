@@ -7,11 +7,11 @@ tools wrote is left alone, with a note.
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby, pairwise
 from typing import Any
 
 from pydantic import ValidationError
@@ -25,6 +25,7 @@ from reconciler.fleet.values import is_over
 from reconciler.model.instance import DEFAULT_PROJECT
 from reconciler.objects import yaml
 from reconciler.objects.budget import Budget
+from reconciler.text import printable
 
 GROUP = "undrift.dev"
 MOST_REPEATED = 10_000
@@ -75,6 +76,8 @@ class _Place:
     file: str
     known: Collection[Name]
     """What this file defined when it was last read well."""
+    known_as: Mapping[Name, Collection[Name]]
+    """The same by their names without projects: a file may have many that are broken now."""
     is_ours: bool
     """Whether anything in the file is, or was, Undrift's: then text that can't be read may be, too."""
 
@@ -82,7 +85,8 @@ class _Place:
 def read(file: str, text: bytes, known: Collection[Name] = ()) -> Reading:
     """The definitions of a file. `known` is what it defined before: such a file can't have become another tool's."""
     found = Reading()
-    place = _Place(file, known, bool(known) or b"undrift" in text)
+    by_name = {bare: tuple(some) for bare, some in groupby(sorted(known, key=_bare), key=_bare)}
+    place = _Place(file, known, by_name, bool(known) or b"undrift" in text)
     try:
         documents = _documents(text, file, _budget(text))
     except (InvalidManifest, RecursionError) as error:
@@ -93,8 +97,8 @@ def read(file: str, text: bytes, known: Collection[Name] = ()) -> Reading:
     return found
 
 
-def _documents(text: bytes | str, file: str, budget: Budget) -> list[tuple[Node, Any]]:
-    return [(node, yaml.build(node, file, budget)) for node in yaml.compose_all(text, file, budget)]
+def _documents(text: bytes | str, file: str, budget: Budget, above: int = 0) -> list[tuple[Node, Any]]:
+    return [(node, yaml.build(node, file, budget)) for node in yaml.compose_all(text, file, budget, above=above)]
 
 
 def _budget(text: bytes) -> Budget:
@@ -118,10 +122,12 @@ def _read_in_pieces(text: bytes, place: _Place, found: Reading, error: Exception
 
 def _read_pieces(whole: str, place: _Place, found: Reading, budget: Budget) -> None:
     starts = [0, *(match.start() for match in _SEPARATOR.finditer(whole)), len(whole)]
-    for start, end in itertools.pairwise(starts):
-        piece, above = whole[start:end], whole.count("\n", 0, start)
+    begins = 0
+    for start, end in pairwise(starts):
+        piece, above = whole[start:end], begins
+        begins += piece.count("\n")
         try:
-            documents = _documents("\n" * above + piece, place.file, budget)
+            documents = _documents(piece, place.file, budget, above)
         except (InvalidManifest, RecursionError) as wrong:
             _note_unreadable(piece, above + 1, wrong, place, found)
             continue
@@ -131,7 +137,7 @@ def _read_pieces(whole: str, place: _Place, found: Reading, budget: Budget) -> N
 
 def _note_unreadable(piece: str, line: int, error: Exception, place: _Place, found: Reading) -> None:
     message = error.message if isinstance(error, InvalidManifest) else "nested too deeply"
-    message = message.removeprefix(f"{place.file}: ")
+    message = message.removeprefix(f"{printable(place.file)}: ")
     if match := re.match(r"line (\d+): ", message):
         line, message = int(match[1]), message[match.end() :]
     if not place.is_ours:
@@ -148,8 +154,12 @@ def _note_unreadable(piece: str, line: int, error: Exception, place: _Place, fou
 def _note_broken(name: Name, line: int, place: _Place, found: Reading) -> None:
     """A definition that is wrong. It may be its project that is: what this file defined by that name before is meant."""
     found.definitions.append(Definition(name, place.file, line))
-    bare = name[1].rpartition("/")[2]
-    found.suspects.update(one for one in place.known if one[0] == name[0] and one[1].rpartition("/")[2] == bare)
+    found.suspects.update(place.known_as.get(_bare(name), ()))
+
+
+def _bare(name: Name) -> Name:
+    """A name without its project."""
+    return name[0], name[1].rpartition("/")[2]
 
 
 def _scanned_name(piece: str) -> Name | None:

@@ -70,13 +70,13 @@ def load_all(text: bytes | str, origin: str, budget: Budget | None = None) -> li
     return [(line_of(node), build(node, origin, budget, only_json=True)) for node in _compose(text, origin, budget)]
 
 
-def compose_all(text: bytes | str, origin: str, budget: Budget) -> list[Node]:
+def compose_all(text: bytes | str, origin: str, budget: Budget, *, above: int = 0) -> list[Node]:
     """The documents as nodes with their marks (lines count from 0); empty documents are left out. Nothing is spent before
-    they are built.
+    they are built. `above` is how many lines of the file stand above this piece of it.
 
     Raises InvalidManifest naming file and line.
     """
-    return list(_compose(text, origin, budget))
+    return list(_compose(text, origin, budget, above))
 
 
 def line_of(node: Node) -> int:
@@ -109,27 +109,44 @@ def _lines(node: Node, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str 
             yield from _lines(item, (*path, index))
 
 
-def _compose(text: bytes | str, origin: str, budget: Budget) -> Iterator[Node]:
+def _compose(text: bytes | str, origin: str, budget: Budget, above: int = 0) -> Iterator[Node]:
     """One document at a time, so that the nodes of a large file are not all held at once."""
     if _may_be_deep(text):
-        _require_shallow(text, origin, budget.nodes)
+        _require_shallow(text, origin, budget.nodes, above)
     loader: _Composer | None = None
     try:
         loader = _Composer(text)
         while loader.check_node():
             node = loader.get_node()
             if node is not None and not _is_empty(node):
+                _move_down(node, above)
                 yield node
             loader.nodes_left = MOST_NODES
     except _TooMany as error:
         raise InvalidManifest(f"{origin}: {_TOO_MANY}", subject=origin) from error
     except yaml.YAMLError as error:
-        raise _syntax_error(error, origin) from error
+        raise _syntax_error(error, origin, above) from error
     except (UnicodeDecodeError, UnicodeEncodeError) as error:
         raise InvalidManifest(f"{origin}: not UTF-8 text", subject=origin) from error
     finally:
         if loader is not None:
             loader.dispose()
+
+
+def _move_down(node: Node, above: int) -> None:
+    """Have a document begin so many lines further down: libyaml always counts from the first line of what it is given."""
+    waiting, seen = [node] if above else [], set[int]()
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:  # an alias
+            continue
+        seen.add(id(one))
+        mark = one.start_mark
+        one.start_mark = yaml.Mark(mark.name, mark.index, mark.line + above, mark.column, None, 0)
+        if isinstance(one, MappingNode):
+            waiting += [part for pair in one.value for part in pair]
+        elif isinstance(one, SequenceNode):
+            waiting += one.value
 
 
 def _may_be_deep(text: bytes | str) -> bool:
@@ -156,7 +173,7 @@ def _passes(brackets: int, widest: int, *, odd: bool) -> bool:
     return odd or brackets + 2 * (widest + 1) > MOST_LEVELS
 
 
-def _require_shallow(text: bytes | str, origin: str, most_nodes: int) -> None:
+def _require_shallow(text: bytes | str, origin: str, most_nodes: int, above: int) -> None:
     """Follow the parser's events, which cost no stack, as far as the composer may come. Leaves syntax errors to it, which
     reports them."""
     depth = nodes = of_document = 0
@@ -176,7 +193,7 @@ def _require_shallow(text: bytes | str, origin: str, most_nodes: int) -> None:
             if isinstance(event, yaml.CollectionStartEvent):
                 depth += 1
                 if depth > MOST_LEVELS:
-                    line = event.start_mark.line + 1 if event.start_mark else 1
+                    line = above + (event.start_mark.line if event.start_mark else 0) + 1
                     raise InvalidManifest(f"{origin}: line {line}: {_TOO_DEEP}", subject=origin)
             elif isinstance(event, yaml.CollectionEndEvent):
                 depth -= 1
@@ -282,14 +299,14 @@ def _is_empty(node: Node) -> bool:
     return node.value in ("", "~", "null", "Null", "NULL")
 
 
-def _syntax_error(error: yaml.YAMLError, origin: str) -> InvalidManifest:
+def _syntax_error(error: yaml.YAMLError, origin: str, above: int) -> InvalidManifest:
     if isinstance(error, yaml.reader.ReaderError):
         what = f"not text: {error.reason} at position {error.position}"
         return InvalidManifest(f"{origin}: {what}", subject=origin)
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or str(error)
-    place = f"line {mark.line + 1}: " if mark is not None else ""
+    place = f"line {above + mark.line + 1}: " if mark is not None else ""
     context, began = getattr(error, "context", None), getattr(error, "context_mark", None)
     if context and began is not None:
-        problem = f"{problem} ({context} that begins in line {began.line + 1})"
+        problem = f"{problem} ({context} that begins in line {above + began.line + 1})"
     return InvalidManifest(f"{origin}: {place}{problem}", subject=origin)

@@ -20,6 +20,7 @@ SETTERS = {
     "reconciler/pipeline/verdict.py",
     "reconciler/plan/brakes.py",
     "reconciler/plan/decide.py",
+    "workers/mistakes.py",
     "workers/scheduler/leaving.py",
     "workers/scheduler/rescue.py",
     "workers/store/composed.py",

@@ -14,6 +14,7 @@ from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import InstanceSpec
 from reconciler.source import SourceRoom, open_fleet
 from workers.settings import CONTEXTS
+from workers.store.fleet import MOST_SENTENCES
 
 T = TypeVar("T")
 
@@ -82,9 +83,9 @@ def sentences(problems: tuple[Problem, ...]) -> list[str]:
 
 
 def rejected(expansion: Expansion) -> dict[str, dict[str, list[Any]]]:
-    """What `Fleet.note` keeps of applications whose files are wrong."""
+    """What `FleetStore.note` keeps of applications whose files are wrong."""
     found: dict[str, dict[str, list[Any]]] = {}
-    for place, problem in enumerate(expansion.problems):
+    for place, problem in enumerate(expansion.problems[:MOST_SENTENCES]):
         if problem.subject is not None and problem.subject[0] == "Application":
             found.setdefault(problem.subject[1], {"problems": [], "kept": []})["problems"].append(place)
     for key in sorted(expansion.kept):

@@ -17,10 +17,11 @@ import redis
 import structlog
 
 from reconciler.clock import Clock
-from reconciler.errors import JournalBroken, UndriftError
+from reconciler.errors import JournalBroken
 from reconciler.fleet import Expansion
 from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import InstanceSpec
+from workers import mistakes
 from workers.messages import DELIVER, Grant, Work
 from workers.scheduler import leaving, rounds
 from workers.scheduler.fleet import FleetKeeper, beside, rejected, sentences
@@ -28,7 +29,7 @@ from workers.scheduler.records import Records
 from workers.scheduler.rescue import rescue
 from workers.store import Store
 from workers.store.due import Most
-from workers.store.fleet import names_of
+from workers.store.fleet import first_of, names_of
 from workers.store.leader import NotLeading
 
 log = structlog.get_logger()
@@ -42,6 +43,8 @@ CHECK_EVERY_S = 60.0
 """At the earliest; a check follows a look at the fleet."""
 CLOCK_EVERY_S = 10.0
 RETRY_REDIS_S = 1.0
+RETRY_BROKEN_S = 5.0
+"""Below the leader lock's time: the next one would meet the same."""
 SHORTEST_TURN_S = 0.03
 """Hundreds of completions a second wake the scheduler; this much of them is seen in one turn."""
 PATIENCE_S = 0.5
@@ -85,11 +88,13 @@ class Scheduler:
         self._token = self._revision = ""
         self._looking: futures.Future[tuple[Expansion, Mapping[InstanceKey, str]] | None] | None = None
         self._rounds = rounds.Rounds(store)
-        self._leads = False
+        self._leads = self._is_unread = False
         self._problem = ""
+        self._mistakes = set[str]()
 
     def run(self, stop: threading.Event) -> None:
-        """Take turns until told to stop. A Redis or broker that is away is waited for."""
+        """Take turns until told to stop. A Redis or broker that is away is waited for; so is a turn that a mistake of ours
+        ended, since whoever took over would make it, too."""
         while not stop.is_set():
             try:
                 begun_s = self._clock.boot_s()
@@ -99,7 +104,26 @@ class Scheduler:
             except (redis.RedisError, OSError) as error:
                 log.warning("redis_lost", error=str(error))
                 stop.wait(RETRY_REDIS_S)
+            except Exception as error:
+                self._own_up(error)
+                stop.wait(RETRY_BROKEN_S)
         self._step_down()
+
+    def _own_up(self, error: Exception) -> None:
+        """Say that it is our mistake, once for each; the log has every one."""
+        what = mistakes.told(error)
+        log.error("turn_broke", what=what, way=mistakes.whole_way(error))
+        if what in self._mistakes:
+            return
+        message = (
+            f"a mistake of Undrift itself ended a turn of the scheduler: {what}. It is tried again; please report it"
+        )
+        try:
+            self._store.events.append(self._clock.now(), "scheduler", "turn", mistakes.BROKEN, message)
+        except redis.RedisError as lost:
+            log.warning("redis_lost", error=str(lost))
+            return
+        self._mistakes.add(what)
 
     def turn(self) -> float:
         """Do what is to be done now; the seconds until something happens by itself."""
@@ -187,12 +211,15 @@ class Scheduler:
             self._tell_of_slow_look()
             return
         looked, self._looking = self._looking, None
-        found = looked.result()
-        if self._fleet.error is not None:
-            self._note_fleet_error(self._fleet.error)
-        elif found is not None:
+        if (error := looked.exception()) is not None:
+            self._own_up_to_look(error)
+        elif self._fleet.error is not None:
+            self._note_fleet_error(self._fleet.error.reason, self._fleet.error.message)
+        elif (found := looked.result()) is not None:
             self._revision = self._fleet.revision
             self._publish(*found)
+        elif self._is_unread and self._expansion is not None:
+            self._tell_of_fleet(self._expansion)
         if self._clock.boot_s() >= self._check_at_s:
             self._check()
 
@@ -221,19 +248,33 @@ class Scheduler:
             self._clock_at_s = self._clock.boot_s() + CLOCK_EVERY_S
             self._store.clocks.lead()
 
-    def _note_fleet_error(self, error: UndriftError) -> None:
+    def _own_up_to_look(self, error: BaseException) -> None:
+        """A look that a mistake of ours ended is told as a fleet that can't be read is: it is by something in its files, and
+        the next look may find them changed. Raises RedisError where the look met that."""
+        if isinstance(error, redis.RedisError):
+            raise error
+        what = mistakes.told(error)
+        log.error("fleet_look_broke", what=what, way=mistakes.whole_way(error))
+        message = (
+            f"a mistake of Undrift itself ended the look at the fleet: {what}; what is in force stays. Please report it"
+        )
+        self._note_fleet_error(mistakes.BROKEN, message)
+
+    def _note_fleet_error(self, reason: str, message: str) -> None:
+        """Once for each."""
+        self._is_unread = True
         known = self._store.fleet.told()
-        if [error.message] != known["problems"]:
-            self._store.fleet.note(str(known["revision"]), [error.message])
-            self._store.events.append(self._clock.now(), "fleet", "fleet", error.reason, error.message)
-            log.warning("fleet_unreadable", error=error.message)
+        if first_of([message]) != known["problems"]:
+            self._store.fleet.note(str(known["revision"]), [message])
+            self._store.events.append(self._clock.now(), "fleet", "fleet", reason, message)
+            log.warning("fleet_unreadable", error=message)
 
     def _publish(self, expansion: Expansion, names: Mapping[InstanceKey, str] | None = None) -> None:
         """Put an expansion in force; of a large fleet this takes longer than the leader's lock lasts."""
         try:
             with self._store.leader.kept(LONGEST_STEP_S):
                 self._put_in_force(expansion, names)
-        except redis.RedisError:
+        except Exception:
             self._fleet.forget()  # what is not known to be in force is looked at again
             self._look_at_s = 0.0
             raise
@@ -253,13 +294,9 @@ class Scheduler:
             names=names,
         )
         self._expansion, self._token = expansion, stored.token
-        self._store.fleet.note(
-            self._revision, sentences(expansion.problems), sentences(expansion.notes), rejected(expansion)
-        )
+        self._tell_of_fleet(expansion)
         self._store.due.forget(Work("sync", str(key)) for key in stored.left - expansion.left)
         self._rounds.begin(expansion, tells=self._pace.tells, is_first=True)
-        for problem in expansion.problems:
-            log.warning("fleet_problem", problem=str(problem))
         log.info(
             "fleet_published",
             revision=self._revision[:12],
@@ -268,6 +305,15 @@ class Scheduler:
             changed=len(stored.changed),
             left=len(stored.left),
         )
+
+    def _tell_of_fleet(self, expansion: Expansion) -> None:
+        """What is wrong in the files that are in force, and as an event what of it is news; that they can't be read is over."""
+        problems, known = sentences(expansion.problems), {*self._store.fleet.told()["problems"]}
+        self._store.fleet.note(self._revision, problems, sentences(expansion.notes), rejected(expansion))
+        for problem in (one for one in first_of(problems) if one not in known):
+            self._store.events.append(self._clock.now(), "fleet", "fleet", "InvalidFleet", problem)
+            log.warning("fleet_problem", problem=problem)
+        self._is_unread = False
 
     def _check(self) -> None:
         """Now and then, and when a worker met something unknown: whether all that should be there is there."""

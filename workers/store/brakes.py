@@ -1,16 +1,25 @@
-"""Freezes and pauses in force: one hash, scope -> brake. The journal keeps them too, and gives them back after a loss."""
+"""Freezes and pauses in force: one hash, scope -> brake. The journal keeps them too, and gives them back after a loss.
+
+One that can't be read stays in force over its scope until a person lifts it: somebody has stopped this, and to write all the
+same is worse than to wait. A scope that can't be read is dropped: nothing is ever asked under such a name.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import redis
+import structlog
 
 from reconciler.model.brake import Brake
+from workers.store.damaged import UNREADABLE, fields
 
+log = structlog.get_logger()
+LONG_AGO = datetime.fromtimestamp(0, UTC)
 PERMIT_S = 0.1
 """For so long a worker goes on writing without asking again, so a freeze is in force everywhere after as much."""
 
@@ -27,17 +36,16 @@ class Brakes:
         """Take a brake off; what it was."""
         raw = self._redis.hget(self._key, scope)
         self._redis.hdel(self._key, scope)
-        return from_json(orjson.loads(raw)) if raw else None
+        return _read(scope, raw) if raw else None
 
     def all(self) -> Mapping[str, Brake]:
-        return {
-            scope.decode(): from_json(orjson.loads(raw))
-            for scope, raw in sorted(self._redis.hgetall(self._key).items())
-        }
+        found = dict(sorted(self._redis.hgetall(self._key).items()))
+        brakes = fields(self._redis, self._key, found, lambda scope, raw: _read(scope.decode(), raw))
+        return {brake.scope: brake for brake in brakes}
 
     def over(self, scopes: Sequence[str], now: datetime) -> Brake | None:
         """The widest brake in force over any of these scopes."""
-        return widest(self._redis.hmget(self._key, list(scopes)), now)
+        return widest(scopes, self._redis.hmget(self._key, list(scopes)), now)
 
     def is_known(self, scopes: Sequence[str], now: datetime) -> tuple[bool, Brake | None]:
         """Whether this Redis is one that was seen before, and the brake: one that was emptied knows of none."""
@@ -45,7 +53,7 @@ class Brakes:
         pipe.exists(self._boot)
         pipe.hmget(self._key, list(scopes))
         exists, raw = pipe.execute()
-        return bool(exists), widest(raw, now)
+        return bool(exists), widest(scopes, raw, now)
 
     def restore(self, brakes: Iterable[Brake]) -> None:
         """Put back what the journal knows, where nothing newer stands."""
@@ -53,10 +61,20 @@ class Brakes:
             self._redis.hsetnx(self._key, brake.scope, orjson.dumps(to_json(brake)))
 
 
-def widest(found: Iterable[bytes | None], now: datetime) -> Brake | None:
-    """The first brake that is in force."""
-    brakes = (from_json(orjson.loads(raw)) for raw in found if raw)
+def widest(scopes: Sequence[str], found: Sequence[bytes | None], now: datetime) -> Brake | None:
+    """The first brake that is in force, of what stands there for each scope."""
+    brakes = (_read(scope, raw) for scope, raw in zip(scopes, found, strict=True) if raw)
     return next((one for one in brakes if not one.is_over(now)), None)
+
+
+def _read(scope: str, raw: bytes) -> Brake:
+    try:
+        brake = replace(from_json(orjson.loads(raw)), scope=scope)
+        brake.is_over(LONG_AGO)  # a time without a zone can't be compared
+    except UNREADABLE as error:
+        log.warning("brake_damaged", scope=scope, error=type(error).__name__)
+        return Brake(scope, reason="what Redis holds of it can't be read", by="somebody", at=LONG_AGO)
+    return brake
 
 
 def to_json(brake: Brake) -> dict[str, Any]:

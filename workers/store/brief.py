@@ -80,7 +80,7 @@ class Briefs:
             cluster_uid=pin.decode() if pin else "",
             tombstone=decode(stone) if stone else None,
             stranger=stranger.decode() if stranger else "",
-            brake=widest(brakes, self._clock.now()),
+            brake=widest(scopes(key), brakes, self._clock.now()),
         )
 
 

@@ -23,6 +23,8 @@ from workers.store.store import Store
 from workers.store.tombstones import Tombstone
 
 INTERVALS_UNTIL_STALE = 3
+LATEST_MS = int(datetime(9999, 1, 1, tzinfo=UTC).timestamp() * 1000)
+"""What is due later is told as due then: one time that no calendar has must not hide all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +181,7 @@ def _with_work(status: InstanceStatus, work: tuple[str, int] | None, now: dateti
     state, at_ms = work
     if state == "due":
         at_ms = max(at_ms, opens_ms)
-    at = datetime.fromtimestamp(at_ms / 1000, UTC)
+    at = datetime.fromtimestamp(min(at_ms, LATEST_MS) / 1000, UTC)
     if state == "claimed":
         return status.model_copy(update={"phase": "Syncing"})
     if state == "granted" or at <= now:

@@ -20,8 +20,10 @@ import redis
 
 from reconciler.clock import Clock
 from reconciler.errors import LeaseLost
+from reconciler.model.instance import InstanceKey
 from workers.messages import Grant, Lane, Mark, Work
 from workers.store.batches import at_most
+from workers.store.damaged import readable
 from workers.store.keys import PREFIX
 from workers.store.scripts import QUEUE, script
 
@@ -80,7 +82,7 @@ class DueQueue:
         if budget <= 0 or self._clock_jumped(lease_s):
             return []
         raw = self._run("grant", self.now_ms(), budget, int(lease_s * 1000), most.syncs, most.looks)
-        return [_grant(row) for row in orjson.loads(raw)]
+        return readable(f"{self._prefix}due", _rows(raw), _grant, self._forget_row)
 
     def claim(self, work: Work, fence: int, lease_s: float) -> Grant | None:
         """Take up a granted lease; None when it is not ours to take (a second delivery, or too late)."""
@@ -146,10 +148,7 @@ class DueQueue:
         """Take back the leases that ended without completion."""
         self._clock_jumped(lease_s)
         raw = self._run("expire", self.now_ms(), int(lease_s * 1000), MOST_ATTEMPTS)
-        return [
-            Expired(Work.parse(work), held, attempts, parked, tuple(orjson.loads(requests)))
-            for work, held, attempts, parked, requests in orjson.loads(raw)
-        ]
+        return readable(f"{self._prefix}leases", _rows(raw), _expired, self._forget_row)
 
     def wait(self, timeout_s: float) -> None:
         """Return when something changed, or after the time."""
@@ -203,6 +202,10 @@ class DueQueue:
         since somebody may still hold a lease that it does not know of."""
         return not self._run("boot", self.now_ms(), int(quarantine_s * 1000))
 
+    def _forget_row(self, row: list[Any]) -> None:
+        """What is no work leaves the queue; a lease that it was just given ends by itself, and it is forgotten again."""
+        self._run("forget", self.now_ms(), orjson.dumps([row[0]]))
+
     def _wall_ahead_s(self) -> float:
         return self._clock.now().timestamp() - self._clock.boot_s()
 
@@ -230,10 +233,28 @@ def wishes(marks: Iterable[Mark], now_ms: int) -> Iterator[bytes]:
         )
 
 
+def _rows(raw: bytes) -> list[list[Any]]:
+    """A script's answer. What is no text in one row must not hide the others."""
+    return list(orjson.loads(raw.decode(errors="replace")))
+
+
+def _work(text: str) -> Work:
+    """Raises ValueError for what is no work, or a sync of no instance."""
+    work = Work.parse(text)
+    if work.kind == "sync":
+        InstanceKey.parse(work.subject)
+    return work
+
+
+def _expired(row: list[Any]) -> Expired:
+    work, held, attempts, parked, requests = row
+    return Expired(_work(work), held, attempts, parked, tuple(orjson.loads(requests)))
+
+
 def _grant(row: list[Any]) -> Grant:
     work, fence, lane, reasons, commit, full, requests = row
     return Grant(
-        work=Work.parse(work),
+        work=_work(work),
         fence=int(fence),
         lane=Lane(int(lane)),
         reasons=tuple(orjson.loads(reasons)),

@@ -13,12 +13,17 @@ import redis
 
 from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import ClusterTarget, InstanceSpec, RepositoryAccess
+from reconciler.text import bounded, printable
 from workers.store.batches import at_most
 from workers.store.closures import Closures, source_words, url_in
+from workers.store.damaged import readable
 from workers.store.leader import Leader, NotLeading
 from workers.store.packed import pack
 from workers.store.specs import SpecStore
 from workers.store.unjudged import Unjudged
+
+MOST_SENTENCES, MOST_OF_SENTENCE = 200, 1000
+"""Of the fleet's problems, and as many of its notes, and characters of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +106,21 @@ class FleetStore:
         notes: Iterable[str] = (),
         rejected: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        """Keep which revision of the fleet is in force, what is wrong with it, and what is worth knowing; `rejected` is by
-        application: the places of its own `problems`, and the clusters on which what it said before holds (`kept`)."""
-        row = {"revision": revision, "problems": list(problems), "notes": list(notes), "rejected": dict(rejected or {})}
+        """Keep which revision of the fleet is in force, what is wrong with it, and what is worth knowing: the first of it,
+        as `first_of` says. `rejected` is by application: the places of its own `problems`, and the clusters on which what
+        it said before holds (`kept`)."""
+        row = {
+            "revision": revision,
+            "problems": first_of(problems),
+            "notes": first_of(notes),
+            "rejected": dict(rejected or {}),
+        }
         self._redis.set(self._key("fleet"), orjson.dumps(row))
 
     def told(self) -> Mapping[str, Any]:
         raw = self._redis.get(self._key("fleet"))
-        return {"revision": "", "problems": [], "notes": [], "rejected": {}, **(orjson.loads(raw) if raw else {})}
+        known = readable(self._key("fleet"), [raw] if raw else [], lambda one: dict(orjson.loads(one)), lambda _: None)
+        return {"revision": "", "problems": [], "notes": [], "rejected": {}, **(known[0] if known else {})}
 
     def _add(self, pipe: Any, new: Collection[InstanceKey]) -> None:
         """What came back is wanted again, whatever was asked while it was away."""
@@ -194,6 +206,15 @@ class FleetStore:
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}{name}"
+
+
+def first_of(sentences: Iterable[str]) -> list[str]:
+    """What is kept and logged of many, and how many more there are: everybody who shows the fleet reads all of it."""
+    told = list(sentences)
+    first = [bounded(printable(one), MOST_OF_SENTENCE) for one in told[:MOST_SENTENCES]]
+    if len(told) > MOST_SENTENCES:
+        first.append(f"and {len(told) - MOST_SENTENCES} more: `undrift fleet validate` prints all of them")
+    return first
 
 
 def names_of(specs: Mapping[InstanceKey, InstanceSpec]) -> Mapping[InstanceKey, str]:

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import redis
 
+from workers.store.damaged import readable
 from workers.store.scripts import script
 
 KEPT_S = 600
@@ -32,8 +33,10 @@ class Outbox:
         return identity
 
     def waiting(self, most: int) -> list[Mapping[str, Any]]:
-        """The oldest entries, which stay until they are done."""
-        return [orjson.loads(raw) for raw in self._redis.lrange(self._key, 0, most - 1)]
+        """The oldest entries, which stay until they are done. One that can't be read is lost to the journal: it would keep
+        back all that follow."""
+        raws = self._redis.lrange(self._key, 0, most - 1)
+        return readable(self._key, raws, _entry, lambda raw: self._redis.lrem(self._key, 1, raw))
 
     def length(self) -> int:
         """How many entries wait."""
@@ -76,3 +79,10 @@ class Outbox:
 
     def _kept(self, identity: str) -> str:
         return f"{self._prefix}journal-kept:{identity}"
+
+
+def _entry(raw: bytes) -> Mapping[str, Any]:
+    entry = orjson.loads(raw)
+    if not all(isinstance(entry[name], str) for name in ("id", "at", "kind", "subject")):
+        raise ValueError("not an entry as `put` makes it")
+    return dict(entry)

@@ -11,6 +11,7 @@ import redis
 from reconciler.clock import Clock
 from workers.messages import Lane, Work, WorkKind, kind_of
 from workers.store.batches import at_most
+from workers.store.damaged import readable
 
 
 class Queued:
@@ -27,10 +28,9 @@ class Queued:
         for name in queues:
             pipe.zrange(name, 0, -1, withscores=True)
         granted, leases, *waiting = pipe.execute()
-        found = {Work.parse(name.decode()): ("due", int(at)) for rows in waiting for name, at in rows}
-        for name, at in leases:
-            found[Work.parse(name.decode())] = ("granted" if name in granted else "claimed", int(at))
-        return found
+        due = [(name, "due", at) for rows in waiting for name, at in rows]
+        held = [(name, "granted" if name in granted else "claimed", at) for name, at in leases]
+        return dict(readable("due", [*due, *held], _state, lambda _: None))  # the scheduler drops what is no work
 
     def states_of(self, works: Iterable[Work]) -> Mapping[Work, tuple[str, int]]:
         """The same of these works only, at the cost of these."""
@@ -114,3 +114,8 @@ class Queued:
     def _queues(self) -> list[str]:
         """The keys of all queues that hold something."""
         return [f"{self._prefix}due:{name.decode()}" for name in self._redis.smembers(f"{self._prefix}queues")]
+
+
+def _state(row: tuple[bytes, str, float]) -> tuple[Work, tuple[str, int]]:
+    name, state, at = row
+    return Work.parse(name.decode()), (state, int(at))

@@ -9,6 +9,8 @@ from typing import Any
 import orjson
 import redis
 
+from workers.store.damaged import fields
+
 HEARD_WITHIN_S = 15.0
 
 
@@ -27,10 +29,14 @@ class WorkerSlots:
     def alive(self, now: datetime) -> Mapping[str, int]:
         """Slots by worker, of those heard of lately; the others are dropped."""
         found: dict[str, int] = {}
-        for name, raw in self._redis.hgetall(self._key).items():
-            slots, at = orjson.loads(raw)
+        for name, slots, at in fields(self._redis, self._key, self._redis.hgetall(self._key), _beat):
             if now.timestamp() - at <= HEARD_WITHIN_S:
-                found[name.decode()] = int(slots)
+                found[name] = slots
             elif now.timestamp() - at > 20 * HEARD_WITHIN_S:
                 self._redis.hdel(self._key, name)
         return found
+
+
+def _beat(name: bytes, raw: bytes) -> tuple[str, int, float]:
+    slots, at = orjson.loads(raw)
+    return name.decode(), int(slots), float(at)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import redis
@@ -13,8 +13,10 @@ from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import ClusterTarget, InstanceSpec, Ref, RepositoryAccess
 from workers.store.batches import at_most
 from workers.store.closures import ref_in, url_in
+from workers.store.damaged import fields, members
 from workers.store.packed import unpack
 
+T = TypeVar("T")
 READ_AHEAD = 100
 """Specs that are read at once, where one after the other is asked for."""
 
@@ -34,8 +36,7 @@ class SpecStore:
 
     def digests(self) -> dict[InstanceKey, str]:
         """The name of each instance's spec."""
-        found = self._redis.hgetall(self._key("instances"))
-        return {InstanceKey.parse(key.decode()): digest.decode() for key, digest in found.items()}
+        return dict(self._fields("instances", lambda key, digest: (InstanceKey.parse(key.decode()), digest.decode())))
 
     def known(self) -> Mapping[InstanceKey, InstanceSpec]:
         """Every instance of the fleet as it is published now, each spec read when it is asked for; one that can't be read is
@@ -81,10 +82,12 @@ class SpecStore:
 
     def source_words(self) -> Mapping[InstanceKey, str]:
         """Each instance's source, in the words of `Closures.heads`."""
-        found, one_of = self._redis.hgetall(self._key("sources")), dict[bytes, str]()
-        return {
-            InstanceKey.parse(key.decode()): one_of.setdefault(words, words.decode()) for key, words in found.items()
-        }
+        one_of = dict[bytes, str]()
+
+        def read(key: bytes, words: bytes) -> tuple[InstanceKey, str]:
+            return InstanceKey.parse(key.decode()), one_of.setdefault(words, words.decode())
+
+        return dict(self._fields("sources", read))
 
     def words_of(self, keys: Iterable[InstanceKey]) -> Mapping[InstanceKey, str]:
         """The same of these instances."""
@@ -124,7 +127,8 @@ class SpecStore:
 
     def keys_on(self, cluster: str) -> frozenset[InstanceKey]:
         """The instances of one cluster."""
-        return frozenset(InstanceKey.parse(raw.decode()) for raw in self._redis.smembers(self._key(f"on:{cluster}")))
+        key = self._key(f"on:{cluster}")
+        return frozenset(members(self._redis, key, self._redis.smembers(key), _instance))
 
     def left(self) -> frozenset[InstanceKey]:
         """Instances that are gone from the fleet and not deleted."""
@@ -149,25 +153,46 @@ class SpecStore:
 
     def cluster(self, name: str) -> ClusterTarget | None:
         raw = self._redis.hget(self._key("clusters"), name)
-        return ClusterTarget.model_validate_json(raw) if raw else None
+        return dict(self._read_fields("clusters", {name.encode(): raw} if raw else {}, _cluster)).get(name)
 
     def clusters(self) -> Mapping[str, ClusterTarget]:
-        found = self._redis.hgetall(self._key("clusters"))
-        return {name.decode(): ClusterTarget.model_validate_json(raw) for name, raw in sorted(found.items())}
+        return dict(sorted(self._fields("clusters", _cluster), key=lambda one: one[0]))
 
     def repository(self, url: str) -> RepositoryAccess | None:
         raw = self._redis.hget(self._key("repositories"), url)
-        return RepositoryAccess.model_validate_json(raw) if raw else None
+        return dict(self._read_fields("repositories", {url.encode(): raw} if raw else {}, _repository)).get(url)
 
     def repositories(self) -> Mapping[str, RepositoryAccess]:
-        found = self._redis.hgetall(self._key("repositories"))
-        return {url.decode(): RepositoryAccess.model_validate_json(raw) for url, raw in sorted(found.items())}
+        return dict(sorted(self._fields("repositories", _repository), key=lambda one: one[0]))
 
     def _names(self, name: str) -> frozenset[InstanceKey]:
-        return frozenset(InstanceKey.parse(key.decode()) for key in self._redis.hkeys(self._key(name)))
+        names = dict.fromkeys(self._redis.hkeys(self._key(name)), b"")
+        return frozenset(self._read_fields(name, names, lambda key, _: _instance(key)))
+
+    def _fields(self, name: str, read: Callable[[bytes, bytes], T]) -> list[T]:
+        return self._read_fields(name, self._redis.hgetall(self._key(name)), read)
+
+    def _read_fields(self, name: str, found: Mapping[bytes, bytes], read: Callable[[bytes, bytes], T]) -> list[T]:
+        """What the fleet's entries say. Where one can't be read the leader puts the fleet there again, at its next check."""
+        told = fields(self._redis, self._key(name), found, read)
+        if len(told) < len(found):
+            self._redis.set(self._key("published"), b"damaged", xx=True)
+        return told
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}{name}"
+
+
+def _instance(raw: bytes) -> InstanceKey:
+    return InstanceKey.parse(raw.decode())
+
+
+def _cluster(name: bytes, raw: bytes) -> tuple[str, ClusterTarget]:
+    return name.decode(), ClusterTarget.model_validate_json(raw)
+
+
+def _repository(url: bytes, raw: bytes) -> tuple[str, RepositoryAccess]:
+    return url.decode(), RepositoryAccess.model_validate_json(raw)
 
 
 class _Known(Mapping[InstanceKey, InstanceSpec]):

@@ -1,17 +1,23 @@
-"""Instances that left the fleet and are to be deleted: since when, when, and how. The journal keeps them too."""
+"""Instances that left the fleet and are to be deleted: since when, when, and how. The journal keeps them too.
+
+One that can't be read is none: nothing is deleted by it, and what left stays until a person says so.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import orjson
 import redis
 
 from reconciler.model.instance import InstanceKey
 from workers.store.batches import at_most
+from workers.store.damaged import fields, readable
+
+Policy = Literal["Delete", "Orphan", "HandOver"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +27,7 @@ class Tombstone:
 
     at: datetime
     due: datetime
-    policy: Literal["Delete", "Orphan", "HandOver"]
+    policy: Policy
     heirs: tuple[InstanceKey, ...] = ()
 
 
@@ -31,16 +37,20 @@ class Tombstones:
         self._key, self._leavings = f"{prefix}tombstones", f"{prefix}leavings"
 
     def all(self) -> Mapping[InstanceKey, Tombstone]:
-        found = self._redis.hgetall(self._key)
-        return {InstanceKey.parse(key.decode()): decode(raw) for key, raw in sorted(found.items())}
+        return self._read(dict(sorted(self._redis.hgetall(self._key).items())))
 
     def many(self, keys: Iterable[InstanceKey]) -> Mapping[InstanceKey, Tombstone]:
         """Those of these instances; one that has none is left out."""
         found = dict[InstanceKey, Tombstone]()
         for some in at_most(keys):
             raw = self._redis.hmget(self._key, [str(key) for key in some])
-            found.update((key, decode(one)) for key, one in zip(some, raw, strict=True) if one)
+            found |= self._read({str(key).encode(): one for key, one in zip(some, raw, strict=True) if one})
         return found
+
+    def _read(self, found: Mapping[bytes, bytes]) -> dict[InstanceKey, Tombstone]:
+        return dict(
+            fields(self._redis, self._key, found, lambda key, raw: (InstanceKey.parse(key.decode()), decode(raw)))
+        )
 
     def put(self, key: InstanceKey, stone: Tombstone) -> None:
         self._redis.hset(self._key, str(key), encode(stone))
@@ -63,7 +73,12 @@ class Tombstones:
             pipe.zadd(self._leavings, {str(key): now.timestamp() for key in keys})
         pipe.zremrangebyscore(self._leavings, "-inf", (now - window).timestamp())
         pipe.zrange(self._leavings, 0, -1)
-        return [InstanceKey.parse(key.decode()) for key in pipe.execute()[-1]]
+        return readable(
+            self._leavings,
+            pipe.execute()[-1],
+            lambda raw: InstanceKey.parse(raw.decode()),
+            lambda raw: self._redis.zrem(self._leavings, raw),
+        )
 
 
 def encode(stone: Tombstone) -> bytes:
@@ -71,6 +86,9 @@ def encode(stone: Tombstone) -> bytes:
 
 
 def decode(raw: bytes | str) -> Tombstone:
+    """Raises one of `damaged.UNREADABLE`."""
     at, due, policy, heirs = orjson.loads(raw)
+    if policy not in get_args(Policy):
+        raise ValueError(f"{policy!r} is none of {', '.join(get_args(Policy))}")
     keys = tuple(InstanceKey.parse(one) for one in heirs)
     return Tombstone(datetime.fromisoformat(at), datetime.fromisoformat(due), policy, keys)

@@ -10,6 +10,7 @@ import redis
 from reconciler.model.instance import InstanceKey
 from workers.store.batches import at_most
 from workers.store.closures import short
+from workers.store.damaged import fields, members
 
 
 class Unjudged:
@@ -28,7 +29,7 @@ class Unjudged:
 
     def at(self, url: str) -> Mapping[InstanceKey, str]:
         """The instances that wait for a look at a repository, and why."""
-        return _reasons(self._redis.hgetall(self._at(url)))
+        return self._reasons(url, self._redis.hgetall(self._at(url)))
 
     def of(self, urls: Mapping[InstanceKey, str]) -> frozenset[InstanceKey]:
         """Those of a few that wait, each for the look-up that stands beside it."""
@@ -40,11 +41,11 @@ class Unjudged:
 
     def anywhere(self) -> Mapping[str, Mapping[InstanceKey, str]]:
         """The same of all look-ups for which instances wait or once did, whether or not they are in force."""
-        urls = sorted(self._redis.smembers(self._urls))
+        urls = sorted(members(self._redis, self._urls, self._redis.smembers(self._urls), bytes.decode))
         pipe = self._redis.pipeline(transaction=False)
         for url in urls:
-            pipe.hgetall(self._at(url.decode()))
-        return {url.decode(): _reasons(found) for url, found in zip(urls, pipe.execute(), strict=True)}
+            pipe.hgetall(self._at(url))
+        return {url: self._reasons(url, found) for url, found in zip(urls, pipe.execute(), strict=True)}
 
     def forget(self, url: str, keys: Iterable[InstanceKey]) -> None:
         """These do not wait for a look at a repository any more."""
@@ -56,9 +57,12 @@ class Unjudged:
         for some in at_most(urls):
             self._redis.srem(self._urls, *some)
 
+    def _reasons(self, url: str, found: Mapping[bytes, bytes]) -> dict[InstanceKey, str]:
+        return dict(fields(self._redis, self._at(url), found, _reason))
+
     def _at(self, url: str) -> str:
         return f"{self._prefix}unjudged:{short(url)}"
 
 
-def _reasons(found: Mapping[bytes, bytes]) -> dict[InstanceKey, str]:
-    return {InstanceKey.parse(key.decode()): reason.decode() for key, reason in found.items()}
+def _reason(key: bytes, reason: bytes) -> tuple[InstanceKey, str]:
+    return InstanceKey.parse(key.decode()), reason.decode()

@@ -6,7 +6,6 @@ Redis left alone, completes nothing either: its lease runs out, and the schedule
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -17,11 +16,11 @@ from reconciler.errors import FencedOut, LeaseError
 from reconciler.model.instance import InstanceKey
 from workers import wiring
 from workers.messages import Grant, Lane, Mark, Work
+from workers.mistakes import BROKEN, told
 from workers.store.brief import Results
 from workers.store.guard import RedisGuard
 
 log = structlog.get_logger()
-BROKEN = "InternalError"
 BROKEN_WAIT_MS = 60_000
 
 
@@ -70,7 +69,7 @@ def _hold(do: Job, grant: Grant, guard: RedisGuard) -> None:
     except redis.RedisError:
         raise
     except Exception as error:
-        what = f"{type(error).__name__} in {_place(error)}"
+        what = told(error)
         log.error("task_broke", what=what)
         _own_up(grant, what)
         raise TaskBroke(what) from None
@@ -95,9 +94,3 @@ def _own_up(grant: Grant, what: str) -> None:
     results.requests.answer(grant.requests, work.subject, {"phase": "Failed", "reason": BROKEN, "message": message})
     again = Mark(work, Lane.PERIODIC, "after a mistake of Undrift", at_ms=at_ms)
     store.due.complete(work, grant.fence, again, commands=results.commands())
-
-
-def _place(error: Exception) -> str:
-    """Where it happened, innermost last; files by their place in the packages."""
-    frames = traceback.extract_tb(error.__traceback__)[-4:]
-    return " > ".join(f"{'/'.join(frame.filename.rsplit('/', 2)[-2:])}:{frame.lineno}" for frame in frames)

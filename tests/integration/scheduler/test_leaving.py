@@ -234,3 +234,27 @@ def test_a_project_may_hold_each_one_that_leaves(two: Site) -> None:
 
     assert two.store.tombstones.all() == {}
     assert "left project default within an hour, more than 0" in composed.statuses(two.store)[B].message
+
+
+def test_the_longest_times_that_a_file_may_ask_for_are_kept_to(two: Site) -> None:
+    longest = "deletionGracePeriod: 876000h, sync: {resyncInterval: 876000h}, namespace: a"
+    two.write("b.yaml", application("b").replace("namespace: a", longest))
+    look(two)
+    remove(two, "b")
+    look(two)
+
+    status = composed.statuses(two.store)[B]
+    assert status.reason == "Leaving"
+    assert status.next_try is not None
+    assert status.next_try - two.clock.now() > timedelta(days=36_000)
+    assert two.store.queued.states()[Work("sync", str(B))][1] == int(status.next_try.timestamp() * 1000)
+
+
+def test_a_due_time_that_no_calendar_has_does_not_hide_the_fleet(two: Site) -> None:
+    """Such a one was put there by a version that took any duration."""
+    two.store.redis.zadd("undrift:due:3:default:eu-1", {"sync default/b@eu-1": 1e17})
+
+    status = composed.statuses(two.store)[B]
+
+    assert status.next_try is not None
+    assert status.next_try.year == 9999

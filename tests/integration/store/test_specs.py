@@ -56,3 +56,16 @@ def test_a_spec_that_is_lost_is_missing_and_the_others_are_read(valkey: str):
     assert known.get(US) == found.specs[US]
     assert known.get(InstanceKey.parse("web@nowhere")) is None
     store.redis.close()
+
+
+def test_of_many_or_long_problems_the_first_are_kept_and_the_others_counted(valkey: str):
+    store = open_store(valkey, SystemClock())
+
+    store.fleet.note("3fa2c1b", [*["x" * 100_000] * 500, "last"], ["one"])
+
+    told = store.fleet.told()
+    assert len(told["problems"]) == 201
+    assert max(map(len, told["problems"])) == 1000
+    assert told["problems"][-1] == "and 301 more: `undrift fleet validate` prints all of them"
+    assert told["notes"] == ["one"]
+    store.redis.close()

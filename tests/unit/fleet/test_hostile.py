@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib import import_module
 
+import orjson
 import pytest
 
 from reconciler.clock import SystemClock
@@ -48,6 +50,12 @@ def test_many_large_files_take_no_room_from_small_ones(monkeypatch: pytest.Monke
         "b/3.yaml: is not read: all files have over 3 MiB",
     ]
     assert [key.short for key in expand(found).specs] == ["web@eu-1"]
+
+
+BARE = (
+    "apiVersion: undrift.dev/v1alpha1\nkind: Application\nmetadata: {{name: a{}}}\n"
+    "spec: {{source: {{repo: 'https://h/x'}}, clusters: {{all: true}}}}\n"
+)
 
 
 class Bomb:
@@ -125,3 +133,84 @@ def test_a_clusters_value_does_not_multiply_in_an_application():
     assert [key.short for key in found.specs] == ["web@eu-1"]
     assert "the values have over 512 KiB once they are filled in" in str(found.problems[0])
     assert found.problems[0].field == "spec.render.helm.values"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("\udcff.yaml", "\\udcff.yaml"), ("\x1b[2J.yaml", "\\x1b[2J.yaml"), ("a\nb.yaml", "a\\nb.yaml")],
+    ids=["no UTF-8", "obeyed by terminals", "two lines"],
+)
+@pytest.mark.parametrize("text", ["kind: [ # undrift", "apiVersion: undrift.dev/v1alpha1\nkind: Application\n"])
+def test_the_problems_of_a_file_can_be_stored_and_shown_whatever_its_name(name: str, told: str, text: str):
+    """The leader stores them at each look: one that it could not store ended it."""
+    found = messages(fleet({**GOOD, name: text}))
+
+    assert re.match(re.escape(told) + r":\d: ", found[0])
+    assert orjson.dumps(found)
+
+
+def test_a_name_that_is_defined_often_is_told_with_a_few_places_and_a_count():
+    """2 MB of one name made problems of more than a gigabyte."""
+    found = messages(fleet({**GOOD, "m.yaml": documents(*[application("a")] * 300)}))
+
+    assert len(found) == 300
+    assert "is defined 300 times, here and in m.yaml:12, m.yaml:23, m.yaml:34 and 296 more; " in found[0]
+    assert "here and in m.yaml:1, m.yaml:12, m.yaml:23 and 296 more; " in found[-1]
+    assert max(map(len, found)) < 200
+
+
+def test_what_is_kept_while_many_files_are_in_doubt_names_a_few_of_them():
+    before = fleet(GOOD)
+
+    found = fleet({f"d{number}.yaml": "# undrift\n- a" for number in range(9)}, previous=before)
+
+    assert "is kept: d0.yaml, d1.yaml, d2.yaml and 6 more can't be read" in str(found.notes[0])
+
+
+def test_many_names_that_do_not_exist_cost_no_comparison_each():
+    """1,000 of them with 1,000 clusters took 9 s."""
+    clusters = [cluster(f"prod-{number}") for number in range(1000)]
+    wrong = application("web", clusters={"names": [f"prd-{number}" for number in range(1000)]})
+    loaded = fleet(documents(*clusters, wrong))
+    begun = SystemClock().boot_s()
+
+    found = [str(one) for one in expand(loaded).problems]
+
+    assert SystemClock().boot_s() - begun < 5
+    assert len(found) == 1000
+    assert sum("; did you mean" in one for one in found) == 10
+    assert sum("; the fleet has prod-0, prod-1, " in one for one in found) == 990
+
+
+def test_a_projects_name_that_does_not_exist_is_told_a_few_that_do():
+    projects = [{**application(f"p{number}"), "kind": "Project", "spec": {}} for number in range(30)]
+    [problem] = expand(fleet(documents(*projects, cluster("eu-1"), application("web", project="other")))).problems
+
+    assert str(problem).endswith("; the fleet has default, p0, p1, p10, p11, p12, p13, p14, p15, p16")
+
+
+def test_many_pieces_of_a_broken_file_cost_no_more_than_their_text():
+    """Each was read with all the lines above it: 20,000 took half a minute."""
+    broken = "---\nx: 'undrift\n" * 20_000
+    begun = SystemClock().boot_s()
+
+    found = messages(fleet({**GOOD, "m.yaml": f"{broken}---\na: 1\na: 2\n"}))
+
+    assert SystemClock().boot_s() - begun < 10
+    assert len(found) == 20_001
+    assert found[-1] == "m.yaml:40003: key 'a' stands twice, first in line 40002"
+    assert found[19_999] == (
+        "m.yaml:40001: found unexpected end of stream (while scanning a quoted scalar that begins in line 40000)"
+    )
+
+
+def test_a_large_file_whose_documents_all_broke_costs_no_comparison_of_each_with_each():
+    """12,000 took a minute and a half."""
+    good = "".join(f"---\n{BARE.format(number)}" for number in range(6_000))
+    before = fleet({**GOOD, "m.yaml": good})
+    begun = SystemClock().boot_s()
+
+    found = fleet({**GOOD, "m.yaml": good.replace("clusters", "cluster")}, previous=before)
+
+    assert SystemClock().boot_s() - begun < 14
+    assert len(found.applications) == 6_001

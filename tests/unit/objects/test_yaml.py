@@ -159,3 +159,24 @@ def test_each_field_has_its_line():
     [node] = yaml.compose_all("a: 1\nb:\n  - c: 2\n", "f.yaml", Budget())
 
     assert dict(yaml.lines(node)) == {(): 1, ("a",): 1, ("b",): 2, ("b", 0): 3, ("b", 0, "c"): 3}
+
+
+@pytest.mark.parametrize("text", ["a:\n  - &x {b: 1}\n  - *x\n", '{"a": [1,\n 2]}', "- a\n---\n- b\n"])
+def test_a_piece_of_a_file_has_the_lines_of_the_file(text: str):
+    [*whole] = yaml.compose_all("\n" * 7 + text, "f.yaml", Budget())
+
+    [*piece] = yaml.compose_all(text, "f.yaml", Budget(), above=7)
+
+    assert [dict(yaml.lines(one)) for one in piece] == [dict(yaml.lines(one)) for one in whole]
+
+
+@pytest.mark.parametrize(
+    "text", ["a: [", "a: 'b\n---\n", "a: 1\n b: 2", "[" * 300], ids=["end", "quote", "indent", "deep"]
+)
+def test_what_is_wrong_in_a_piece_of_a_file_is_told_by_the_lines_of_the_file(text: str):
+    def told(text: str, above: int) -> str:
+        with pytest.raises(InvalidManifest) as refused:
+            yaml.compose_all(text, "f.yaml", Budget(), above=above)
+        return refused.value.message
+
+    assert told(text, above=7) == told("\n" * 7 + text, above=0)
