@@ -307,7 +307,7 @@ class Scheduler:
         )
 
     def _tell_of_fleet(self, expansion: Expansion) -> None:
-        """What is wrong in the files that are in force, and as an event what of it is news; that they can't be read is over."""
+        """What is wrong in the files in force, and as an event what of it is news; that they can't be read is over."""
         problems, known = sentences(expansion.problems), {*self._store.fleet.told()["problems"]}
         self._store.fleet.note(self._revision, problems, sentences(expansion.notes), rejected(expansion))
         for problem in (one for one in first_of(problems) if one not in known):
