@@ -79,6 +79,7 @@ class FleetStore:
         self._replace(
             pipe, "repositories", {url: one.model_dump_json(by_alias=True) for url, one in repositories.items()}
         )
+        self._drop_heads(pipe, specs, repositories)
         pipe.set(self._key("published"), token)
         try:
             pipe.execute()
@@ -126,6 +127,15 @@ class FleetStore:
         for cluster, keys in _grouped(gone, _cluster):
             for some in at_most(keys):
                 pipe.srem(self._key(f"on:{cluster}"), *map(str, some))
+
+    def _drop_heads(
+        self, pipe: Any, specs: Mapping[InstanceKey, InstanceSpec], repositories: Mapping[str, RepositoryAccess]
+    ) -> None:
+        """Repositories that are of the fleet no more are judged through no commit."""
+        words = Closures(self._redis, self._prefix).heads()
+        if strange := {one for one in words if url_in(one) not in repositories}:
+            used = {spec.source.repo.subject for spec in specs.values()}
+            Closures(pipe, self._prefix).forget_heads(one for one in strange if url_in(one) not in used)
 
     def _write(
         self,
