@@ -18,8 +18,8 @@ import structlog
 T = TypeVar("T")
 log = structlog.get_logger()
 VERSION = b"\x01"
-MOST_BYTES = 4 << 20
-"""Of a text: the memory of 20,000 objects. 1 KB of Redis can inflate to 1 MB."""
+MOST_BYTES = 16 << 20
+"""Of a text: the memory of 60,000 objects. 1 KB of Redis can inflate to 1 MB."""
 LEVEL = 6
 # What occurs most stands last: zlib finds that cheapest.
 DICTIONARY = (

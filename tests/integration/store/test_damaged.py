@@ -34,7 +34,7 @@ DAMAGED = {
     "null": pack(b"null"),
     "other fields": pack(b'{"phase": 1}'),
     "a memory of odd parts": pack(b'{"closure": [], "entry": [1], "unflushed": 5, "heals": 0, "waiting_since": "x"}'),
-    "too long": bomb(5),
+    "too long": bomb(17),
 }
 
 
