@@ -40,11 +40,8 @@ class Deadline:
             _thread.deadline = None
 
     def end(self) -> None:
-        call, self._call, self._connection = (
-            self._call,
-            None,
-            None,
-        )  # or each request were one for the garbage collector
+        call, self._call = self._call, None
+        self._connection = None  # neither is kept, or each request would be one for the garbage collector
         if call is not None:
             timer.call_off(call)
 
