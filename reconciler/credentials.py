@@ -13,7 +13,7 @@ from typing import Protocol
 from reconciler.errors import UndriftError
 from reconciler.model.spec import CredentialRef
 
-__all__ = ["CredentialMissing", "Credentials", "SecretReader", "require_line"]
+__all__ = ["CredentialMissing", "Credentials", "SecretReader", "named", "require_line"]
 
 
 class CredentialMissing(UndriftError):
@@ -48,7 +48,7 @@ class Credentials:
             return self.read(ref).decode().strip()
         except UnicodeDecodeError:
             # Without its cause: that names bytes of the value.
-            raise CredentialMissing(f"credential {_named(ref)} is no text", subject=_named(ref)) from None
+            raise CredentialMissing(f"credential {named(ref)} is no text", subject=named(ref)) from None
 
     def line(self, ref: CredentialRef) -> str:
         """The value of what is one line: a token or a password. Raises CredentialMissing for anything else.
@@ -57,7 +57,7 @@ class Credentials:
         reaches no library that would name it in an error.
         """
         found = self.text(ref)
-        require_line(found, _named(ref))
+        require_line(found, named(ref))
         return found
 
     def path(self, name: str) -> Path:
@@ -99,5 +99,6 @@ def require_line(value: str, name: str) -> None:
         )
 
 
-def _named(ref: CredentialRef) -> str:
+def named(ref: CredentialRef) -> str:
+    """What errors call a credential."""
     return ref.env or ref.file or ref.secret or ""

@@ -24,6 +24,7 @@ import yaml
 
 from reconciler.clock import Clock
 from reconciler.cluster.client import Client
+from reconciler.cluster.deadline import cuttable
 from reconciler.cluster.discovery import DiscoveryCache
 from reconciler.credentials import CredentialMissing, Credentials
 from reconciler.errors import Unreachable
@@ -221,5 +222,5 @@ def _pool(configuration: Any, size: int) -> urllib3.PoolManager:
     if configuration.tls_server_name:
         options |= {"server_hostname": configuration.tls_server_name, "assert_hostname": configuration.tls_server_name}
     if configuration.proxy:
-        return urllib3.ProxyManager(configuration.proxy, **options)
-    return urllib3.PoolManager(**options)
+        return cuttable(urllib3.ProxyManager(configuration.proxy, **options))
+    return cuttable(urllib3.PoolManager(**options))

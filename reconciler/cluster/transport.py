@@ -5,20 +5,19 @@ keep-alive connection closed by the server: those may be repeated, while a creat
 like somebody else's. What an answer means is for the client to say; that there was none is said here.
 
 One worker serves all clusters, so none may fill its memory: an answer is bounded in bytes, and so is a line of one that goes
-on; what is compressed, which we never ask for, is refused. Reads take what is there (`read1`), so that time is looked at
-however slowly it comes.
+on; what is compressed, which we never ask for, is refused. urllib3's times are for each read, so what drips is cut
+(`cluster.deadline`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import orjson
@@ -34,6 +33,7 @@ from urllib3.exceptions import (
 )
 
 from reconciler.cluster import answers
+from reconciler.cluster.deadline import Deadline
 from reconciler.errors import Frozen, LeaseLost, NoAnswer, Unreachable
 from reconciler.ports import Guard
 
@@ -107,26 +107,19 @@ class Transport:
         headers = {"Accept": accept, "User-Agent": self._agent}
         if authorization := self._authorization():
             headers["Authorization"] = authorization
-        timeout, ends_at = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=within_s), time.monotonic() + within_s
+        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=within_s)
         try:
-            response = self._connection.pool.request(
-                "GET",
-                url,
-                headers=headers,
-                timeout=timeout,
-                redirect=False,
-                preload_content=False,
-                pool_timeout=within_s,
-            )
-            try:
-                if response.status != 200:
-                    data = b"".join(self._chunks(response, ends_at, most=MOST_BYTES))
-                    answer = answers.Answer(response.status, response.headers, data)
-                    raise answers.error_of(answer, cluster=self.name, subject=what)
-                yield from self._split(self._chunks(response, ends_at), what)
-            finally:
-                response.close()
-                response.release_conn()
+            with self._within(within_s) as deadline:
+                response = self._asked(deadline, "GET", url, headers, timeout=timeout, pool_timeout=within_s)
+                try:
+                    if response.status != 200:
+                        data = b"".join(self._chunks(response, deadline, most=MOST_BYTES))
+                        answer = answers.Answer(response.status, response.headers, data)
+                        raise answers.error_of(answer, cluster=self.name, subject=what)
+                    yield from self._split(self._chunks(response, deadline), what)
+                finally:
+                    response.close()
+                    response.release_conn()
         except HTTPError as error:
             raise self._unreachable(error) from error
 
@@ -164,19 +157,13 @@ class Transport:
             raise LeaseLost(f"cluster {self.name}: the lease ended before {method} {url.partition('?')[0]}")
         limit_s = min(READ_TIMEOUT_S if method == "GET" else WRITE_TIMEOUT_S, left_s)
         timeout = urllib3.Timeout(total=limit_s, connect=min(CONNECT_TIMEOUT_S, limit_s))
-        ends_at, status = time.monotonic() + limit_s, "none"
+        status = "none"
         try:
-            response = self._connection.pool.request(
-                method,
-                url,
-                body=payload,
-                headers=headers,
-                timeout=timeout,
-                redirect=False,
-                preload_content=False,
-                pool_timeout=limit_s,
-            )
-            data = self._received(response, ends_at)
+            with self._within(limit_s) as deadline:
+                response = self._asked(
+                    deadline, method, url, headers, body=payload, timeout=timeout, pool_timeout=limit_s
+                )
+                data = self._received(response, deadline)
             status = str(response.status)
         finally:
             with self._lock:
@@ -188,10 +175,32 @@ class Transport:
                 self._connection.note_server_time(at if at.tzinfo else at.replace(tzinfo=UTC))
         return answers.Answer(response.status, response.headers, data)
 
-    def _received(self, response: urllib3.BaseHTTPResponse, ends_at: float) -> bytes:
+    @contextlib.contextmanager
+    def _within(self, seconds: float) -> Iterator[Deadline]:
+        """All of a request has so long. Raises NoAnswer for whatever comes of its being cut."""
+        deadline = Deadline(seconds)
+        try:
+            yield deadline
+        except HTTPError as error:
+            if deadline.is_over:
+                raise self._late() from error
+            raise
+        finally:
+            deadline.end()
+
+    def _asked(
+        self, deadline: Deadline, method: str, url: str, headers: Mapping[str, str], **options: Any
+    ) -> urllib3.BaseHTTPResponse:
+        """The answer as far as its headers, of a request that is made once."""
+        with deadline.taking():
+            return self._connection.pool.request(
+                method, url, headers=headers, redirect=False, preload_content=False, **options
+            )
+
+    def _received(self, response: urllib3.BaseHTTPResponse, deadline: Deadline) -> bytes:
         """The whole answer."""
         try:
-            data = b"".join(self._chunks(response, ends_at, most=MOST_BYTES))
+            data = b"".join(self._chunks(response, deadline, most=MOST_BYTES))
         except BaseException:
             response.close()
             response.release_conn()  # closed, it still holds its place in the pool
@@ -200,9 +209,9 @@ class Transport:
         return data
 
     def _chunks(
-        self, response: urllib3.BaseHTTPResponse, ends_at: float, *, most: int | None = None
+        self, response: urllib3.BaseHTTPResponse, deadline: Deadline, *, most: int | None = None
     ) -> Iterator[bytes]:
-        """What comes, as it comes. urllib3 bounds each read, not their sum: an answer that drips is given up here."""
+        """What comes, as it comes (`read1`)."""
         if (encoding := response.headers.get("Content-Encoding", "identity").lower()) != "identity":
             raise TooMuch(
                 f"cluster {self.name}: its answer is encoded as {encoding[:20]!r}, which was not asked for (a proxy in "
@@ -214,12 +223,11 @@ class Transport:
             size += len(chunk)
             if most is not None and size > most:
                 raise self._too_much(f"its answer has more than {most >> 20} MiB")
-            if time.monotonic() > ends_at:
-                raise NoAnswer(
-                    f"cluster {self.name}: its answer did not end in time; nothing is concluded from it",
-                    subject=self.name,
-                )
+            if deadline.is_over:
+                raise self._late()
             yield chunk
+        if deadline.is_over:  # the cut, which looks like the end of an answer without a length
+            raise self._late()
 
     def _split(self, chunks: Iterator[bytes], what: str) -> Iterator[bytes]:
         """The lines that chunks are parts of, without empty ones and what follows the last line's end."""
@@ -234,6 +242,9 @@ class Transport:
             size += len(pieces[-1])
             if size > LONGEST_LINE:
                 raise self._too_much(f"a line of {what} has more than {LONGEST_LINE >> 20} MiB")
+
+    def _late(self) -> NoAnswer:
+        return self._unreachable(TimeoutError())
 
     def _too_much(self, what: str) -> TooMuch:
         return TooMuch(f"cluster {self.name}: {what}; nothing is concluded from it", subject=self.name)

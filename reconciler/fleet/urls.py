@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 
 SCHEMES = ("https", "http", "ssh", "git+ssh", "file")
 _PORTS = {"https": 443, "http": 80, "ssh": 22}
-_SCP_LIKE = re.compile(r"^(?:[\w.-]+@)?(?P<host>[\w.-]+):(?P<path>[^/].*|/[^/].*)$")
+_SCP_LIKE = re.compile(r"(?:[\w.-]+@)?(?P<host>[\w.-]+):(?P<path>[^/].*|/[^/].*)")
 _LOOKS_LIKE_OPTION = re.compile(r"^(?:[a-z+]+://)?(?:[^/@]*@)?-|^(?:[a-z+]+://)?-", re.IGNORECASE)
 """What the `ssh` program would take for one of its options."""
 _BAD_TEXT = re.compile(r"[\s\\\x00-\x1f\x7f%?#]")
@@ -42,7 +42,7 @@ def parse(url: str) -> Place:
         raise ValueError("a repository URL holds no spaces, backslashes, %-encoding, query or fragment")
     if _LOOKS_LIKE_OPTION.search(url):
         raise ValueError("a repository URL's user and host do not begin with `-`")
-    if "://" not in url and (match := _SCP_LIKE.match(url)):
+    if "://" not in url and (match := _SCP_LIKE.fullmatch(url)):
         return Place("ssh", match["host"].lower(), 22, _path(match["path"]))
     scheme = url.partition("://")[0].lower() if "://" in url else ""
     if scheme not in SCHEMES:

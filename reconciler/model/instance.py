@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 DEFAULT_PROJECT = "default"
 MANAGER_LIMIT = 128  # of the API server: metav1.FieldManager is at most 128 printable characters
-_KEY = re.compile(r"^(?:(?P<project>[a-z0-9.-]+)/)?(?P<application>[a-z0-9.-]+)@(?P<cluster>[a-z0-9.-]+)$")
+_KEY = re.compile(r"(?:(?P<project>[a-z0-9.-]+)/)?(?P<application>[a-z0-9.-]+)@(?P<cluster>[a-z0-9.-]+)")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -48,7 +48,7 @@ class InstanceKey:
     @classmethod
     def parse(cls, text: str) -> InstanceKey:
         """Read a key as typed or as stored. Raises ValueError with what is accepted."""
-        match = _KEY.match(text)
+        match = _KEY.fullmatch(text)
         if match is None:
             raise ValueError(f"{text!r} is not an instance: expected [project/]application@cluster")
         names = match["project"] or DEFAULT_PROJECT, match["application"], match["cluster"]

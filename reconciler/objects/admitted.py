@@ -14,7 +14,7 @@ from typing import Any
 from reconciler.model.manifest import Raw
 from reconciler.objects.diff import merge_key
 
-_QUANTITY = re.compile(r"^([+-]?\d+(?:\.\d*)?|[+-]?\.\d+)([eE][+-]?\d+|[numkMGTPE]|[KMGTPE]i)?$")
+_QUANTITY = re.compile(r"([+-]?\d+(?:\.\d*)?|[+-]?\.\d+)([eE][+-]?\d+|[numkMGTPE]|[KMGTPE]i)?")
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
 
@@ -65,7 +65,7 @@ def _means_the_same(sent: Any, live: Any) -> bool:
 
 def _quantity(value: Any) -> Decimal | None:
     """Source: the quantity format of Kubernetes' resource API."""
-    found = _QUANTITY.match(str(value))
+    found = _QUANTITY.fullmatch(str(value))
     if not found:
         return None
     number, suffix = Decimal(found[1]), found[2] or ""

@@ -17,8 +17,8 @@ from reconciler.objects.budget import Budget
 from reconciler.render import packed, schemas
 from reconciler.render.reading import Reading, join, leads_out
 
-_PACKED = re.compile(r"^charts/(?P<name>.+)-v?\d+\.\d+\.\d+[^/]*\.tgz$")
-_UNPACKED = re.compile(r"^charts/[^/]+/Chart\.yaml$")
+_PACKED = re.compile(r"charts/(?P<name>.+)-v?\d+\.\d+\.\d+[^/]*\.tgz")
+_UNPACKED = re.compile(r"charts/[^/]+/Chart\.yaml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +94,9 @@ def _dependencies(
 def _vendored(files: Mapping[str, bytes], path: str, budget: Budget) -> Iterator[str]:
     """The names of the charts in `charts/`, packed or not."""
     for name, data in files.items():
-        if (match := _PACKED.match(name)) is not None:
+        if (match := _PACKED.fullmatch(name)) is not None:
             yield match["name"]
-        elif _UNPACKED.match(name):
+        elif _UNPACKED.fullmatch(name):
             yield str(one_map(data, join(path, name), budget).get("name"))
 
 

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from reconciler import timer
 from reconciler.errors import GitUnreachable, SourceError, SourceTooLarge
 
 ADVERTISED_BYTES = 32 * 1024 * 1024
@@ -41,9 +42,7 @@ class Exchange:
         self.allow(ADVERTISED_BYTES)
         self.is_over, self._late = False, late
         self._seconds, self._deadline = seconds, time.monotonic() + seconds
-        timer = threading.Timer(seconds, self._end)
-        timer.daemon = True
-        timer.start()
+        call = timer.call_after(seconds, self._end)
         try:
             yield
         except Exception as error:
@@ -51,7 +50,7 @@ class Exchange:
                 raise self._told() from error
             raise
         finally:
-            timer.cancel()
+            timer.call_off(call)
 
     def cut_by(self, cut: Cut) -> None:
         """Hand in what ends a connection at once, from another thread. Called at once when the time is over already."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import difflib
 import heapq
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from reconciler.errors import RefNotFound
+from reconciler.errors import GitUnreachable, RefNotFound
 from reconciler.model.spec import LONGEST_REF, Ref
 
 PEELED = b"^{}"
+_OBJECT_ID = re.compile(rb"[0-9a-f]{40}|[0-9a-f]{64}")
 _MOST_COMPARED = 300
 _LONGEST_COMPARED = 100
 """Names that are like one another are compared in the square of their length and more: at both bounds for 0.2 s in all,
@@ -27,7 +29,15 @@ class Refs:
 
     @classmethod
     def from_raw(cls, url: str, raw: Mapping[Any, Any]) -> Refs:
-        """From what a Git server advertises: `refs/tags/v1^{}` is what the annotated tag `v1` points at."""
+        """From what a Git server advertises: `refs/tags/v1^{}` is what the annotated tag `v1` points at.
+
+        Raises GitUnreachable for what is no object id: it would be noted as the commit that is judged.
+        """
+        if not all(_OBJECT_ID.fullmatch(oid) for oid in raw.values() if oid):
+            raise GitUnreachable(
+                f"{url}: the Git host did not answer as Git does: one of its refs has no object id of 40 or 64 hex digits",
+                subject=url,
+            )
         plain = {name.decode(): oid.decode() for name, oid in raw.items() if oid and not name.endswith(PEELED)}
         peeled = {name[:-3].decode(): oid.decode() for name, oid in raw.items() if oid and name.endswith(PEELED)}
         return cls(url, plain | peeled)

@@ -22,14 +22,14 @@ from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
 from dulwich.object_store import GraphTraversalReachability
 from dulwich.repo import Repo
 
-from reconciler.credentials import Credentials, require_line
+from reconciler.credentials import CredentialMissing, Credentials, named, require_line
 from reconciler.errors import GitDenied, GitUnreachable, SourceError
-from reconciler.model.spec import RepositoryAccess
+from reconciler.model.spec import CredentialRef, RepositoryAccess
 from reconciler.source.exchange import Exchange
 from reconciler.source.http import HostPool, HttpClient
 from reconciler.source.ssh import Place, ssh_client
 
-_SCP_LIKE = re.compile(r"^(?:(?P<user>[^@/]+)@)?(?P<host>[^:/]+):(?P<path>(?!//).+)$")
+_SCP_LIKE = re.compile(r"(?:(?P<user>[^@/]+)@)?(?P<host>[^:/]+):(?P<path>(?!//).+)")
 _CONNECTION = re.compile(r"^<?[\w.]+\(host=[^)]*\)(?: at 0x\w+>)?: ")
 """How urllib3 begins what it says: with the connection that said it."""
 _DENIED_BY_SSH = ("Permission denied", "Host key verification failed", "REMOTE HOST IDENTIFICATION HAS CHANGED")
@@ -118,7 +118,7 @@ def _remote(access: RepositoryAccess, credentials: Credentials, cleanup: context
         return _http(access, credentials, exchange, cleanup)
     if parts.scheme in ("ssh", "git+ssh"):
         place = Place(parts.username, parts.hostname or "", parts.port, parts.path)
-    elif match := _SCP_LIKE.match(url):
+    elif match := _SCP_LIKE.fullmatch(url):
         place = Place(match["user"], match["host"], None, match["path"])
     else:
         raise GitUnreachable(f"{shown(url)}: expected an https, http, ssh or file URL", subject=shown(url))
@@ -159,7 +159,7 @@ def _http(
     access: RepositoryAccess, credentials: Credentials, exchange: Exchange, cleanup: contextlib.ExitStack
 ) -> Remote:
     given = access.credentials
-    context = _trusting(credentials.text(given.ca) if given.ca is not None else "")
+    context = _trusting("") if given.ca is None else _trusting_also(given.ca, credentials)
     headers = {"User-Agent": "git/undrift"}
     pool = HostPool(exchange, context, headers)
     cleanup.callback(pool.clear)
@@ -175,6 +175,18 @@ def _http(
         login = {"username": parts.username, "password": parts.password or ""}
     base = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/"
     return Remote(HttpClient(base, pool, **login), parts.path, access.url, exchange)
+
+
+def _trusting_also(ca: CredentialRef, credentials: Credentials) -> ssl.SSLContext:
+    """The same for a CA that is referenced. Raises CredentialMissing, without what is there, for what is none."""
+    try:
+        return _trusting(credentials.text(ca))
+    except (ssl.SSLError, TypeError, ValueError):  # TypeError is of what is not ASCII
+        raise CredentialMissing(
+            f"credential {named(ca)} is no CA certificate in PEM form (`-----BEGIN CERTIFICATE-----`, in ASCII); "
+            "reference the right one",
+            subject=named(ca),
+        ) from None
 
 
 @functools.lru_cache(maxsize=16)

@@ -21,14 +21,14 @@ from workers.store.closures import Closures
 from workers.store.due import wishes
 from workers.store.events import Events
 from workers.store.looks import Looks
-from workers.store.memories import Memories, memory_from_json
+from workers.store.memories import Memories, memory_of
 from workers.store.meters import Meters
 from workers.store.outbox import Outbox
-from workers.store.packed import unpack
+from workers.store.packed import readable
 from workers.store.requests import Requests
 from workers.store.scripts import script
 from workers.store.specs import SpecStore
-from workers.store.status import StatusStore, blank
+from workers.store.status import StatusStore, status_of
 from workers.store.tombstones import Tombstone, Tombstones, decode
 from workers.store.unjudged import Unjudged
 
@@ -68,13 +68,12 @@ class Briefs:
     def get(self, key: InstanceKey) -> Brief:
         found = self._read(args=[self._prefix, str(key), key.cluster, *scopes(key)])
         spec, has_left, teardown, status, memory, judged, approval, pin, stone, stranger, brakes = found
-        spec_text, status_text, memory_text = unpack(spec), unpack(status), unpack(memory)
         return Brief(
-            spec=InstanceSpec.model_validate_json(spec_text) if spec_text else None,
+            spec=readable(spec, InstanceSpec.model_validate_json, "spec", key),
             has_left=bool(has_left),
             wants_teardown=bool(teardown),
-            status=InstanceStatus.model_validate_json(status_text) if status_text else blank(key),
-            memory=memory_from_json(memory_text) if memory_text else Memory(),
+            status=status_of(key, status),
+            memory=memory_of(key, memory),
             judged=judged.decode() if judged else None,
             approval=approval.decode() if approval else None,
             cluster_uid=pin.decode() if pin else "",

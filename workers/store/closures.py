@@ -24,6 +24,9 @@ from workers.store.batches import at_most
 log = structlog.get_logger()
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 WHOLE_FOR_S = 6 * 3600
+READERS_FOR_S = 4 * WHOLE_FOR_S
+"""Each look at the whole notes all that instances read, and where none was lately, the next look is one: nothing relies on
+older entries. What is never noted again is of a folder or repository that nobody uses."""
 
 
 class Closures:
@@ -113,6 +116,7 @@ class Closures:
         for folder, keys in readers.items():
             for some in at_most(keys):
                 self._redis.sadd(self._readers(url, folder), *some)
+            self._redis.expire(self._readers(url, folder), READERS_FOR_S)
         for known in at_most(folders):
             self._redis.hdel(self._open(url), *map(str, known))
 
@@ -140,6 +144,11 @@ class Closures:
             self._redis.hset(f"{self._prefix}judged", _field(url, ref), commit)
         for ref in lost:
             self._redis.hdel(f"{self._prefix}judged", _field(url, ref))
+
+    def forget_heads(self, words: Iterable[str]) -> None:
+        """Nobody has these sources any more, as `heads` calls them."""
+        for some in at_most(words):
+            self._redis.hdel(f"{self._prefix}judged", *some)
 
     def forget(self, keys: Iterable[InstanceKey], url: str) -> None:
         """Instances do not use a repository any more."""

@@ -20,7 +20,7 @@ UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
 """What parsing raises: no text, no JSON, or not of the shape that we write."""
 
 
-def readable(where: str, rows: Iterable[Row], read: Callable[[Row], T], drop: Callable[[Row], object]) -> list[T]:
+def undamaged(where: str, rows: Iterable[Row], read: Callable[[Row], T], drop: Callable[[Row], object]) -> list[T]:
     """What the rows say; those that can't be read are dropped. `where` is the key in Redis."""
     found = list[T]()
     for row in rows:
@@ -34,9 +34,9 @@ def readable(where: str, rows: Iterable[Row], read: Callable[[Row], T], drop: Ca
 
 def fields(client: Any, key: str, found: Mapping[bytes, bytes], read: Callable[[bytes, bytes], T]) -> list[T]:
     """What fields of a hash say, each read by its name and value."""
-    return readable(key, found.items(), lambda row: read(*row), lambda row: client.hdel(key, row[0]))
+    return undamaged(key, found.items(), lambda row: read(*row), lambda row: client.hdel(key, row[0]))
 
 
 def members(client: Any, key: str, found: Iterable[bytes], read: Callable[[bytes], T]) -> list[T]:
     """What members of a set say."""
-    return readable(key, found, read, lambda raw: client.srem(key, raw))
+    return undamaged(key, found, read, lambda raw: client.srem(key, raw))

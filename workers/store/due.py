@@ -23,7 +23,7 @@ from reconciler.errors import LeaseLost
 from reconciler.model.instance import InstanceKey
 from workers.messages import Grant, Lane, Mark, Work
 from workers.store.batches import at_most
-from workers.store.damaged import readable
+from workers.store.damaged import undamaged
 from workers.store.keys import PREFIX
 from workers.store.scripts import QUEUE, script
 
@@ -82,7 +82,7 @@ class DueQueue:
         if budget <= 0 or self._clock_jumped(lease_s):
             return []
         raw = self._run("grant", self.now_ms(), budget, int(lease_s * 1000), most.syncs, most.looks)
-        return readable(f"{self._prefix}due", _rows(raw), _grant, self._forget_row)
+        return undamaged(f"{self._prefix}due", _rows(raw), _grant, self._forget_row)
 
     def claim(self, work: Work, fence: int, lease_s: float) -> Grant | None:
         """Take up a granted lease; None when it is not ours to take (a second delivery, or too late)."""
@@ -148,7 +148,7 @@ class DueQueue:
         """Take back the leases that ended without completion."""
         self._clock_jumped(lease_s)
         raw = self._run("expire", self.now_ms(), int(lease_s * 1000), MOST_ATTEMPTS)
-        return readable(f"{self._prefix}leases", _rows(raw), _expired, self._forget_row)
+        return undamaged(f"{self._prefix}leases", _rows(raw), _expired, self._forget_row)
 
     def wait(self, timeout_s: float) -> None:
         """Return when something changed, or after the time."""

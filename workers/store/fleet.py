@@ -16,7 +16,7 @@ from reconciler.model.spec import ClusterTarget, InstanceSpec, RepositoryAccess
 from reconciler.text import bounded, printable
 from workers.store.batches import at_most
 from workers.store.closures import Closures, source_words, url_in
-from workers.store.damaged import readable
+from workers.store.damaged import undamaged
 from workers.store.leader import Leader, NotLeading
 from workers.store.packed import pack
 from workers.store.specs import SpecStore
@@ -84,6 +84,7 @@ class FleetStore:
         self._replace(
             pipe, "repositories", {url: one.model_dump_json(by_alias=True) for url, one in repositories.items()}
         )
+        self._drop_heads(pipe, specs, repositories)
         pipe.set(self._key("published"), token)
         try:
             pipe.execute()
@@ -119,7 +120,7 @@ class FleetStore:
 
     def told(self) -> Mapping[str, Any]:
         raw = self._redis.get(self._key("fleet"))
-        known = readable(self._key("fleet"), [raw] if raw else [], lambda one: dict(orjson.loads(one)), lambda _: None)
+        known = undamaged(self._key("fleet"), [raw] if raw else [], lambda one: dict(orjson.loads(one)), lambda _: None)
         return {"revision": "", "problems": [], "notes": [], "rejected": {}, **(known[0] if known else {})}
 
     def _add(self, pipe: Any, new: Collection[InstanceKey]) -> None:
@@ -145,6 +146,15 @@ class FleetStore:
         for cluster, keys in _grouped(gone, _cluster):
             for some in at_most(keys):
                 pipe.srem(self._key(f"on:{cluster}"), *map(str, some))
+
+    def _drop_heads(
+        self, pipe: Any, specs: Mapping[InstanceKey, InstanceSpec], repositories: Mapping[str, RepositoryAccess]
+    ) -> None:
+        """Repositories that are of the fleet no more are judged through no commit."""
+        words = Closures(self._redis, self._prefix).heads()
+        if strange := {one for one in words if url_in(one) not in repositories}:
+            used = {spec.source.repo.subject for spec in specs.values()}
+            Closures(pipe, self._prefix).forget_heads(one for one in strange if url_in(one) not in used)
 
     def _write(
         self,

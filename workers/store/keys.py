@@ -41,7 +41,7 @@ status             hash    instance -> last record, as JSON                     
 memory             hash    instance -> what its next sync is given                         one an instance
 judged             hash    repository and ref -> commit through which its instances were judged  one a repository and ref
 open:<repo>        hash    instance that every commit concerns -> the one it was made due by   one an instance, mostly none
-readers:<folder>   set     instances that read in a folder of a repository                 one or two an instance
+readers:<folder>   set     instances that read in a folder of a repository                 one or two an instance; a day
 whole:<repo>       string  all of a repository's instances were looked at lately           six hours
 unjudged:<repo>    hash    instance -> why the next look makes it due, whatever it finds       one an instance
 waited-for         set     look-ups that have or had such instances                        one a repository and way to it

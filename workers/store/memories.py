@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import redis
@@ -16,7 +16,7 @@ from reconciler.model.manifest import ObjectKey
 from reconciler.model.record import Heals, Memory
 from reconciler.model.revision import Closure
 from workers.store.batches import at_most
-from workers.store.packed import pack, unpack
+from workers.store.packed import pack, readable
 
 
 class Memories:
@@ -28,8 +28,7 @@ class Memories:
 
     def get(self, key: InstanceKey) -> Memory:
         """What the next sync is given; empty after a loss."""
-        raw = unpack(self._redis.hget(self._key, str(key)))
-        return memory_from_json(raw) if raw else Memory()
+        return memory_of(key, self._redis.hget(self._key, str(key)))
 
     def many(self, keys: Iterable[InstanceKey]) -> Mapping[InstanceKey, Memory]:
         return parsed(self.stored(keys))
@@ -46,8 +45,8 @@ class Memories:
         """What the last complete render of instances read, of those that have a memory; None after a failure. Equal ones are
         one object: a thousand clusters may have the same. Nothing else of the memories is read."""
         found, shared = dict[InstanceKey, Closure | None](), dict[object, Closure]()
-        for key, text in self._texts(keys):
-            one = found[key] = _closure(orjson.loads(text))
+        for key, read in self._closures(keys):
+            one = found[key] = read.closure
             if one is not None:
                 words = one.inputs, frozenset(one.paths.items()), frozenset(one.capabilities.items())
                 found[key] = shared.setdefault(words, one)
@@ -66,18 +65,33 @@ class Memories:
     def put(self, key: InstanceKey, memory: Memory) -> None:
         self._redis.hset(self._key, str(key), pack(orjson.dumps(_memory_json(memory))))
 
-    def _texts(self, keys: Iterable[InstanceKey]) -> Iterator[tuple[InstanceKey, bytes]]:
-        """The memories of those of these that have one, some at a time."""
+    def _closures(self, keys: Iterable[InstanceKey]) -> Iterator[tuple[InstanceKey, _Closure]]:
+        """Those of the memories of these, some at a time."""
         for some in at_most(keys):
             for key, stored in self.stored(some).items():
-                if (text := unpack(stored)) is not None:
-                    yield key, text
+                if (read := readable(stored, _Closure.from_json, "memory", key)) is not None:
+                    yield key, read
+
+
+class _Closure(NamedTuple):
+    """A memory's closure, which may be none."""
+
+    closure: Closure | None
+
+    @classmethod
+    def from_json(cls, text: bytes) -> _Closure:
+        return cls(_closure(orjson.loads(text)))
+
+
+def memory_of(key: InstanceKey, stored: bytes | None) -> Memory:
+    """A memory as it is stored; the empty one for one that can't be read."""
+    return readable(stored, memory_from_json, "memory", key) or Memory()
 
 
 def parsed(stored: Mapping[InstanceKey, bytes]) -> Mapping[InstanceKey, Memory]:
-    """Memories as they are stored; one that another version wrote is missing."""
-    texts = ((key, unpack(one)) for key, one in stored.items())
-    return {key: memory_from_json(text) for key, text in texts if text is not None}
+    """Memories as they are stored; one that can't be read is missing."""
+    read = ((key, readable(one, memory_from_json, "memory", key)) for key, one in stored.items())
+    return {key: memory for key, memory in read if memory is not None}
 
 
 def memory_from_json(text: bytes) -> Memory:

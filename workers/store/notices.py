@@ -15,7 +15,7 @@ import orjson
 import redis
 
 from reconciler.notify import Condition, Told, Topic
-from workers.store.packed import pack, unpack
+from workers.store.packed import pack, readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,9 @@ class Notices:
 
     def book(self) -> dict[str, Told]:
         """Every topic that was told or is to be told, by its key."""
-        found = {key.decode(): unpack(raw) for key, raw in self._redis.hgetall(self._book).items()}
-        return {key: _from_json(raw) for key, raw in found.items() if raw is not None}
+        rows = ((key.decode(), raw) for key, raw in self._redis.hgetall(self._book).items())
+        found = ((key, readable(raw, _from_json, "notice", key)) for key, raw in rows)
+        return {key: told for key, told in found if told is not None}
 
     def waiting(self) -> int:
         """How many notices are still to arrive."""

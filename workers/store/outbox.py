@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import redis
 
-from workers.store.damaged import readable
+from workers.store.damaged import undamaged
 from workers.store.scripts import script
 
 KEPT_S = 600
@@ -36,7 +36,7 @@ class Outbox:
         """The oldest entries, which stay until they are done. One that can't be read is lost to the journal: it would keep
         back all that follow."""
         raws = self._redis.lrange(self._key, 0, most - 1)
-        return readable(self._key, raws, _entry, lambda raw: self._redis.lrem(self._key, 1, raw))
+        return undamaged(self._key, raws, _entry, lambda raw: self._redis.lrem(self._key, 1, raw))
 
     def length(self) -> int:
         """How many entries wait."""

@@ -11,14 +11,13 @@ from typing import Any
 
 import orjson
 import redis
-import structlog
 
 from reconciler.model.instance import InstanceKey
 from reconciler.model.manifest import GroupKind
-from reconciler.pipeline.sight import Proven
+from reconciler.pipeline.sight import Places, Proven
 from workers.store.batches import at_most
+from workers.store.damaged import fields
 
-log = structlog.get_logger()
 PLACES = "places"
 KEPT_S = 6 * 3600
 
@@ -31,13 +30,12 @@ class ProvenStore:
         self._prefix = prefix
 
     def get(self, cluster: str) -> Proven:
-        """Nothing where something wrote over it, all of which is dropped then."""
-        try:
-            return _proven(self._redis.hgetall(self._key(cluster)))
-        except (ValueError, TypeError, AttributeError) as error:
-            log.warning("proven_damaged", cluster=cluster, error=str(error))
-            self._redis.delete(self._key(cluster))
-            return Proven()
+        key = self._key(cluster)
+        found: dict[bytes, bytes] = self._redis.hgetall(key)
+        places = {name: found.pop(name) for name in (PLACES.encode(),) if name in found}
+        marks = fields(self._redis, key, found, lambda name, mark: (InstanceKey.parse(name.decode()), mark))
+        known = fields(self._redis, key, places, lambda _, text: _places(text))
+        return Proven(dict(marks), known[0] if known else {})
 
     def put(self, cluster: str, proven: Proven, before: Proven) -> None:
         """Keep what the last scan has proven in the place of what `get` gave."""
@@ -56,10 +54,9 @@ class ProvenStore:
         return f"{self._prefix}proven:{cluster}"
 
 
-def _proven(found: dict[bytes, bytes]) -> Proven:
-    places = orjson.loads(found.pop(PLACES.encode(), b"{}"))
-    marks = {InstanceKey.parse(key.decode()): mark for key, mark in found.items()}
-    return Proven(marks, {GroupKind(*kind.split("|")): frozenset(names) for kind, names in places.items()})
+def _places(text: bytes) -> Places:
+    found = orjson.loads(text)
+    return {GroupKind(*kind.split("|")): frozenset(names) for kind, names in found.items()}
 
 
 def _text(proven: Proven) -> bytes:

@@ -11,7 +11,7 @@ import redis
 from reconciler.clock import Clock
 from workers.messages import Lane, Work, WorkKind, kind_of
 from workers.store.batches import at_most
-from workers.store.damaged import readable
+from workers.store.damaged import undamaged
 
 
 class Queued:
@@ -30,7 +30,7 @@ class Queued:
         granted, leases, *waiting = pipe.execute()
         due = [(name, "due", at) for rows in waiting for name, at in rows]
         held = [(name, "granted" if name in granted else "claimed", at) for name, at in leases]
-        return dict(readable("due", [*due, *held], _state, lambda _: None))  # the scheduler drops what is no work
+        return dict(undamaged("due", [*due, *held], _state, lambda _: None))  # the scheduler drops what is no work
 
     def states_of(self, works: Iterable[Work]) -> Mapping[Work, tuple[str, int]]:
         """The same of these works only, at the cost of these."""

@@ -14,7 +14,7 @@ from reconciler.model.spec import ClusterTarget, InstanceSpec, Ref, RepositoryAc
 from workers.store.batches import at_most
 from workers.store.closures import ref_in, url_in
 from workers.store.damaged import fields, members
-from workers.store.packed import unpack
+from workers.store.packed import readable
 
 T = TypeVar("T")
 READ_AHEAD = 100
@@ -31,8 +31,7 @@ class SpecStore:
     def get(self, key: InstanceKey) -> InstanceSpec | None:
         """The instance's spec, also of one that left the fleet; None when it is not known here."""
         digest = self._redis.hget(self._key("instances"), str(key)) or self._redis.hget(self._key("left"), str(key))
-        raw = unpack(self._redis.hget(self._key("specs"), digest)) if digest else None
-        return InstanceSpec.model_validate_json(raw) if raw else None
+        return _spec(key, self._redis.hget(self._key("specs"), digest)) if digest else None
 
     def digests(self) -> dict[InstanceKey, str]:
         """The name of each instance's spec."""
@@ -48,10 +47,9 @@ class SpecStore:
         are in memory, and no more is read of a spec; one that can't be read is missing."""
         for some in at_most(sorted(self.digests().items())):
             raw = self._redis.hmget(self._key("specs"), [digest for _, digest in some])
-            for (key, _), text in zip(some, map(unpack, raw), strict=True):
-                if text is not None:
-                    found = orjson.loads(text)
-                    yield key, {**found["cluster"]["labels"], **found["labels"]}
+            for (key, _), stored in zip(some, raw, strict=True):
+                if (found := readable(stored, _labels, "spec", key)) is not None:
+                    yield key, found
 
     def on_cluster(self, name: str) -> Mapping[InstanceKey, InstanceSpec]:
         """The instances of one cluster; only these are read."""
@@ -101,8 +99,8 @@ class SpecStore:
         if not digests:
             return {}
         raw = self._redis.hmget(self._key("specs"), list(digests.values()))
-        found = zip(digests, map(unpack, raw), strict=True)
-        return {key: InstanceSpec.model_validate_json(text) for key, text in found if text is not None}
+        found = ((key, _spec(key, stored)) for key, stored in zip(digests, raw, strict=True))
+        return {key: spec for key, spec in found if spec is not None}
 
     def instance_keys(self) -> frozenset[InstanceKey]:
         return self._names("instances")
@@ -193,6 +191,15 @@ def _cluster(name: bytes, raw: bytes) -> tuple[str, ClusterTarget]:
 
 def _repository(url: bytes, raw: bytes) -> tuple[str, RepositoryAccess]:
     return url.decode(), RepositoryAccess.model_validate_json(raw)
+
+
+def _spec(key: InstanceKey, stored: bytes | None) -> InstanceSpec | None:
+    return readable(stored, InstanceSpec.model_validate_json, "spec", key)
+
+
+def _labels(text: bytes) -> Mapping[str, str]:
+    found = orjson.loads(text)
+    return {**found["cluster"]["labels"], **found["labels"]}
 
 
 class _Known(Mapping[InstanceKey, InstanceSpec]):

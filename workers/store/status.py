@@ -11,7 +11,7 @@ import redis
 from reconciler.model.instance import InstanceKey
 from reconciler.model.status import InstanceStatus
 from workers.store.batches import at_most
-from workers.store.packed import pack, unpack
+from workers.store.packed import pack, readable
 from workers.store.scripts import script
 
 
@@ -32,8 +32,7 @@ class StatusStore:
 
     def get(self, key: InstanceKey) -> InstanceStatus:
         """The stored status, not yet composed with what is due; the empty one when nothing is known."""
-        raw = unpack(self._redis.hget(self._key, str(key)))
-        return InstanceStatus.model_validate_json(raw) if raw else blank(key)
+        return status_of(key, self._redis.hget(self._key, str(key)))
 
     def known(self) -> frozenset[InstanceKey]:
         """The instances that have a status, whether or not they are of the fleet."""
@@ -90,8 +89,12 @@ class StatusStore:
 def _read(key: InstanceKey, text: bytes | None, earlier: Read | None) -> Read:
     if earlier is not None and earlier.text == text:
         return earlier
-    plain = unpack(text)
-    return Read(text, InstanceStatus.model_validate_json(plain) if plain else blank(key))
+    return Read(text, status_of(key, text))
+
+
+def status_of(key: InstanceKey, stored: bytes | None) -> InstanceStatus:
+    """A status as it is stored; the empty one for one that can't be read."""
+    return readable(stored, InstanceStatus.model_validate_json, "status", key) or blank(key)
 
 
 def _packed(status: InstanceStatus) -> bytes:

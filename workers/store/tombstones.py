@@ -15,7 +15,7 @@ import redis
 
 from reconciler.model.instance import InstanceKey
 from workers.store.batches import at_most
-from workers.store.damaged import fields, readable
+from workers.store.damaged import fields, undamaged
 
 Policy = Literal["Delete", "Orphan", "HandOver"]
 
@@ -73,7 +73,7 @@ class Tombstones:
             pipe.zadd(self._leavings, {str(key): now.timestamp() for key in keys})
         pipe.zremrangebyscore(self._leavings, "-inf", (now - window).timestamp())
         pipe.zrange(self._leavings, 0, -1)
-        return readable(
+        return undamaged(
             self._leavings,
             pipe.execute()[-1],
             lambda raw: InstanceKey.parse(raw.decode()),

@@ -65,6 +65,8 @@ def _refresh(url: str, grant: Grant, results: Results) -> Mark | None:
         _spread(url, report, unjudged, known, partial(_in_steps, grant))
         results.looks.note_lookup(url, store.clock.now())
         if not is_whole:
+            unused = store.closures.heads_of(url).keys() - set(store.specs.refs(url).values())
+            results.closures.advance(url, {}, unused)  # or each ref that an instance ever had would stay
             results.closures.note_whole(url)
         outcome = {"phase": "Idle", "reason": "Looked", "changed": len(report.changed), "looked": report.looked}
     results.requests.answer(grant.requests, url, outcome)

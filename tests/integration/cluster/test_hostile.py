@@ -18,7 +18,7 @@ from reconciler.cluster import Clusters, client, transport
 from reconciler.credentials import CredentialMissing, Credentials
 from reconciler.errors import InvalidObject, NoAnswer, TooManyRequests, UndriftError, Unreachable
 from reconciler.model.spec import ClusterAccess, ClusterTarget, KubeconfigRef
-from tests.fixtures import web
+from tests.fixtures import hosts, web
 from tests.integration.cluster.test_faults import CONFIGS, OpenGuard, ShortLease, kubeconfig, reaching, said, serving
 
 LIST = {"kind": "ConfigMapList", "apiVersion": "v1", "metadata": {"resourceVersion": "5"}}
@@ -85,11 +85,75 @@ def test_an_answer_that_drips_is_given_up_in_time(tmp_path: Path) -> None:
 
     begun = SystemClock().boot_s()
     with sending(drip) as server, reaching(tmp_path, kubeconfig(server), ShortLease(0.4)) as api:
-        with pytest.raises(NoAnswer, match="did not end in time"):
+        with pytest.raises(NoAnswer, match="did not answer in time"):
             api.get(CONFIGS, "shop", "one")
         ended.set()
 
     assert SystemClock().boot_s() - begun < 5
+
+
+OK, CHUNKED = b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+DRIPS: Mapping[str, tuple[bytes, bytes]] = {
+    "in a header": (OK + b"X: ", b"a"),
+    "of headers": (OK, b"X: a\r\n"),
+    "of beginnings": (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100),
+    "in a chunk's head": (CHUNKED, b"0"),
+    "in a chunk's extension": (CHUNKED + b"1;", b"a"),
+    "of trailers": (CHUNKED + b"2\r\n{}\r\n0\r\n", b"X: y\r\n"),
+    "in a body that the connection's end ends": (OK + b"\r\n", b" "),
+    "in a TLS handshake": (b"\x16\x03\x03\x40\x00", b"\x02"),
+}
+"""What comes first, and what then comes again and again."""
+
+
+@contextmanager
+def dripping(first: bytes, again: bytes) -> Iterator[str]:
+    def answer(request: bytes, send: Callable[[bytes], None]) -> None:
+        send(first)
+        while True:
+            host.pause(0.02)
+            send(again)
+
+    is_tls = first.startswith(b"\x16")
+    with hosts.Host(answer, is_whole=(lambda request: bool(request)) if is_tls else hosts.is_whole) as host:
+        yield f"http{'s' if is_tls else ''}://127.0.0.1:{host.port}"
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(("first", "again"), DRIPS.values(), ids=DRIPS)
+def test_an_answer_that_drips_anywhere_is_cut_in_time(tmp_path: Path, first: bytes, again: bytes) -> None:
+    """The time-outs of a socket are for each read: these held a worker until its task was killed."""
+    begun = SystemClock().boot_s()
+    with dripping(first, again) as server, reaching(tmp_path, kubeconfig(server), ShortLease(0.4)) as api:
+        with pytest.raises(NoAnswer, match="did not answer in time"):
+            api.get(CONFIGS, "shop", "one")
+
+        assert SystemClock().boot_s() - begun < 5
+
+
+@pytest.mark.timeout(30)
+def test_a_watch_that_drips_in_its_headers_is_cut_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "WATCH_GRACE_S", 0.4)
+    with dripping(*DRIPS["in a header"]) as server, reaching(tmp_path, kubeconfig(server)) as api:
+        with pytest.raises(NoAnswer, match="did not answer in time"):
+            next(iter(api.watch(CONFIGS, selector="a", version="1", lasts_s=0)))
+
+
+def test_a_request_that_ended_cuts_no_other_on_its_connection(tmp_path: Path) -> None:
+    """Its time runs out while the next one waits for its answer."""
+    asked: list[str] = []
+
+    def script(method: str, path: str) -> Any:
+        asked.append(path)
+        if len(asked) > 1:
+            threading.Event().wait(0.6)
+        return 200, {}, json.dumps({"kind": "ConfigMap", "metadata": {"name": "one", "namespace": "shop"}}).encode()
+
+    with serving(script) as server, reaching(tmp_path, kubeconfig(server), ShortLease(0.5, 30.0)) as api:
+        assert api.get(CONFIGS, "shop", "one") is not None
+        assert api.get(CONFIGS, "shop", "one") is not None
+
+    assert len(asked) == 2  # none was sent again
 
 
 @pytest.mark.parametrize("bound", ["MOST_LISTED_BYTES", "LIST_TIMEOUT_S"])

@@ -318,3 +318,17 @@ def offset(back: int) -> bytes:
         made.append((back - 1) & 127 | 128)
         back = (back - 1) >> 7
     return bytes(reversed(made))
+
+
+@pytest.mark.parametrize("oid", ["x" * 40, "A" * 40, "12", "a" * 41, "../../etc/passwd".ljust(40, "/")])
+def test_a_ref_without_an_object_id_is_not_git(room: SourceRoom, oid: str) -> None:
+    """A first look would note it as the commit that is judged."""
+    with hosted(lambda _, send: send(hosts.head() + hosts.advertised([(b"refs/heads/main", oid)]))) as host:
+        with pytest.raises(GitUnreachable, match="did not answer as Git does"):
+            room.refs(access(host.url))
+
+
+@pytest.mark.parametrize("oid", [COMMIT, "f" * 64])
+def test_a_ref_has_an_object_id_of_either_hash(room: SourceRoom, oid: str) -> None:
+    with hosted(lambda _, send: send(hosts.head() + hosts.advertised([(b"refs/heads/main", oid)]))) as host:
+        assert room.refs(access(host.url)).by_name["refs/heads/main"] == oid

@@ -43,6 +43,22 @@ def test_what_is_not_one_line_is_neither_sent_nor_shown(
     assert "hunter2" not in "".join(traceback.format_exception(refused.value))
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["hunter2 \u00e9", "hunter2", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", "hunter2\x00"],
+    ids=["not ASCII", "no PEM", "no certificate", "null"],
+)
+def test_what_is_no_ca_is_the_credentials_fault(tmp_path: Path, git_repo: Repo, value: str) -> None:
+    """Before, text that is not ASCII was a mistake of Undrift itself, and other text one of the host."""
+    room = SourceRoom(tmp_path / "mirrors", Credentials({"UNDRIFT_CRED_CA": value}, None), SystemClock())
+    credentials = RepositoryCredentials(ca=CredentialRef(env="UNDRIFT_CRED_CA"))
+
+    with pytest.raises(CredentialMissing, match="UNDRIFT_CRED_CA is no CA certificate in PEM form") as refused:
+        room.refs(access("https://127.0.0.1:1/apps.git", credentials=credentials))
+
+    assert "hunter2" not in "".join(traceback.format_exception(refused.value))
+
+
 @pytest.mark.parametrize("name", ["h\nost", "user\x00"])
 def test_a_username_is_one_line_too(tmp_path: Path, git_server: GitServer, git_repo: Repo, name: str) -> None:
     room = SourceRoom(tmp_path / "mirrors", Credentials({}, tmp_path), SystemClock())

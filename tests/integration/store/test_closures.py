@@ -8,7 +8,10 @@ from itertools import islice
 import pytest
 
 from reconciler.model.instance import InstanceKey
-from workers.store import Store
+from reconciler.model.spec import Ref
+from tests import worlds
+from workers.store import Store, closures
+from workers.store.keys import PREFIX
 
 URL = "https://git.example.com/apps.git"
 FLEET = {
@@ -35,7 +38,8 @@ def noted(store: Store) -> Iterator[list[object]]:
 def test_a_fleet_is_noted_in_few_commands_of_a_thousand_instances(store: Store) -> None:
     commands = list(noted(store))
 
-    assert len(commands) == 2 + 2 + 3 + 3, "two folders of 1,100, one of 2,200, and 2,200 that are open no more"
+    what = "two folders of 1,100, one of 2,200, when each of the three ends, and 2,200 that are open no more"
+    assert len(commands) == 2 + 2 + 3 + 3 + 3, what
     assert max(map(len, commands)) <= 1002
 
 
@@ -49,3 +53,27 @@ def test_a_look_that_is_cut_short_leaves_open_what_it_did_not_note(store: Store)
             assert {key for key in closed if folder in FLEET[key]} <= store.closures.reading(URL, [folder])
 
     assert closed == FLEET.keys()
+
+
+def test_what_nobody_notes_any_more_ends_by_itself(store: Store) -> None:
+    """Long after the next look at the whole, which notes all that is still read."""
+    store.closures.know_all(URL, FLEET)
+
+    left_s = [store.redis.ttl(name) for name in store.redis.keys(f"{PREFIX}readers:*")]
+    assert len(left_s) == 3
+    assert all(2 * closures.WHOLE_FOR_S < one <= closures.READERS_FOR_S for one in left_s)
+
+
+def test_the_heads_of_a_repository_that_left_the_fleet_are_dropped(store: Store) -> None:
+    spec, main = worlds.spec(), Ref(branch="main")
+    url, repo = spec.source.repo.subject, spec.source.repo
+    store.fleet.publish({spec.key: spec}, {}, {url: repo})
+    store.closures.advance(url, {main: "a" * 40})
+    store.closures.advance("https://git.example.com/gone.git", {main: "b" * 40})
+
+    store.fleet.publish({spec.key: spec}, {}, {url: repo})
+    assert store.closures.heads_of(url) == {main: "a" * 40}
+    assert len(store.closures.heads()) == 1
+
+    store.fleet.publish({}, {}, {})
+    assert store.closures.heads() == {}

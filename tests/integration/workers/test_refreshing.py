@@ -167,6 +167,18 @@ def test_a_lost_index_is_made_anew_by_a_look_at_everything(store: Store, known: 
     assert store.closures.is_whole(repo.url)
 
 
+def test_the_head_of_a_ref_that_nobody_names_goes_with_a_look_at_everything(store: Store, known: Work, repo: Repo):
+    repo.commit({"a.yaml": "kind: ConfigMap"}, branch="once")
+    store.closures.advance(repo.url, {Ref(branch="once"): "a" * 40})
+    refresh(store, known)
+    assert Ref(branch="once") in store.closures.heads_of(repo.url)
+
+    store.redis.delete(*store.redis.keys("undrift:whole:*"))
+    refresh(store, known)
+
+    assert store.closures.heads_of(repo.url) == {Ref(branch="main"): repo.head()}
+
+
 def test_a_lost_head_is_found_again_by_a_look_at_everything(store: Store, known: Work, repo: Repo):
     store.redis.delete(f"{store.prefix}judged", *store.redis.keys(f"{store.prefix}whole:*"))
     repo.commit({"api/a.yaml": "kind: Secret"})
