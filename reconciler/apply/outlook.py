@@ -54,9 +54,9 @@ class Outlook:
     def words(self) -> str:
         """All of it in a sentence, the first ten of each kind by name and with their values."""
         parts = {
-            "Git wants other values": [_worded(one, self.owners) for one in self.other],
-            "taking it over would take away what Git does not declare": [_lost(one) for one in self.going],
-            "Git adds": [f"{one.path} ({diff.value(one.after, _MOST_SHOWN)})" for one in self._wished],
+            "Git wants other values": [_worded(one, self.owners) for one in _ordered(self.other)],
+            "taking it over would take away what Git does not declare": [_lost(one) for one in _ordered(self.going)],
+            "Git adds": [f"{one.path} ({diff.value(one.after, _MOST_SHOWN)})" for one in _ordered(self._wished)],
         }
         return "; ".join(f"{what}: {_listed(fields, MOST_NAMED)}" for what, fields in parts.items() if fields)
 
@@ -64,7 +64,11 @@ class Outlook:
     def brief(self) -> str:
         """The same in few words, for a message about several objects."""
         parts = {"changes": self.other, "takes away": self.going, "adds": self._wished}
-        named = {what: _listed([one.path for one in found], MOST_IN_BRIEF) for what, found in parts.items() if found}
+        named = {
+            what: _listed([one.path for one in _ordered(found)], MOST_IN_BRIEF)
+            for what, found in parts.items()
+            if found
+        }
         return ", ".join(f"{what} {fields}" for what, fields in named.items())
 
     @property
@@ -177,6 +181,11 @@ def _worded(one: Difference, owners: Mapping[str, str]) -> str:
 def _lost(one: Difference) -> str:
     after = "" if one.after is None else f" would be {diff.value(one.after, _MOST_SHOWN)}"
     return f"{one.path} ({diff.value(one.before, _MOST_SHOWN)}{after})"
+
+
+def _ordered(found: Sequence[Difference]) -> list[Difference]:
+    """What runs comes first, so that no list that is cut short leaves out a container."""
+    return sorted(found, key=lambda one: "ontainers[" not in one.path)
 
 
 def _listed(words: Sequence[str], most: int) -> str:

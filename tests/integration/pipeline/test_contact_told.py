@@ -89,7 +89,7 @@ def test_the_hold_itself_names_each_kind_of_change(contacted: World) -> None:
 
     for message in (shown, record.message):
         assert "changes .spec.replicas, takes away" in message
-        assert ", takes away .metadata.labels.app, " + CONTAINERS + "[name=old]" in message
+        assert ", takes away " + CONTAINERS + "[name=old], .metadata.labels.app, " in message
         assert "adds " + CONTAINERS + "[name=podinfo]" in message
 
 
