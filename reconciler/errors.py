@@ -60,6 +60,8 @@ from reconciler.text import bounded, printable
 Retry = Literal["never", "backoff"] | float
 NEVER: Final = "never"
 BACKOFF: Final = "backoff"
+BRIEF = 400
+"""Characters in which a message about several objects tells of one."""
 
 
 class UndriftError(Exception):
@@ -261,10 +263,15 @@ class OwnedByAutoscaler(ApplyError):
 
 
 class FirstContact(ApplyError):
-    """The object exists and was never ours. `uid` is whose contact it was: another object of the name is another contact."""
+    """The object exists and was never ours. `uid` is whose contact it was: another object of the name is another contact.
+    `brief` is what taking it over would change, in few words; empty where that is not known."""
 
     retry: Retry = NEVER
     uid: str = ""
+
+    def __init__(self, message: str, *, subject: object = None, brief: str = "") -> None:
+        super().__init__(message, subject=subject)
+        self.brief = printable(bounded(brief, BRIEF))
 
 
 class InvalidObject(ApplyError):

@@ -16,7 +16,6 @@ from reconciler.objects.keys import PART_OF, SYSTEM_NAMESPACE
 from reconciler.objects.kinds import controller
 
 OURS = "undrift:"
-MOST_NAMED = 3
 _CLAIMS_BY_LABEL = {
     "argocd.argoproj.io/instance": "Argo CD",
     "kustomize.toolkit.fluxcd.io/name": "a Flux Kustomization",
@@ -98,12 +97,11 @@ def require_scale_kept(live: Raw, body: Raw, subject: ObjectKey) -> None:
     )
 
 
-def contested_contact(fields: Sequence[str], subject: ObjectKey) -> FirstContact:
-    """The refusal of an adoption that would change what stands, naming the first of it."""
-    more = f" and {len(fields) - MOST_NAMED} more" if len(fields) > MOST_NAMED else ""
+def contested_contact(words: str, brief: str, subject: ObjectKey, *, is_losing: bool) -> FirstContact:
+    """The refusal of an adoption that would change what stands, or take away of it."""
+    ways_out = ". Declare it in Git, list it in `ignoreDifferences`, or let the plan through" if is_losing else ""
     return FirstContact(
-        f"{subject} exists, and Git wants other values: {', '.join(fields[:MOST_NAMED])}{more}; nothing was written to it",
-        subject=subject,
+        f"{subject} exists, and {words}; nothing was written to it{ways_out}", subject=subject, brief=brief
     )
 
 

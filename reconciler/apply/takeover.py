@@ -15,60 +15,40 @@ Stopped before the apply, the object has our entry without our label: the next p
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
-from reconciler.apply import adopt
+from reconciler.apply import adopt, outlook
 from reconciler.apply.job import Job
-from reconciler.errors import FieldConflict, FirstContact, InvalidObject, PreconditionFailed
-from reconciler.model.drift import IgnoredDifference
+from reconciler.errors import FirstContact, LeaseError, PreconditionFailed, UndriftError, Unreachable
 from reconciler.model.live import Resource
 from reconciler.model.manifest import Raw
 from reconciler.model.plan import Action
-from reconciler.objects import diff, foreign, ignored, managedfields
+from reconciler.objects import diff, managedfields
 from reconciler.objects.diff import Difference
-from reconciler.objects.keys import LAST_APPLIED
-from reconciler.objects.pointer import escaped
 from reconciler.ports import ClusterApi
 
-KUBECTL_MANAGERS = frozenset({"kubectl-client-side-apply", "kubectl-create"})
 TRIES = 3
 """Times to begin anew when somebody writes between our look and our write: controllers do, to a status."""
-_COUNTED = frozenset({".metadata.annotations.deprecated.daemonset.template.generation"})
-"""What the API server counts up itself with each change."""
-_ITS_OWN = IgnoredDifference(kind="*", json_pointers=(f"/metadata/annotations/{escaped(LAST_APPLIED)}",))
-"""What kubectl alone writes and reads. Taken away it would count as a change of a Deployment (its generation)."""
 
 
 def judge(job: Job, live: Raw) -> tuple[Difference, ...]:
-    """What the API server would add to the object; nothing is written.
+    """What taking the object over would change of it; nothing is written.
 
     Judged by what would stand, not by how it is written: `1024Mi` for `1Gi` changes nothing, another order of containers
     does. Raises OwnedByAnother, OwnedByAutoscaler, and FirstContact for what waits for a person: a claim, another value or
-    order than Git's, fields that would be lost. Where the policy is `Always` the last three are no question.
+    order than Git's, fields that would be lost; it names all that their word would change. Where the policy is `Always`
+    these are no question; else what is returned is what Git adds.
     """
-    subject, beside = job.change.key, job.beside(live)
-    adopt.require_allowed(live, job.key, subject, job.adopt)
-    adopt.require_scale_kept(live, beside.body, subject)
-    owners: Mapping[str, str] = {}
+    subject = job.change.key
     try:
-        would_be = beside.send(force=job.adopt == "Always", dry_run=True)
-    except FieldConflict as conflict:
-        owners = {field.replace('"', ""): manager for field, manager in conflict.causes}
-        would_be = beside.send(force=True, dry_run=True)
-    changed = diff.differences(live, would_be)
-    if job.adopt == "Always":
-        return changed
-    other = [one for one in changed if None not in (one.before, one.after) and one.path not in _COUNTED]
-    if other:
-        raise adopt.contested_contact([_worded(one, owners) for one in other], subject)
-    if going := lost(job, live, would_be):
-        raise FirstContact(
-            f"{subject} exists, and taking it over would take away what Git does not declare: {_named(going)}; nothing "
-            "was written to it. Declare it in Git, list it in `ignoreDifferences`, or let the plan through",
-            subject=subject,
-        )
-    return changed
+        adopt.require_allowed(live, job.key, subject, job.adopt)
+    except FirstContact as claim:
+        raise _with_changes(claim, job, live) from None
+    adopt.require_scale_kept(live, job.beside(live).body, subject)
+    found = outlook.look_ahead(job, live)
+    if found.is_question and job.adopt != "Always":
+        raise adopt.contested_contact(found.words, found.brief, subject, is_losing=bool(found.going))
+    return found.changes
 
 
 def prepare(job: Job, live: Raw, *, is_approved: bool) -> Job:
@@ -100,30 +80,9 @@ def differences(job: Job, live: Raw | None) -> tuple[Difference, ...]:
     if live is None:
         return diff.differences(None, job.send(force=True, dry_run=True))
     would_be = job.beside(live).send(force=True, dry_run=True)
-    changed = diff.differences(live, would_be)
     if job.change.action is not Action.ADOPT:
-        return changed
-    known = {one.path for one in changed}
-    return (*changed, *(one for one in lost(job, live, would_be) if one.path not in known))
-
-
-def lost(job: Job, live: Raw, would_be: Raw) -> tuple[Difference, ...]:
-    """What the object has by kubectl, Git does not declare, and the taking over takes away. The API server is asked what
-    is left: where its default is what stands, nothing is lost."""
-    manager, subject = job.key.manager, job.change.key
-    ours_after = managedfields.apply_entry(would_be, manager) or {}
-    entries = _folded(job, live) or managedfields.entries(live)
-    ours = next((one for one in entries if managedfields.is_apply_of(one, manager)), {})
-    kept = [ours_after, *(one for one in entries if one is not ours)]
-    kept_paths = frozenset().union(*(managedfields.paths(one.get("fieldsV1") or {}) for one in kept))
-    patch = foreign.removal_patch(ours.get("fieldsV1") or {}, live, kept_paths)
-    if not patch:
-        return ()
-    try:
-        left = job.api.patch_json(job.resource, subject.namespace, subject.name, patch, dry_run=True)
-    except InvalidObject:  # what is left is no whole object: then each of them counts
-        return tuple(Difference(one["path"].replace("/", "."), "a value", None) for one in patch)
-    return tuple(one for one in diff.differences(live, left) if one.before or one.after)
+        return diff.differences(live, would_be)
+    return diff.differences(live, outlook.end_of(job, live, would_be))
 
 
 def hand_over(job: Job, live: Raw, former_manager: str) -> None:
@@ -135,16 +94,21 @@ def hand_over(job: Job, live: Raw, former_manager: str) -> None:
 
 
 def _fold(job: Job, live: Raw) -> None:
-    entries = _folded(job, live)
+    entries = outlook.folded(job, live)
     if entries is not None:
         _write_managed_fields(job.api, job.resource, live, entries)
 
 
-def _folded(job: Job, live: Raw) -> list[dict[str, Any]] | None:
-    """The managedFields with kubectl's entries in ours, save for what is ignored. None when there is nothing to fold."""
-    named = {name for rule in job.ignored for name in rule.managed_fields_managers}
-    left = partial(ignored.left_of, body=job.body, rules=(*job.ignored, _ITS_OWN))
-    return managedfields.absorb(live, KUBECTL_MANAGERS - named, job.key.manager, left)
+def _with_changes(claim: FirstContact, job: Job, live: Raw) -> FirstContact:
+    """A claim, with what letting it through would change. It is held as well where that can't be told."""
+    try:
+        found = outlook.look_ahead(job, live)
+    except (LeaseError, Unreachable):
+        raise
+    except UndriftError:
+        return claim
+    words = f". Letting the plan through: {found.words}" if found.words else ""
+    return FirstContact(claim.message + words, subject=claim.subject, brief=found.brief)
 
 
 def _write_managed_fields(api: ClusterApi, resource: Resource, live: Raw, entries: Sequence[Mapping[str, Any]]) -> None:
@@ -154,26 +118,3 @@ def _write_managed_fields(api: ClusterApi, resource: Resource, live: Raw, entrie
         {"op": "replace", "path": "/metadata/resourceVersion", "value": meta["resourceVersion"]},
     ]
     api.patch_json(resource, str(meta.get("namespace") or ""), str(meta["name"]), patch)
-
-
-def _worded(one: Difference, owners: Mapping[str, str]) -> str:
-    """A difference with both values, and whose the field is where that is known."""
-    path = one.path.replace('"', "")
-    owner = next(
-        (who for field, who in owners.items() if path == field or path.startswith((f"{field}.", f"{field}["))), ""
-    )
-    return f"{one.path} ({_short(one.after)} where {_short(one.before)} stands{f', by {owner}' if owner else ''})"
-
-
-def _named(going: Sequence[Difference]) -> str:
-    shown = [
-        f"{one.path} ({_short(one.before)}{'' if one.after is None else f' would be {_short(one.after)}'})"
-        for one in going[: adopt.MOST_NAMED]
-    ]
-    more = f" and {len(going) - adopt.MOST_NAMED} more" if len(going) > adopt.MOST_NAMED else ""
-    return ", ".join(shown) + more
-
-
-def _short(value: object) -> str:
-    text = repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= 40 else f"{text[:39]}…"

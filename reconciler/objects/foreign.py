@@ -63,8 +63,9 @@ def removals(live: Raw, ours: str, rules: Sequence[ForeignRule]) -> tuple[Operat
 
 
 def removal_patch(fields: Mapping[str, Any], live: Raw, kept: frozenset[str]) -> tuple[Operation, ...]:
-    """The JSON patch that takes away what a fieldsV1 holds, save for the paths that are `kept`."""
-    return _patch(set(_pointers(fields, live, (), "", kept, spared=())))
+    """The JSON patch that takes away what a fieldsV1 holds, save for the paths that are `kept`. A map that it holds itself,
+    and in which nothing is kept, goes as a whole, as it does by an apply."""
+    return _patch(set(_pointers(fields, live, (), "", kept, spared=(), are_maps_whole=True)))
 
 
 def _patch(pointers: set[tuple[str | int, ...]]) -> tuple[Operation, ...]:
@@ -96,6 +97,8 @@ def _pointers(
     path: str,
     shared: frozenset[str],
     spared: tuple[str, ...] = WANTED,
+    *,
+    are_maps_whole: bool = False,
 ) -> Iterator[tuple[str | int, ...]]:
     for key, below in fields.items():
         here = path + managedfields.segment(key)
@@ -103,13 +106,13 @@ def _pointers(
         if step is None or here.endswith(spared):
             continue
         is_item = isinstance(step, int)
-        is_whole = not below or (is_item and "." in below)
+        is_whole = not below or ("." in below and (is_item or are_maps_whole))
         if is_whole and not any(one == here or one.startswith((f"{here}.", f"{here}[")) for one in shared):
             yield (*at, step)
         elif below:
             named = {f"f:{name}" for name in orjson.loads(key[2:])} if key.startswith("k:") else set()
             rest = {name: value for name, value in below.items() if name not in named}  # what tells items apart stays
-            yield from _pointers(rest, live[step], (*at, step), here, shared, spared)
+            yield from _pointers(rest, live[step], (*at, step), here, shared, spared, are_maps_whole=are_maps_whole)
 
 
 def _step(key: str, live: Any) -> str | int | None:

@@ -35,6 +35,11 @@ def with_value(body: Any, pointer: str, value: Any) -> Any:
     return _put(body, tokens(pointer), value)
 
 
+def without(body: Any, pointer: str) -> Any:
+    """A copy of a body without what a pointer leads to; items of a list that come after it move up."""
+    return _drop(body, tokens(pointer))
+
+
 def differing(left: Any, right: Any, at: str = "") -> Iterator[str]:
     """The pointers of the values that differ, in order; lists of another length differ as a whole."""
     if isinstance(left, Mapping) and isinstance(right, Mapping):
@@ -54,3 +59,16 @@ def _put(body: Any, parts: list[str], value: Any) -> Any:
     if isinstance(body, Mapping):
         return {key: _put(below, rest, value) if key == first else below for key, below in body.items()}
     return [_put(below, rest, value) if str(index) == first else below for index, below in enumerate(body)]
+
+
+def _drop(body: Any, parts: list[str]) -> Any:
+    first, *rest = parts
+    if isinstance(body, Mapping):
+        return {
+            key: _drop(below, rest) if key == first else below for key, below in body.items() if rest or key != first
+        }
+    if isinstance(body, list):
+        return [
+            _drop(one, rest) if str(at) == first else one for at, one in enumerate(body) if rest or str(at) != first
+        ]
+    return body

@@ -29,7 +29,7 @@ from reconciler.ports import ClusterApi
 class Met:
     """A plan as a sync would find it: a creation of what exists is an adoption (`Adopt`) or an apply to what is ours, and
     what waits for a person is in `held` and its holds, not in its waves. `refused` is why, for those and for what the API
-    server would not take; `live` is what exists, `added` what adopting would add to it."""
+    server would not take; `live` is what exists, `added` what adopting would add to it (under `Always`: change of it)."""
 
     plan: Plan
     held: tuple[Change, ...]
@@ -75,7 +75,7 @@ def existing(api: ClusterApi, decided: Plan) -> dict[ObjectKey, Raw]:
 def meet(
     api: ClusterApi, spec: InstanceSpec, order: Order, decided: Plan, inventory: Inventory, seen: Observation
 ) -> Met:
-    """Look at each creation of a plan, and at each replacement that a manifest asks for. Two or three requests for one
+    """Look at each creation of a plan, and at each replacement that a manifest asks for. Two to five requests for one
     that exists already."""
     live = existing(api, decided)
     refused: dict[ObjectKey, UndriftError] = {}
@@ -104,8 +104,16 @@ def meet(
     waves = [[_acting(one, actions) for one in wave.changes] for wave in decided.waves]
     if not contact and not replaced:
         return Met(replace(decided, waves=tuple(Wave(tuple(one)) for one in waves)), (), refused, live, added)
+    briefs = {key: error.brief for key, error in refused.items() if isinstance(error, FirstContact)}
     grown = plan.with_found(
-        decided, contact, replaced, inventory, seen, guards=spec.guards, approved=order.approved_plan
+        decided,
+        contact,
+        replaced,
+        inventory,
+        seen,
+        guards=spec.guards,
+        approved=order.approved_plan,
+        briefs=briefs,
     )
     found = contact.keys() | replaced
     others = tuple(Wave(rest) for one in waves if (rest := tuple(each for each in one if each.key not in found)))
@@ -122,7 +130,7 @@ def _look(api: ClusterApi, change: Change) -> Raw | None:
 
 
 def _judged(job: Job, live: Raw, spec: InstanceSpec) -> tuple[Action, tuple[Difference, ...]]:
-    """What an object that exists would see, and what an adoption would add to it. Raises what `takeover.judge` does; what
+    """What an object that exists would see, and what an adoption would change of it. Raises what `takeover.judge` does; what
     the API server would refuse even with a person's word is that refusal, and no question to a person."""
     if adopt.holder_of(live, spec.key, spec.formers) is not None:
         return Action.APPLY, ()

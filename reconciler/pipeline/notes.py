@@ -139,6 +139,11 @@ class Notes:
         return {one.key: one.error.uid for one in self.failures if isinstance(one.error, FirstContact)}
 
     @property
+    def briefs(self) -> Mapping[ObjectKey, str]:
+        """What taking each of these over would change, in few words."""
+        return {one.key: one.error.brief for one in self.failures if isinstance(one.error, FirstContact)}
+
+    @property
     def needing_replacement(self) -> tuple[ObjectKey, ...]:
         """The objects that have to be deleted and made anew, and were not yet."""
         return tuple(outcome.key for outcome in self.failures if isinstance(outcome.error, NeedsReplacing))

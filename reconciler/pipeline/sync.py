@@ -218,7 +218,9 @@ def settle_found(decided: Plan, inventory: Inventory, desk: Desk) -> Plan:
         return decided
     assert notes.seen is not None  # nothing is applied before a look
     guards, approved = desk.spec.guards, desk.order.approved_plan
-    decided = plan.with_found(decided, met, replaced, inventory, notes.seen, guards=guards, approved=approved)
+    decided = plan.with_found(
+        decided, met, replaced, inventory, notes.seen, guards=guards, approved=approved, briefs=notes.briefs
+    )
     notes.replanned(decided)
     for wave in decided.waves:
         notes.applied(apply_wave(wave, inventory, desk))

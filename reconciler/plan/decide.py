@@ -36,7 +36,7 @@ from reconciler.model.spec import InstanceSpec
 from reconciler.objects import foreign, ignored, keys, managedfields
 from reconciler.objects.order import waves
 from reconciler.plan import brakes, contest, project, stale
-from reconciler.plan.wording import named
+from reconciler.plan.wording import NAMED, named
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +113,11 @@ def with_found(
     *,
     guards: Guards,
     approved: str | None,
+    briefs: Mapping[ObjectKey, str] | None = None,
 ) -> Plan:
     """The plan when applying has found objects that exist and were never ours (`contact`, with their uids), or that must be
     deleted and made anew as their manifests ask for (`replaced`). Its id names them too, so that nobody approves another
-    object of the same name that was made since.
+    object of the same name that was made since. `briefs` is what taking over each would change, for the hold's message.
 
     Replacing counts as deleting. Approved by that id, or with nothing to ask about: `waves` holds the adoptions and the
     replacements and nothing else, and no holds are left. Else: `waves` is empty, and the holds ask for the id that the plan
@@ -126,7 +127,7 @@ def with_found(
     if approved != grown.id:
         held = brakes.holds(grown, inventory, seen, guards)
         if contact:
-            held = (*held, _contact_hold(grown))
+            held = (*held, _contact_hold(grown, briefs or {}))
         if held:
             return replace(grown, waves=(), holds=held)
     found = [
@@ -154,11 +155,13 @@ def _require_something(desired: ManifestSet, inventory: Inventory, key: Instance
         )
 
 
-def _contact_hold(plan: Plan) -> Hold:
+def _contact_hold(plan: Plan, briefs: Mapping[ObjectKey, str]) -> Hold:
+    told = "; ".join(f"{key}: {briefs[key]}" for key in list(plan.first_contact)[:NAMED] if briefs.get(key))
+    done = f"What an approval does: {told}. " if told else ""
     return Hold(
         "FirstContact",
         f"plan {plan.id}: {named(tuple(plan.first_contact))} exist already and were never this application's; nothing was "
-        f"written to them. `undrift app plan {plan.instance.short}` shows them, "
+        f"written to them. {done}`undrift app plan {plan.instance.short}` shows them, "
         f"`undrift app approve {plan.instance.short} --plan {plan.id}` takes them over",
         tuple(plan.first_contact),
     )

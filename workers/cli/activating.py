@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
+from reconciler.apply.outlook import is_our_label
 from reconciler.errors import UndriftError
 from reconciler.model.plan import Action, Change
 from reconciler.model.record import Order
 from reconciler.model.spec import LOCAL, InstanceSpec
-from reconciler.objects.diff import Difference
-from reconciler.objects.keys import PART_OF
+from reconciler.objects import diff
 from reconciler.pipeline.preview import Preview, preview
 from workers import wiring
 from workers.cli import brakes, selecting
@@ -32,6 +32,7 @@ COUNTED = (*WORDS.values(), "hold", "fail")
 ORDER = Order(reasons=("preview",), by_operator=True)
 MOST_SHOWN = 200
 MOST_ADDED = 3
+MOST_CHANGED, MOST_IN_LINE = 10, 60
 
 
 def activate(
@@ -101,7 +102,7 @@ def _show(store: Store, name: str) -> tuple[Counter[str], int]:
 
 def _adds(change: Change, found: Preview) -> str:
     """What Git adds to an object that exists, and whether that restarts its Pods."""
-    paths = [one.path for one in found.added.get(change.key, ()) if not _is_our_label(one)]
+    paths = [one.path for one in found.added.get(change.key, ()) if not is_our_label(one)]
     if not paths:
         return ""
     more = f" and {len(paths) - MOST_ADDED} more" if len(paths) > MOST_ADDED else ""
@@ -110,10 +111,11 @@ def _adds(change: Change, found: Preview) -> str:
     return what + (", which is in the template of its Pods: they restart" if restarts else "")
 
 
-def _is_our_label(one: Difference) -> bool:
-    """The label that marks an object as ours is no wish of Git's."""
-    is_only_one = isinstance(one.after, dict) and set(one.after) == {PART_OF}
-    return one.path.endswith(PART_OF) or (one.path == ".metadata.labels" and is_only_one)
+def _changes(change: Change, found: Preview) -> str:
+    """What is changed of an object that is taken without a question."""
+    lines = [diff.line(one, MOST_IN_LINE) for one in found.added.get(change.key, ()) if not is_our_label(one)]
+    more = f" and {len(lines) - MOST_CHANGED} more" if len(lines) > MOST_CHANGED else ""
+    return f"; it changes {', '.join(lines[:MOST_CHANGED])}{more}" if lines else ""
 
 
 def _word(change: Change, found: Preview) -> str:
@@ -129,6 +131,6 @@ def _why(change: Change, found: Preview, spec: InstanceSpec) -> str:
         return refusal.message
     if change.action is Action.ADOPT:
         if spec.sync.adopt == "Always":
-            return "it exists, and sync.adopt is Always"
+            return "it exists, and sync.adopt is Always" + _changes(change, found)
         return "it exists, nobody claims it, and nothing of it is overwritten or taken away" + _adds(change, found)
     return str(change.cause) if change.action is Action.APPLY else ""

@@ -19,6 +19,7 @@ from reconciler.model.record import Order
 from reconciler.model.spec import InstanceSpec
 from reconciler.model.status import InstanceStatus
 from reconciler.objects import managedfields, mask
+from reconciler.objects.diff import line
 from reconciler.pipeline.preview import ObjectDiff, Preview, diffs, preview
 from workers import asking, wiring
 from workers.cli import output, planning, selecting
@@ -175,7 +176,7 @@ def _print_diff(one: ObjectDiff) -> None:
         print(f"  {'held' if isinstance(one.error, FirstContact) else 'refused'}: {one.error.message}")
     for each in one.differences:
         if each.path:
-            print(f"  {each.path}: {each.before!r} -> {each.after!r}")
+            print(f"  {line(each)}")
         else:  # an object that comes or goes
             sign, whole = ("+", each.after) if each.before is None else ("-", each.before)
             print("".join(f"  {sign} {line}\n" for line in output.as_yaml(whole).splitlines()), end="")

@@ -12,13 +12,12 @@ from typing import Any
 
 import orjson
 
+from reconciler.objects import diff
 from workers.cli import output
 from workers.cli.planning import Changed, Held, Outcome, as_json
 
 DIFFERENT, USAGE, FAILED, HELD, AWAY = 1, 2, 3, 4, 5
 MOST_NAMED = 3
-MOST_SHOWN = 120
-"""Characters of a field's value in a line; `-o json` is never shortened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +122,7 @@ def _lines(one: Changed) -> list[str]:
     head = f"{one.action} {one.object}"
     if one.refused:
         return [f"{head}: refused: {one.refused}"]
-    return [f"{head} {each.path}: {_cut(each.before)} -> {_cut(each.after)}" for each in one.differences] or [head]
-
-
-def _cut(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
+    return [f"{head} {diff.line(each)}" for each in one.differences] or [head]
 
 
 def _what(group: Group) -> str:

@@ -92,7 +92,7 @@ def test_what_git_does_not_declare_is_not_lost_without_a_word(world: World) -> N
     outcome = send(world, world.config(a="1"))
 
     assert isinstance(outcome.error, FirstContact)
-    assert ".data.extra ('handmade')" in outcome.error.message
+    assert '.data.extra ("handmade")' in outcome.error.message
     assert world.live() == made, "not even its managedFields"
 
 
@@ -123,7 +123,7 @@ def test_another_order_is_told_and_another_writing_of_the_same_value_is_no_quest
     taken = send(world, git(other))
 
     assert isinstance(held.error, FirstContact)
-    assert "containers[order] (['b', 'a'] where ['a', 'b'] stands)" in held.error.message
+    assert 'containers[order] (["b","a"] where ["a","b"] stands)' in held.error.message
     assert "memory" not in held.error.message
     assert (taken.error, taken.result) == (None, "Adopted")
     live = world.api.get(DEPLOYMENTS, world.namespace, "web") or {}
@@ -227,7 +227,7 @@ def test_one_that_was_stopped_between_is_met_as_it_was_met_before(
         assert (again.error, world.live()["data"]) == (None, {"a": "1"})
     else:
         assert isinstance(again.error, FirstContact)
-        assert ".data.extra ('handmade')" in again.error.message
+        assert '.data.extra ("handmade")' in again.error.message
         assert world.live()["data"] == {"a": "1", "extra": "handmade"}
 
 

@@ -85,7 +85,7 @@ def test_unclaimed_fields_that_differ_are_listed_and_nothing_is_written(world: W
 
     assert outcome.error is not None
     assert outcome.error.reason == "FirstContact"
-    assert ".data.a ('2' where '1' stands, by kubectl-client-side-apply)" in outcome.error.message
+    assert '.data.a ("2" where "1" stands, by kubectl-client-side-apply)' in outcome.error.message
     assert world.live() == before, "not even its managedFields"
 
 

@@ -51,7 +51,7 @@ def test_an_unclaimed_object_of_other_values_is_first_contact(world: World) -> N
     (found,) = looked(world)
 
     assert isinstance(found.error, FirstContact)
-    assert "Git wants other values: .data.a ('1' where '2' stands" in found.error.message
+    assert 'Git wants other values: .data.a ("1" where "2" stands' in found.error.message
     assert world.sync().reason == "FirstContact"
 
 

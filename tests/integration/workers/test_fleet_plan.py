@@ -149,7 +149,7 @@ def test_equal_changes_are_grouped_and_what_differs_is_told_apart(place: Place) 
 
     code, out, _ = place.plan()
 
-    changed = f"    Apply ConfigMap {place.name}/one .data.a: '1' -> '2'"
+    changed = f'    Apply ConfigMap {place.name}/one .data.a: "1" -> "2"'
     assert code == 1
     assert out.splitlines() == [
         f"{place.name}: 2 clusters: the same 1 line; 1 differs",
@@ -157,7 +157,7 @@ def test_equal_changes_are_grouped_and_what_differs_is_told_apart(place: Place) 
         changed,
         "  dev-2:",
         changed,
-        f"    Apply ConfigMap {place.name}/two .data.a: 'by hand' -> '1'",
+        f'    Apply ConfigMap {place.name}/two .data.a: "by hand" -> "1"',
     ]
     assert (live(place, 2, "two") or {})["data"] == {"a": "by hand"}
     assert (live(place, 1) or {})["data"] == {"a": "1"}

@@ -89,3 +89,34 @@ def test_a_changed_secret_is_seen_without_its_values():
     assert found.before != found.after
     assert HUNTER not in str(found)
     assert "bmV3" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "shown"),
+    [
+        (1, 3, ".spec.x: 1 -> 3"),
+        (None, {"name": "web", "on": True}, '.spec.x: (none) -> {"name":"web","on":true}'),
+        (None, "", '.spec.x: (none) -> ""'),
+        ("a\nb\x1b", None, '.spec.x: "a\\nb\\u001b" -> (none)'),
+        ("\u202e", None, '.spec.x: "\\u202e" -> (none)'),
+    ],
+)
+def test_a_difference_is_one_line_of_json_that_no_terminal_obeys(before, after, shown):
+    assert diff.line(Difference(".spec.x", before, after)) == shown
+
+
+def test_of_two_long_values_the_place_is_shown_where_they_part():
+    before, after = ("x" * 3000 + word + "y" * 3000 for word in ("mango", "peach"))
+
+    shown = diff.line(Difference(".data.x", before, after))
+
+    assert len(shown) < 300
+    assert "xmangoy" in shown
+    assert "xpeachy" in shown
+
+
+def test_a_long_value_that_comes_is_shown_from_its_beginning():
+    shown = diff.line(Difference(".data.x", None, "mango" + "x" * 3000))
+
+    assert shown.startswith('.data.x: (none) -> "mangox')
+    assert len(shown) < 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from reconciler.model.drift import DriftPolicy, ForeignRule
-from reconciler.objects.foreign import found, removals
+from reconciler.objects.foreign import found, removal_patch, removals
 
 OURS = "undrift:default/web"
 REMOVE = (ForeignRule(managers=("kubectl*",), action="Remove"),)
@@ -107,3 +107,16 @@ def test_the_first_rule_that_matches_counts():
 
 def test_writers_of_a_status_are_not_meant():
     assert fields(live(entry("kubectl", annotated("by/hand"), subresource="status")), REMOVE) == []
+
+
+def test_a_map_in_which_nothing_is_kept_goes_as_a_whole():
+    """Without its fields a probe would be none: it would say neither what to ask nor where."""
+    body = {"probe": {"httpGet": {"path": "/", "port": 1}, "period": 5}}
+    held = {"f:probe": {".": {}, "f:httpGet": {".": {}, "f:path": {}, "f:port": {}}, "f:period": {}}}
+
+    def gone(*kept: str) -> list[str]:
+        return sorted(one["path"] for one in removal_patch(held, body, frozenset(kept)))
+
+    assert gone() == ["/probe"]
+    assert gone(".probe.period") == ["/probe/httpGet"]
+    assert gone(".probe.httpGet.port") == ["/probe/httpGet/path", "/probe/period"]

@@ -62,8 +62,8 @@ def test_equal_results_are_shown_once_with_some_of_their_clusters(capsys: pytest
         "api: 1 cluster: no changes\n"
         "web: 5 clusters: the same 2 lines; 2 differ; 1 unreachable\n"
         "  c-000, c-001, c-002 and 2 more:\n"
-        "    Apply ConfigMap web/one .data.a: '1' -> '2'\n"
-        "    Apply ConfigMap web/one .data.b: None -> '3'\n"
+        '    Apply ConfigMap web/one .data.a: "1" -> "2"\n'
+        '    Apply ConfigMap web/one .data.b: (none) -> "3"\n'
         "  x:\n"
         "    Create ConfigMap web/new\n"
         "  y: no changes\n"
