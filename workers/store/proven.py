@@ -35,7 +35,7 @@ class ProvenStore:
         places = {name: found.pop(name) for name in (PLACES.encode(),) if name in found}
         marks = fields(self._redis, key, found, lambda name, mark: (InstanceKey.parse(name.decode()), mark))
         known = fields(self._redis, key, places, lambda _, text: _places(text))
-        return Proven(dict(marks), known[0] if known else {})
+        return Proven(dict(marks), known[0]) if known else Proven()  # without the places nothing would be listed
 
     def put(self, cluster: str, proven: Proven, before: Proven) -> None:
         """Keep what the last scan has proven in the place of what `get` gave."""

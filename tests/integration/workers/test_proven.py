@@ -151,13 +151,16 @@ def test_what_was_proven_is_kept_for_some_hours_by_instance(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("places", "{"), ("places", "[1]"), ("no instance", "x"), ("places", "null")]
+    ("name", "text", "is_judged"),
+    [("places", "{", True), ("places", "[1]", True), ("places", "null", True), ("no instance", "x", False)],
 )
-def test_what_something_wrote_over_is_judged(site: Site, judged: list[bool], name: str, text: str) -> None:
+def test_what_something_wrote_over_is_judged(
+    site: Site, judged: list[bool], name: str, text: str, is_judged: bool
+) -> None:
     site.store.redis.hset(f"{site.store.prefix}proven:bare", name, text)
 
     site.scan()
     site.scan()
 
-    assert judged == [True, False]
+    assert judged == [is_judged, False]
     assert (site.due(), site.store.status.get(site.key).sync) == ([], "Synced")
