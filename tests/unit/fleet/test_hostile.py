@@ -206,11 +206,11 @@ def test_many_pieces_of_a_broken_file_cost_no_more_than_their_text():
 
 def test_a_large_file_whose_documents_all_broke_costs_no_comparison_of_each_with_each():
     """12,000 took a minute and a half."""
-    good = "".join(f"---\n{BARE.format(number)}" for number in range(6_000))
+    good = "".join(f"---\n{BARE.format(number)}" for number in range(12_000))
     before = fleet({**GOOD, "m.yaml": good})
     begun = SystemClock().boot_s()
 
     found = fleet({**GOOD, "m.yaml": good.replace("clusters", "cluster")}, previous=before)
 
-    assert SystemClock().boot_s() - begun < 14
-    assert len(found.applications) == 6_001
+    assert SystemClock().boot_s() - begun < 20
+    assert len(found.applications) == 12_001
