@@ -36,11 +36,12 @@ class Timer:
     def call(self, seconds: float, act: Callable[[], None]) -> Call:
         made = Call(time.monotonic() + seconds, act)
         with self._changed:
-            self._waiting[made] = None
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="undrift-timer", daemon=True)
-                self._thread.start()
-            elif made.at_s < self._wakes_s:
+                begun = threading.Thread(target=self._run, name="undrift-timer", daemon=True)
+                begun.start()  # may fail, where a process has too many threads: the next call tries again
+                self._thread = begun
+            self._waiting[made] = None
+            if made.at_s < self._wakes_s:
                 self._changed.notify()
         return made
 

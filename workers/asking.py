@@ -94,10 +94,11 @@ def request(store: Store, keys: Iterable[InstanceKey], reason: str, *, full: boo
 
 
 def look(store: Store, urls: Collection[str], timeout_s: float) -> Iterator[Mapping[str, Any]]:
-    """Have repositories looked at now; each answer as it comes, fewer than `urls` when time ran out."""
-    identity = store.requests.open(urls)
+    """Have repositories looked at now; each answer as it comes, fewer than `urls` when the time for all ran out."""
+    identity, until_s = store.requests.open(urls), store.clock.boot_s() + timeout_s
     store.due.mark(Mark(Work("refresh", one), Lane.OPERATOR, "operator", request=identity) for one in urls)
-    yield from store.requests.follow(identity, len(urls), timeout_s)
+    for _ in urls:
+        yield from store.requests.follow(identity, 1, max(until_s - store.clock.boot_s(), 0.0))
 
 
 def parse_selector(text: str) -> dict[str, str]:

@@ -7,8 +7,8 @@ marks stand for them: one is compared before the objects are listed, since it sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import blake2b
 
@@ -31,6 +31,8 @@ Places = Mapping[GroupKind, frozenset[str]]
 """Which kinds are to be listed, and in which namespaces their objects are known."""
 HALF = 16
 """Bytes of each of the two marks that make one."""
+VERSION = 1
+"""To be raised with whatever judges: fingerprints, health, foreign fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,10 @@ class Proven:
 
     marks: Mapping[InstanceKey, bytes] = field(default_factory=dict)
     places: Places = field(default_factory=dict)
+
+    def without(self, keys: Collection[InstanceKey]) -> Proven:
+        """The same of all others."""
+        return replace(self, marks={key: mark for key, mark in self.marks.items() if key not in keys})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,8 @@ def look(
     api = rooms.clusters.api(target, guard, agent=f"scan {target.name} fence={guard.fence}")
     identity = cluster.require_identity(api, pinned, refresh=True)
     parents = rooms.inventories.parents(api)
-    before = {key: _mark_of_known(known[key], parent) for key, parent in parents.items() if key in known}
+    own = [VERSION, rooms.inventories.installation]
+    before = {key: _mark_of_known(own, known[key], parent) for key, parent in parents.items() if key in known}
     hoped = {key for key, mark in proven.marks.items() if mark[:HALF] == before.get(key)}
     others = {key: parent for key, parent in parents.items() if key not in hoped}
     inventories, unreadable = rooms.inventories.decoded_all(api, others)
@@ -124,23 +131,27 @@ def _places(inventories: Iterable[Inventory], earlier: Places) -> Places:
     return {kind: frozenset(namespaces) for kind, namespaces in found.items()}
 
 
-def _mark_of_known(known: bytes, parent: Raw) -> bytes:
+def _mark_of_known(own: Sequence[object], known: bytes, parent: Raw) -> bytes:
     """By the inventory's text, not its version: a cluster that was restored from a backup counts versions again. The parts
     of a large one are not looked at, so that none is the same as another."""
     annotations = parent["metadata"].get("annotations") or {}
     if keys.PARTS in annotations:
         return b""
-    return _digest([annotations, parent.get("data")], known)
+    return _digest([own, annotations, parent.get("data")], known)
 
 
 def _marks_of_seen(survey: Survey, capabilities: Mapping[str, str]) -> Mapping[str, bytes]:
-    """By the label that says to which instance an object belongs."""
+    """By the label that says to which instance an object belongs. Some aggregated APIs serve objects without a version, of
+    which nothing is the same."""
     found: dict[str, list[list[str]]] = {}
     for key, live in survey.live.items():
         meta = live["metadata"]
-        row = [key.to_text(), str(meta.get("uid")), str(meta.get("resourceVersion"))]
+        row = [key.to_text(), str(meta.get("uid")), str(meta.get("resourceVersion") or "")]
         found.setdefault(str((meta.get("labels") or {}).get(keys.PART_OF)), []).append(row)
-    return {label: _digest([capabilities, sorted(rows)]) for label, rows in found.items()}
+    return {
+        label: _digest([capabilities, sorted(rows)]) if all(version for *_, version in rows) else b""
+        for label, rows in found.items()
+    }
 
 
 def _digest(parts: Sequence[object], text: bytes = b"") -> bytes:

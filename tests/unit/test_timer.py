@@ -24,6 +24,18 @@ def test_calls_are_made_in_the_order_of_their_time() -> None:
     assert made == ["first", "second"]
 
 
+def test_a_thread_that_could_not_be_started_is_started_by_the_next_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, over = Timer(), threading.Event()
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", lambda _: (_ for _ in ()).throw(RuntimeError("can't start new thread")))
+        with pytest.raises(RuntimeError):
+            one.call(0.01, over.set)
+
+    one.call(0.01, over.set)
+
+    assert over.wait(10)
+
+
 def test_what_was_called_off_is_not_done() -> None:
     done, over, one = threading.Event(), threading.Event(), Timer()
     one.call_off(one.call(0.02, done.set))

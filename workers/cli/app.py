@@ -17,6 +17,7 @@ from workers.cli import brakes, explaining, looking, output, restoring, selectin
 from workers.cli.output import Format
 from workers.messages import Lane, Mark, Work
 from workers.store import Store, composed
+from workers.store.closures import url_in
 
 app_app = typer.Typer(pretty_exceptions_enable=False, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 app_app.command("plan", epilog="Example: undrift app plan podinfo@dev-1")(looking.plan)
@@ -216,8 +217,15 @@ def cancel(name: Name) -> None:
     """Take waiting syncs out of the queue. One that runs goes on; drift and commits still count."""
     store = wiring.store()
     keys = selecting.instances(store, name)
+    urls = {key: url_in(words) for key, words in store.specs.words_of(keys).items()}
+    wanted = store.closures.open_of(urls).keys() | store.unjudged.of(urls)
     store.due.forget(Work("sync", str(key)) for key in keys)
     store.requests.cancel(keys)
+    told = {"sync": "Unknown", "message": "cancelled: what was wanted last was not applied"}
+    store.status.amend(
+        store.status.read(wanted),
+        lambda _, status: status.model_copy(update=told) if status.sync == "Synced" else None,
+    )
     for key in keys:
         print(f"{key.short}: cancelled")
 

@@ -143,11 +143,20 @@ class Scheduler:
         except JournalBroken as error:
             self._say_once(error)
             return STANDBY_S
-        self._records.tend()
+        self._tend_records()
         self._tell_the_time()
         rescue(self._store, self._pace.lease_s)
         room = self._hand_out()
         return self._wait_s(has_room=room > 0)
+
+    def _tend_records(self) -> None:
+        """What a mistake of ours keeps from the journal waits in Redis, and keeps nobody's grants."""
+        try:
+            self._records.tend()
+        except (redis.RedisError, OSError):
+            raise
+        except Exception as error:
+            self._own_up(error)
 
     def fresh_start(self) -> None:
         """Say that nobody can hold a lease that Redis does not know of: this installation has just started it."""
@@ -217,7 +226,7 @@ class Scheduler:
             self._note_fleet_error(self._fleet.error.reason, self._fleet.error.message)
         elif (found := looked.result()) is not None:
             self._revision = self._fleet.revision
-            self._publish(*found)
+            self._try_to_publish(*found)
         elif self._is_unread and self._expansion is not None:
             self._tell_of_fleet(self._expansion)
         if self._clock.boot_s() >= self._check_at_s:
@@ -269,14 +278,24 @@ class Scheduler:
             self._store.events.append(self._clock.now(), "fleet", "fleet", reason, message)
             log.warning("fleet_unreadable", error=message)
 
+    def _try_to_publish(self, expansion: Expansion, names: Mapping[InstanceKey, str]) -> None:
+        """What a mistake of ours keeps from being put in force is told, and keeps nobody's grants."""
+        try:
+            self._publish(expansion, names)
+        except (redis.RedisError, NotLeading, JournalBroken, OSError):
+            raise
+        except Exception as error:
+            self._own_up_to_look(error)
+
     def _publish(self, expansion: Expansion, names: Mapping[InstanceKey, str] | None = None) -> None:
         """Put an expansion in force; of a large fleet this takes longer than the leader's lock lasts."""
         try:
             with self._store.leader.kept(LONGEST_STEP_S):
                 self._put_in_force(expansion, names)
-        except Exception:
+        except Exception as error:
             self._fleet.forget()  # what is not known to be in force is looked at again
-            self._look_at_s = 0.0
+            again_s = 0.0 if isinstance(error, redis.RedisError) else RETRY_BROKEN_S
+            self._look_at_s = self._clock.boot_s() + again_s
             raise
 
     def _put_in_force(self, expansion: Expansion, names: Mapping[InstanceKey, str] | None) -> None:

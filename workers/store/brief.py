@@ -29,7 +29,7 @@ from workers.store.requests import Requests
 from workers.store.scripts import script
 from workers.store.specs import SpecStore
 from workers.store.status import StatusStore, status_of
-from workers.store.tombstones import Tombstone, Tombstones, decode
+from workers.store.tombstones import Tombstone, Tombstones, decoded
 from workers.store.unjudged import Unjudged
 
 MARK = "MARK"
@@ -42,6 +42,7 @@ class Brief:
     """All that is known of an instance as its sync begins. `judged` is the commit through which its source was judged."""
 
     spec: InstanceSpec | None
+    is_of_fleet: bool
     has_left: bool
     wants_teardown: bool
     status: InstanceStatus
@@ -67,9 +68,10 @@ class Briefs:
 
     def get(self, key: InstanceKey) -> Brief:
         found = self._read(args=[self._prefix, str(key), key.cluster, *scopes(key)])
-        spec, has_left, teardown, status, memory, judged, approval, pin, stone, stranger, brakes = found
+        spec, is_of_fleet, has_left, teardown, status, memory, judged, approval, pin, stone, stranger, brakes = found
         return Brief(
             spec=readable(spec, InstanceSpec.model_validate_json, "spec", key),
+            is_of_fleet=bool(is_of_fleet),
             has_left=bool(has_left),
             wants_teardown=bool(teardown),
             status=status_of(key, status),
@@ -77,7 +79,7 @@ class Briefs:
             judged=judged.decode() if judged else None,
             approval=approval.decode() if approval else None,
             cluster_uid=pin.decode() if pin else "",
-            tombstone=decode(stone) if stone else None,
+            tombstone=decoded(stone),
             stranger=stranger.decode() if stranger else "",
             brake=widest(scopes(key), brakes, self._clock.now()),
         )

@@ -43,7 +43,8 @@ class Closures:
 
     def heads(self) -> Mapping[str, str]:
         """All heads, by the words that `sources` of the specs keeps for each instance."""
-        return {name.decode(): raw.decode() for name, raw in self._redis.hgetall(f"{self._prefix}judged").items()}
+        found = self._redis.hgetall(f"{self._prefix}judged").items()
+        return {name.decode(errors="replace"): raw.decode(errors="replace") for name, raw in found}
 
     def heads_of(self, url: str) -> Mapping[Ref, str]:
         """The heads of a repository."""

@@ -64,7 +64,7 @@ def each(
 
     It may be older than the statuses, by seconds in a large fleet. What it calls leased is asked anew, so nothing reads
     Syncing once it ended. What it calls due may have been synced since: that reads Queued a little too long. What has come
-    due since reads Idle. None of it touches `sync`.
+    due since reads Idle.
     """
     if keys is None:
         keys = store.specs.instance_keys() | store.specs.left() | store.status.known()
@@ -123,14 +123,18 @@ def _pending(
     works: Mapping[Work, tuple[str, int]],
     stored: Mapping[InstanceKey, Read],
 ) -> frozenset[InstanceKey]:
-    """Those that wait for a look at their repository, are open and not yet synced since, or were synced as this was read: a
-    sync that ended otherwise has closed what it found open."""
-    now_ms = store.due.now_ms()
-    found = set(store.unjudged.of(urls))
-    for key, commit in store.closures.open_of(urls).items():
-        state, at_ms = works.get(Work("sync", str(key)), ("due", now_ms + 1))
-        if commit != synced[key].applied_revision or state != "due" or at_ms <= now_ms:
+    """Those that wait for a look at their repository, are open and not yet synced since, or were synced as this was read,
+    and may have ended otherwise."""
+    now_ms, opened = store.due.now_ms(), store.closures.open_of(urls)
+    found = {key for key, commit in opened.items() if commit != synced[key].applied_revision}
+    # `works` may be older than that they were opened: made due for another spec at the same commit.
+    asked = {key: Work("sync", str(key)) for key in opened.keys() - found}
+    known = {**works, **store.queued.states_of(one for one in asked.values() if one not in works)}
+    for key, work in asked.items():
+        state, at_ms = known.get(work, ("due", now_ms + 1))
+        if state != "due" or at_ms <= now_ms:
             found.add(key)
+    found |= store.unjudged.of(urls)
     again = store.status.read(synced, stored)
     return frozenset(found | {key for key, (_, status) in again.items() if status.fence != synced[key].fence})
 

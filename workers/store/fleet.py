@@ -167,12 +167,13 @@ class FleetStore:
     ) -> None:
         """What differs from what stands there: specs with their names, and where each instance comes from."""
         mine = dict[int, str]()  # applications share their sources
+        there = {name.decode(errors="replace") for name in self._redis.hkeys(self._key("specs"))}
         for some in at_most(now):
             texts, digests, sources, renamed = dict[str, bytes](), dict[str, str](), dict[str, str](), []
             for key in some:
                 digest, source, came_from = now[key], specs[key].source, url_in(words.get(key, ""))
                 is_renamed = came_from not in ("", source.repo.subject)
-                if before.get(key) != digest or key.cluster in relabelled or is_renamed:
+                if before.get(key) != digest or digest not in there or key.cluster in relabelled or is_renamed:
                     # Labels, and what look-ups are called, are in the text and not in the digest: nothing is wanted
                     # differently.
                     texts[digest] = pack(specs[key].to_json())

@@ -92,15 +92,18 @@ class SpecStore:
         found = dict[InstanceKey, str]()
         for some in at_most(keys):
             raw = self._redis.hmget(self._key("sources"), [str(key) for key in some])
-            found |= {key: words.decode() for key, words in zip(some, raw, strict=True) if words}
+            found |= {key: words.decode(errors="replace") for key, words in zip(some, raw, strict=True) if words}
         return found
 
     def _read(self, digests: Mapping[InstanceKey, str]) -> dict[InstanceKey, InstanceSpec]:
         if not digests:
             return {}
         raw = self._redis.hmget(self._key("specs"), list(digests.values()))
-        found = ((key, _spec(key, stored)) for key, stored in zip(digests, raw, strict=True))
-        return {key: spec for key, spec in found if spec is not None}
+        found = {key: _spec(key, stored) for key, stored in zip(digests, raw, strict=True)}
+        if lost := [digests[key] for key, spec in found.items() if spec is None]:
+            self._redis.hdel(self._key("specs"), *lost)
+            self._redis.set(self._key("published"), b"damaged", xx=True)  # so that the leader publishes it again
+        return {key: spec for key, spec in found.items() if spec is not None}
 
     def instance_keys(self) -> frozenset[InstanceKey]:
         return self._names("instances")
@@ -133,10 +136,10 @@ class SpecStore:
         return self._names("left")
 
     def restore_left(self, keys: Iterable[InstanceKey]) -> None:
-        """Note again what is still to be deleted; its specs are lost."""
+        """Note again what is still to be deleted, unless it is of the fleet; its specs are lost."""
         for some in at_most(keys):
-            pipe = self._redis.pipeline(transaction=False)
-            for key in some:
+            fleet, pipe = self.names(some), self._redis.pipeline(transaction=False)
+            for key in (one for one in some if one not in fleet):
                 pipe.hsetnx(self._key("left"), str(key), "")
             pipe.execute()
 

@@ -15,7 +15,7 @@ import redis
 
 from reconciler.model.instance import InstanceKey
 from workers.store.batches import at_most
-from workers.store.damaged import fields, undamaged
+from workers.store.damaged import UNREADABLE, fields, undamaged
 
 Policy = Literal["Delete", "Orphan", "HandOver"]
 
@@ -83,6 +83,14 @@ class Tombstones:
 
 def encode(stone: Tombstone) -> bytes:
     return orjson.dumps([stone.at.isoformat(), stone.due.isoformat(), stone.policy, [str(one) for one in stone.heirs]])
+
+
+def decoded(raw: bytes | None) -> Tombstone | None:
+    """None for none, and for one that can't be read: nothing is deleted by it."""
+    try:
+        return decode(raw) if raw else None
+    except UNREADABLE:
+        return None
 
 
 def decode(raw: bytes | str) -> Tombstone:

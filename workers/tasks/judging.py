@@ -90,8 +90,9 @@ def _is_at_rest(status: InstanceStatus) -> bool:
     )
 
 
-def judge_all(report: ScanReport, known: Known) -> None:
-    """Make due what drifted or has no proof, keep what was proven, and say what has left the fleet."""
+def judge_all(report: ScanReport, known: Known) -> Set[InstanceKey]:
+    """Make due what drifted or has no proof, keep what was proven, and say what has left the fleet. Answers those that stand
+    as they were applied and are wanted otherwise."""
     store = wiring.store()
     busy = store.queued.leased(Work("sync", str(key)) for key in known.keys)
     now = store.status.read(known.keys, known.before.statuses)
@@ -101,13 +102,14 @@ def judge_all(report: ScanReport, known: Known) -> None:
         if Work("sync", str(key)) not in busy and not known.is_passed(key, one.status)
     }
     marks = list(_marks({key: one.status for key, one in free.items() if key in known.specs}, report, known))
-    news: dict[InstanceKey, InstanceStatus] = {}
+    news, others = dict[InstanceKey, InstanceStatus](), set[InstanceKey]()
 
     def change(key: InstanceKey, status: InstanceStatus) -> InstanceStatus | None:
         if key in report.same:
             return _seen_again(status, report.began_at)
         finding, spec = report.findings[key], known.specs.get(key)
         is_other = spec is not None and finding.applied is not None and finding.applied.spec_digest != spec.digest
+        others.update({key} if is_other else ())
         after = _seen(status, finding, report.began_at, is_other=is_other)
         if after.reason != status.reason:
             news[key] = after
@@ -125,6 +127,7 @@ def judge_all(report: ScanReport, known: Known) -> None:
         due=len(marks),
         requests=report.requests,
     )
+    return others
 
 
 def _marks(statuses: Mapping[InstanceKey, InstanceStatus], report: ScanReport, known: Known) -> Iterator[Mark]:

@@ -57,8 +57,8 @@ def _scan(name: str, grant: Grant, guard: RedisGuard, results: Results) -> Mark 
         results.meters.count_answers(name, report.answers)
         applied = [one.applied for one in report.findings.values() if one.applied is not None]
         store.looks.note_kinds(name, (key for one in applied for key in one.proofs))
-        judge_all(report, known)
-        store.proven.put(name, report.proven, before.stored)
+        others = judge_all(report, known)
+        store.proven.put(name, report.proven.without(others), before.stored)
         if store.looks.is_trash_day(name, store.clock.now()):
             _empty_old_trash(target, guard)
     results.requests.answer(grant.requests, name, {"phase": "Idle", "reason": "Scanned"})

@@ -52,9 +52,10 @@ def _sync(key: InstanceKey, grant: Grant, guard: RedisGuard, results: Results) -
 
 
 def _carry_out(key: InstanceKey, brief: Brief, grant: Grant, guard: RedisGuard, results: Results) -> Mark | None:
-    is_leaving = brief.has_left or brief.wants_teardown or (brief.tombstone is not None and brief.spec is None)
+    is_leaving = brief.has_left or brief.wants_teardown or (brief.tombstone is not None and not brief.is_of_fleet)
     if brief.spec is None and not is_leaving:
         log.info("spec_unknown")  # the leader has not published it (again) yet; it will, and then make it due
+        wiring.store().specs.many([key])  # tells the leader of a text that is lost
         return None
     if stranger := brief.stranger or _met_first(brief, key, guard):
         return _hold(brief, grant, stranger, results)

@@ -11,10 +11,12 @@ import pytest
 import redis
 
 from reconciler.errors import JournalBroken
+from reconciler.model.instance import InstanceKey
 from tests.fixtures.installation import eventually
 from tests.integration.scheduler.test_loop import POLL_S, Site, application, raises
 from tests.integration.scheduler.test_loop import running as running
 from tests.integration.scheduler.test_loop import site as site
+from workers.messages import Lane, Mark, Work
 from workers.scheduler import fleet, leaving, loop
 from workers.store.leader import NotLeading
 
@@ -108,10 +110,13 @@ def test_what_a_broken_turn_did_not_put_in_force_is_looked_at_again(
     monkeypatch.setattr(leaving, "announce", breaks)
     running.write("b.yaml", application("b"))
     running.clock.advance(POLL_S)
-    with ran(running):
-        eventually(lambda: len(running.store.specs.instance_keys()) == 2, "the fleet is in force", 20)
+
+    running.turn()
+    running.clock.advance(loop.RETRY_BROKEN_S)
+    running.turn()
 
     assert len(broke) == 2
+    assert len(running.store.specs.instance_keys()) == 2
 
 
 @pytest.mark.usefixtures("hasty")
@@ -151,3 +156,27 @@ def test_a_fleet_that_can_be_read_again_is_no_longer_told_as_one_that_cannot(run
 
     assert "does not exist" in told[1][0]
     assert told[0] == told[2] != told[1]
+
+
+def test_what_can_not_be_put_in_force_keeps_nobodys_grants(running: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    running.write("b.yaml", application("b"))
+    running.store.due.mark([Mark(Work("sync", "default/a@eu-1"), Lane.DRIFT, "drift")])
+    monkeypatch.setattr(leaving, "announce", lambda *_: raises(TypeError("ours")))
+    running.clock.advance(POLL_S)
+
+    assert "sync default/a@eu-1" in running.turn()
+    (problem,) = running.store.fleet.told()["problems"]
+    assert "TypeError" in problem
+
+
+def test_a_spec_whose_text_is_lost_is_published_again(running: Site) -> None:
+    """Its instance would be known by name alone, which nothing syncs."""
+    key = InstanceKey.parse("default/a@eu-1")
+    running.store.redis.delete(f"{running.store.prefix}specs")
+    assert running.store.specs.get(key) is None
+    assert running.store.specs.many([key]) == {}
+
+    running.clock.advance(loop.CHECK_EVERY_S + POLL_S)
+    running.turn()
+
+    assert running.store.specs.get(key) is not None

@@ -18,6 +18,7 @@ from workers import asking, braking
 from workers.cli import app, status
 from workers.cli import main as cli
 from workers.cli.output import Format
+from workers.messages import Lane, Mark, Work
 from workers.store import Store, composed
 from workers.store.packed import pack
 from workers.tasks.recorded import from_record
@@ -96,17 +97,19 @@ def test_while_all_is_frozen_nothing_is_promised(store: Store, capsys: pytest.Ca
     assert "stopped    everything is frozen by ann" in out
 
 
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if a worker had looked at the repositories: none runs here."""
+    monkeypatch.setattr(asking, "look", lambda _, urls, __: iter([{"phase": "Idle"}] * len(urls)))
+
+
+@pytest.mark.usefixtures("looked")
 @pytest.mark.parametrize("command", ["get", "explain", "drift", "wait"])
-def test_what_is_damaged_of_one_instance_keeps_no_other_from_being_told(
-    store: Store, command: str, monkeypatch: pytest.MonkeyPatch
-):
+def test_what_is_damaged_of_one_instance_keeps_no_other_from_being_told(store: Store, command: str):
     """A command for one reads nothing of the others, however many there are."""
     keep(store, record(store))
     store.due.forget(store.queued.states())
     store.redis.hset(f"{store.prefix}status", "default/web@us-1", pack(b"damaged"))
-
-    answers = {"phase": "Idle"}
-    monkeypatch.setattr(asking, "look", lambda *_: iter([answers]))  # no worker runs here
 
     with pytest.raises(SystemExit) as ended:
         cli.main(["app", command, "api@eu-1"])
@@ -136,6 +139,7 @@ def test_an_application_without_an_instance_is_explained_by_what_its_file_says(s
     assert "selects no cluster" not in other.value.message
 
 
+@pytest.mark.usefixtures("looked")
 def test_a_wait_that_runs_out_of_time_says_so_and_who_is_not_there(store: Store, capsys: pytest.CaptureFixture[str]):
     keep(store, record(store))  # Synced, and its health not known
     store.due.forget(store.queued.states())
@@ -153,6 +157,21 @@ def test_a_wait_that_runs_out_of_time_says_so_and_who_is_not_there(store: Store,
     )
 
 
+def test_what_is_cancelled_is_not_in_sync_where_the_fleet_wants_another(store: Store):
+    """Nothing else would tell it from one that was synced: the commit is the same, and nothing is due."""
+    keep(store, record(store))
+    repo = store.specs.sources()[API]
+    store.closures.advance(repo, {store.specs.refs(repo)[API]: "a" * 40})
+    store.closures.reopen(API, repo, "a" * 40)
+    store.due.mark([Mark(Work("sync", str(API)), Lane.COMMIT, "fleet changed")])
+
+    app.cancel("api@eu-1")
+
+    found = composed.statuses(store, [API])[API]
+    assert (found.sync, found.message) == ("Unknown", "cancelled: what was wanted last was not applied")
+
+
+@pytest.mark.usefixtures("looked")
 def test_a_wait_for_many_names_some(store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("workers.cli.looking.LATE_SHOWN", 1)
 
