@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -19,7 +19,7 @@ from workers.store.closures import Closures, source_words, url_in
 from workers.store.damaged import undamaged
 from workers.store.leader import Leader, NotLeading
 from workers.store.packed import pack
-from workers.store.specs import SpecStore
+from workers.store.specs import DAMAGED, SpecStore
 from workers.store.unjudged import Unjudged
 
 MOST_SENTENCES, MOST_OF_SENTENCE = 200, 1000
@@ -167,13 +167,13 @@ class FleetStore:
     ) -> None:
         """What differs from what stands there: specs with their names, and where each instance comes from."""
         mine = dict[int, str]()  # applications share their sources
-        there = {name.decode(errors="replace") for name in self._redis.hkeys(self._key("specs"))}
+        lost = self._lost(now)
         for some in at_most(now):
             texts, digests, sources, renamed = dict[str, bytes](), dict[str, str](), dict[str, str](), []
             for key in some:
                 digest, source, came_from = now[key], specs[key].source, url_in(words.get(key, ""))
                 is_renamed = came_from not in ("", source.repo.subject)
-                if before.get(key) != digest or digest not in there or key.cluster in relabelled or is_renamed:
+                if before.get(key) != digest or digest in lost or key.cluster in relabelled or is_renamed:
                     # Labels, and what look-ups are called, are in the text and not in the digest: nothing is wanted
                     # differently.
                     texts[digest] = pack(specs[key].to_json())
@@ -189,6 +189,12 @@ class FleetStore:
                 if rows:
                     pipe.hset(self._key(name), mapping=rows)
             self._rename(pipe, renamed, specs, words)
+
+    def _lost(self, now: Mapping[InstanceKey, str]) -> Set[str]:
+        """The names of specs whose texts are gone, where somebody met one that is."""
+        if self._redis.get(self._key("published")) != DAMAGED:
+            return frozenset()
+        return {*now.values()} - {name.decode(errors="replace") for name in self._redis.hkeys(self._key("specs"))}
 
     def _rename(
         self,

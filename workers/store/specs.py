@@ -17,6 +17,8 @@ from workers.store.damaged import fields, members
 from workers.store.packed import readable
 
 T = TypeVar("T")
+DAMAGED = b"damaged"
+"""In the place of what names a fleet in force: some of it was lost."""
 READ_AHEAD = 100
 """Specs that are read at once, where one after the other is asked for."""
 
@@ -102,7 +104,7 @@ class SpecStore:
         found = {key: _spec(key, stored) for key, stored in zip(digests, raw, strict=True)}
         if lost := [digests[key] for key, spec in found.items() if spec is None]:
             self._redis.hdel(self._key("specs"), *lost)
-            self._redis.set(self._key("published"), b"damaged", xx=True)  # so that the leader publishes it again
+            self._redis.set(self._key("published"), DAMAGED, xx=True)  # so that the leader publishes it again
         return {key: spec for key, spec in found.items() if spec is not None}
 
     def instance_keys(self) -> frozenset[InstanceKey]:
