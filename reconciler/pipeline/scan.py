@@ -28,7 +28,7 @@ from reconciler.objects import foreign, managedfields
 from reconciler.objects.foreign import ForeignField
 from reconciler.objects.kinds import DEFINITION
 from reconciler.pipeline.rooms import Rooms
-from reconciler.pipeline.sight import HALF, Proven, Sight
+from reconciler.pipeline.sight import Proven, Sight
 from reconciler.ports import ClusterApi, Guard
 
 DELETED = "(deleted)"
@@ -104,7 +104,7 @@ def judge(
     flushed = {
         key for key, inventory in newest.items() if _flush(sight.api, key, sight.inventories[key], inventory, rooms)
     }
-    marks = {key: sight.marks[key] for key in sight.same | quiet if len(sight.marks.get(key, b"")) == 2 * HALF}
+    marks = {key: sight.marks[key] for key in sight.same | quiet if key in sight.marks}
     return ScanReport(
         cluster=sight.target.name,
         began_at=sight.began_at,

@@ -104,8 +104,9 @@ def look(
     capabilities = {} if discovery.stale_groups else capabilities_of(discovery)
     seen = _marks_of_seen(survey, capabilities)
     nothing = _digest([capabilities, []])
-    marks = {key: mark + seen.get(applyset.part_of(key), nothing) for key, mark in before.items()}
-    same = frozenset(key for key in hoped if proven.marks[key] == marks[key])
+    halves = {key: (mark, seen.get(applyset.part_of(key), nothing)) for key, mark in before.items()}
+    marks = {key: known + met for key, (known, met) in halves.items() if known and met}
+    same = frozenset(key for key in hoped if proven.marks[key] == marks.get(key))
     changed, damaged = rooms.inventories.decoded_all(api, {key: parents[key] for key in hoped - same})
     return Sight(
         target=target,

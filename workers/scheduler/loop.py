@@ -94,7 +94,7 @@ class Scheduler:
 
     def run(self, stop: threading.Event) -> None:
         """Take turns until told to stop. A Redis or broker that is away is waited for; so is a turn that a mistake of ours
-        ended, since whoever took over would make it, too."""
+        ended, which whoever took over would mostly make, too."""
         while not stop.is_set():
             try:
                 begun_s = self._clock.boot_s()

@@ -19,7 +19,7 @@ import structlog
 
 from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import Ref, Source
-from workers.store.batches import at_most
+from workers.store.batches import at_most, fields_of
 
 log = structlog.get_logger()
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -70,19 +70,7 @@ class Closures:
 
     def open_of(self, urls: Mapping[InstanceKey, str]) -> Mapping[InstanceKey, str]:
         """Those of a few that are open, each in the repository that stands beside it, with the commit as `open` gives it."""
-        by_url = dict[str, list[InstanceKey]]()
-        for key, url in urls.items():
-            by_url.setdefault(url, []).append(key)
-        pipe = self._redis.pipeline(transaction=False)
-        for url, keys in by_url.items():
-            pipe.hmget(self._open(url), [str(key) for key in keys])
-        found = zip(by_url.values(), pipe.execute(), strict=True)
-        return {
-            key: commit.decode()
-            for keys, raw in found
-            for key, commit in zip(keys, raw, strict=True)
-            if commit is not None
-        }
+        return {key: commit.decode() for key, commit in fields_of(self._redis, urls, self._open).items()}
 
     def reading(self, url: str, folders: Collection[str]) -> frozenset[InstanceKey]:
         """The instances that read in one of these folders, and some that did once."""
@@ -129,14 +117,6 @@ class Closures:
         """The same for many, each with the commit that does not concern it; empty where there is none."""
         for some in at_most(commits):
             self._redis.hset(self._open(url), mapping={str(key): commits[key] for key in some})
-
-    def still_open(self, url: str, keys: Iterable[InstanceKey]) -> frozenset[InstanceKey]:
-        """Those of these that are open."""
-        found: set[InstanceKey] = set()
-        for some in at_most(keys):
-            raw = self._redis.hmget(self._open(url), [str(key) for key in some])
-            found |= {key for key, commit in zip(some, raw, strict=True) if commit is not None}
-        return frozenset(found)
 
     def advance(self, url: str, heads: Mapping[Ref, str], lost: Iterable[Ref] = ()) -> None:
         """Note through which commits a repository's refs are judged from now on, and that some refs are not there: what is

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
+from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import orjson
@@ -14,7 +13,7 @@ import redis
 from reconciler.model.instance import InstanceKey
 from reconciler.model.spec import ClusterTarget, InstanceSpec, RepositoryAccess
 from reconciler.text import bounded, printable
-from workers.store.batches import at_most
+from workers.store.batches import at_most, grouped
 from workers.store.closures import Closures, source_words, url_in
 from workers.store.damaged import undamaged
 from workers.store.leader import Leader, NotLeading
@@ -78,7 +77,7 @@ class FleetStore:
         unjudged = Unjudged(pipe, self._prefix)
         is_rebuilt = not self._redis.exists(self._key("published"))
         for keys, why in ((frozenset() if is_rebuilt else new, "new"), (changed, "fleet changed")):
-            for url, some in _grouped(keys, lambda key: specs[key].source.repo.subject):
+            for url, some in grouped(keys, lambda key: specs[key].source.repo.subject):
                 unjudged.add(url, dict.fromkeys(some, why))
         self._replace(pipe, "clusters", {name: one.model_dump_json(by_alias=True) for name, one in clusters.items()})
         self._replace(
@@ -128,7 +127,7 @@ class FleetStore:
         for some in at_most(new):
             pipe.hdel(self._key("left"), *map(str, some))
             pipe.srem(self._key("teardown"), *map(str, some))
-        for cluster, keys in _grouped(new, _cluster):
+        for cluster, keys in grouped(new, _cluster):
             for some in at_most(keys):
                 pipe.sadd(self._key(f"on:{cluster}"), *map(str, some))
 
@@ -140,10 +139,10 @@ class FleetStore:
             pipe.hdel(self._key("sources"), *fields)
             pipe.hset(self._key("left"), mapping={str(key): gone[key] for key in some})
         closures, unjudged = Closures(pipe, self._prefix), Unjudged(pipe, self._prefix)
-        for url, keys in _grouped(gone, lambda key: url_in(words.get(key, ""))):
+        for url, keys in grouped(gone, lambda key: url_in(words.get(key, ""))):
             closures.forget(keys, url)
             unjudged.forget(url, keys)
-        for cluster, keys in _grouped(gone, _cluster):
+        for cluster, keys in grouped(gone, _cluster):
             for some in at_most(keys):
                 pipe.srem(self._key(f"on:{cluster}"), *map(str, some))
 
@@ -205,9 +204,9 @@ class FleetStore:
     ) -> None:
         """Instances whose look-up is called otherwise now: under the new name nobody knows what they read."""
         closures = Closures(pipe, self._prefix)
-        for url, keys in _grouped(renamed, lambda key: url_in(words[key])):
+        for url, keys in grouped(renamed, lambda key: url_in(words[key])):
             closures.forget(keys, url)
-        for url, keys in _grouped(renamed, lambda key: specs[key].source.repo.subject):
+        for url, keys in grouped(renamed, lambda key: specs[key].source.repo.subject):
             closures.reopen_all(url, dict.fromkeys(keys, ""))
 
     def _replace(self, pipe: Any, name: str, rows: Mapping[str, str]) -> None:
@@ -241,8 +240,3 @@ def names_of(specs: Mapping[InstanceKey, InstanceSpec]) -> Mapping[InstanceKey, 
 
 def _cluster(key: InstanceKey) -> str:
     return key.cluster
-
-
-def _grouped(keys: Iterable[InstanceKey], by: Callable[[InstanceKey], str]) -> Iterator[tuple[str, list[InstanceKey]]]:
-    for name, some in groupby(sorted(keys, key=by), key=by):
-        yield name, list(some)

@@ -6,7 +6,6 @@ else. All of a cluster's go after some hours: everything is judged anew then.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -56,11 +55,8 @@ class ProvenStore:
 
 def _places(text: bytes) -> Places:
     found = orjson.loads(text)
-    return {GroupKind(*kind.split("|")): frozenset(names) for kind, names in found.items()}
+    return {GroupKind.parse(kind): frozenset(names) for kind, names in found.items()}
 
 
 def _text(proven: Proven) -> bytes:
-    places: Mapping[str, list[str]] = {
-        f"{kind.group}|{kind.kind}": sorted(names) for kind, names in proven.places.items()
-    }
-    return orjson.dumps(places)
+    return orjson.dumps({str(kind): sorted(names) for kind, names in proven.places.items()})

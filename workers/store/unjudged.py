@@ -8,7 +8,7 @@ from typing import Any
 import redis
 
 from reconciler.model.instance import InstanceKey
-from workers.store.batches import at_most
+from workers.store.batches import at_most, fields_of
 from workers.store.closures import short
 from workers.store.damaged import fields, members
 
@@ -33,11 +33,7 @@ class Unjudged:
 
     def of(self, urls: Mapping[InstanceKey, str]) -> frozenset[InstanceKey]:
         """Those of a few that wait, each for the look-up that stands beside it."""
-        wanted = list(urls.items())
-        pipe = self._redis.pipeline(transaction=False)
-        for key, url in wanted:
-            pipe.hexists(self._at(url), str(key))
-        return frozenset(key for (key, _), waits in zip(wanted, pipe.execute(), strict=True) if waits)
+        return frozenset(fields_of(self._redis, urls, self._at))
 
     def anywhere(self) -> Mapping[str, Mapping[InstanceKey, str]]:
         """The same of all look-ups for which instances wait or once did, whether or not they are in force."""

@@ -179,7 +179,7 @@ def _spread(
     begun.mark(gone, store.due.now_ms())
     begun.unjudged.forget(url, unjudged)  # with the wishes: one that is changed again from now on waits anew
     mend(begun)
-    still = store.closures.still_open(url, report.changed)  # one that was synced meanwhile stays known
+    still = store.closures.open_of(dict.fromkeys(report.changed, url))  # one that was synced meanwhile stays known
     wished.closures.reopen_all(url, {key: report.changed[key] for key in report.changed if key in still})
     wished.closures.know_all(url, _learnt(known, report.moved))
     mend(wished)

@@ -68,6 +68,13 @@ def synced(store: Store, spec: InstanceSpec, clock: ManualClock) -> None:
     store.status.put(from_record(record(spec.key, clock), store.status.get(spec.key)))
 
 
+def synced_at_head(store: Store, spec: InstanceSpec, clock: ManualClock) -> str:
+    """The same, with nothing newer in its repository; what the look-up of that is called."""
+    synced(store, spec, clock)
+    store.closures.advance(spec.source.repo.url, {spec.source.ref: "c" * 40})
+    return spec.source.repo.url
+
+
 def read(store: Store) -> InstanceStatus:
     (found,) = composed.statuses(store).values()
     return found
@@ -224,9 +231,7 @@ def test_what_was_restored_is_not_in_sync_before_a_look_knows_what_git_says(
 def test_what_the_fleet_wants_otherwise_is_not_in_sync_until_it_was_synced(
     store: Store, spec: InstanceSpec, clock: ManualClock
 ) -> None:
-    synced(store, spec, clock)
-    repo = spec.source.repo.url
-    store.closures.advance(repo, {spec.source.ref: "c" * 40})
+    repo = synced_at_head(store, spec, clock)
     assert read(store).sync == "Synced"
 
     store.unjudged.add(repo, {spec.key: "fleet changed"})
@@ -241,9 +246,7 @@ def test_what_reads_anything_is_in_sync_at_the_commit_that_it_was_synced_at(
     store: Store, spec: InstanceSpec, clock: ManualClock
 ) -> None:
     """An instance of which nobody knows what it reads stays open, with its next full pass in the queue."""
-    synced(store, spec, clock)
-    repo = spec.source.repo.url
-    store.closures.advance(repo, {spec.source.ref: "c" * 40})
+    repo = synced_at_head(store, spec, clock)
     store.closures.reopen(spec.key, repo, "c" * 40)
     at_ms = store.due.now_ms() + 3_600_000
     store.due.mark([Mark(Work("sync", str(spec.key)), Lane.PERIODIC, "periodic", at_ms=at_ms)])
